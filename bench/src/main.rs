@@ -1,0 +1,3 @@
+//! Drives larder-client for side-by-side measurements.
+
+fn main() {}

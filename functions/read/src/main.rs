@@ -1,0 +1,3 @@
+//! A cache-aside read for API Gateway HTTP APIs and function URLs.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Caching patterns for a fleet: cache-aside with leases, negative caching, an origin guard.

@@ -1,0 +1,1 @@
+//! A discovery-aware Memcached client made for AWS Lambda.

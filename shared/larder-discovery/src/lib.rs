@@ -1,0 +1,1 @@
+//! What ElastiCache says about its nodes: the configuration payload and its changes.

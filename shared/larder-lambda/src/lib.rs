@@ -1,0 +1,1 @@
+//! What every Larder function shares: settings, JSON logs, embedded metrics, deadline, thaw.

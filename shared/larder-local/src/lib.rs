@@ -1,0 +1,1 @@
+//! A local ElastiCache: real memcached processes behind a configuration endpoint.

@@ -1,0 +1,1 @@
+//! The memcached meta protocol as bytes: keys, requests, replies, incremental decoding.
