@@ -1,1 +1,36 @@
 //! What ElastiCache says about its nodes: the configuration payload and its changes.
+//!
+//! A configuration endpoint answers `config get cluster` with a frame around a short text. The frame is
+//! `larder-meta`'s business; the text becomes a [`Topology`] here, and two of them become a [`TopologyDiff`].
+//!
+//! ```text
+//! CONFIG cluster 0 136\r\n                            ┐ frame, read by its length
+//! 12\n                                                │ ┐ config version
+//! name.0001.…|10.82.235.120|11211 name.0002.…|…\n     │ ┘ host|ip|port, one blank between nodes
+//! \r\nEND\r\n                                         ┘
+//! ```
+//!
+//! Nothing here touches a socket, a clock or the environment: bytes go in, values come out.
+//!
+//! ```
+//! use larder_discovery::Topology;
+//!
+//! let before = Topology::parse(b"12\na.0001.cache|10.0.0.1|11211 a.0002.cache|10.0.0.2|11211\n")?;
+//! let after = Topology::parse(b"12\na.0001.cache|10.0.0.9|11211 a.0002.cache|10.0.0.2|11211\n")?;
+//!
+//! // A node replaced in place keeps its name, and the config version with it: only the whole text tells.
+//! assert_eq!(before.version(), after.version());
+//! assert_ne!(before, after);
+//! assert_eq!(before.diff(&after).moved[0].node.to_string(), "a.0001.cache:11211");
+//! # Ok::<(), larder_discovery::MalformedTopology>(())
+//! ```
+
+mod diff;
+mod malformed;
+mod node;
+mod topology;
+
+pub use diff::{Moved, TopologyDiff, VersionStep};
+pub use malformed::{MalformedNode, MalformedTopology};
+pub use node::{MAX_FIELD_LEN, Node};
+pub use topology::{MAX_NODES, MAX_PAYLOAD_LEN, Topology};
