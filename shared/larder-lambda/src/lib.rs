@@ -1,1 +1,29 @@
-//! What every Larder function shares: settings, JSON logs, embedded metrics, deadline, thaw.
+//! What every Larder function shares on Lambda's side, and nothing of what any of them does.
+//!
+//! | module | gives |
+//! | --- | --- |
+//! | [`settings`] | typed settings from the environment; every fault named in one error |
+//! | [`logs`] | JSON lines with Powertools' keys |
+//! | [`metrics`] | one embedded-metric line an invocation |
+//! | [`deadline`] | when the answer must be ready |
+//! | [`thaw`] | how long the environment stood still |
+//! | [`http`] | request and answer of HTTP APIs and function URLs |
+//!
+//! Only [`settings::Environment::of_process`], [`thaw::Clocks::now`] and [`logs::init`] look at the process; all else
+//! takes what it needs.
+//!
+//! ```
+//! use std::time::Duration;
+//! use larder_lambda::deadline::TimeLimit;
+//!
+//! // Lambda leaves three seconds, the function allows itself one.
+//! let limit = TimeLimit::new(Duration::from_secs(1));
+//! assert_eq!(limit.time_left(1_780_000_003_000, 1_780_000_000_000), Duration::from_secs(1));
+//! ```
+
+pub mod deadline;
+pub mod http;
+pub mod logs;
+pub mod metrics;
+pub mod settings;
+pub mod thaw;

@@ -1,0 +1,197 @@
+//! The HTTP request and answer of an API Gateway HTTP API (payload format 2.0) and of a function URL.
+//!
+//! Only what a handler reads is decoded, and nothing in a request can make decoding fail that the gateway lets through:
+//! headers, cookies and the ready-made query map (which joins repeated names with commas) are not looked at.
+//! Source: "Create AWS Lambda proxy integrations for HTTP APIs", API Gateway developer guide.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+/// A request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRequest {
+    raw_path: String,
+    #[serde(default)]
+    raw_query_string: String,
+    #[serde(default)]
+    path_parameters: Option<BTreeMap<String, String>>,
+    request_context: RequestContext,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RequestContext {
+    http: Http,
+    #[serde(default)]
+    stage: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Http {
+    method: String,
+}
+
+impl HttpRequest {
+    /// The method, in capitals.
+    pub fn method(&self) -> &str {
+        &self.request_context.http.method
+    }
+
+    /// What stands in the path for `{name}` of the gateway's route, already decoded. A function URL has no routes.
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.path_parameters.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// The path as it came, less the name of the stage if it stands in front.
+    ///
+    /// A function URL gives it percent-encoded, an HTTP API decoded.
+    pub fn path(&self) -> &str {
+        let stage = self.request_context.stage.as_deref().filter(|stage| *stage != DEFAULT_STAGE);
+        let without_stage = stage.and_then(|stage| self.raw_path.strip_prefix('/')?.strip_prefix(stage));
+        without_stage.filter(|path| path.starts_with('/')).unwrap_or(&self.raw_path)
+    }
+
+    /// The values of `name` in the query, in order, still encoded.
+    pub fn query_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let pairs = self.raw_query_string.split('&');
+        pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .filter_map(move |(key, value)| decode_query(key).is_some_and(|key| key == name).then_some(value))
+    }
+}
+
+/// Decodes a part of a path. A `%` that no two hex digits follow stands for itself; `None` if the bytes are not UTF-8.
+pub fn decode_path(part: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(part).decode_utf8().ok()
+}
+
+/// Decodes a part of a query, where `+` is a blank too. `None` if the bytes are not UTF-8.
+pub fn decode_query(part: &str) -> Option<Cow<'_, str>> {
+    if !part.contains('+') {
+        return decode_path(part);
+    }
+    let part = part.replace('+', " ");
+    decode_path(&part).map(|decoded| Cow::Owned(decoded.into_owned()))
+}
+
+/// An answer, in the form that both sources take.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status_code: u16,
+    /// Names in small letters, each once.
+    pub headers: BTreeMap<&'static str, String>,
+    /// The body, as text.
+    pub body: String,
+    is_base64_encoded: bool,
+}
+
+impl HttpAnswer {
+    /// An answer with a body and no header yet.
+    pub fn new(status_code: u16, body: String) -> Self {
+        Self { status_code, headers: BTreeMap::new(), body, is_base64_encoded: false }
+    }
+
+    /// Sets a header. A value that could not stand in a header (control bytes, not ASCII) is left out.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        let value = value.into();
+        if value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+/// The stage whose name does not stand in the path.
+const DEFAULT_STAGE: &str = "$default";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, query: &str, stage: &str) -> HttpRequest {
+        let event = serde_json::json!({
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": { "host": "not a host" },
+            "requestContext": { "http": { "method": "GET", "path": path }, "stage": stage },
+            "isBase64Encoded": false
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[track_caller]
+    fn check_path(raw: &str, stage: &str, expected: &str) {
+        assert_eq!(request(raw, "", stage).path(), expected);
+    }
+
+    #[test]
+    fn a_stage_in_front_of_the_path_is_taken_off() {
+        check_path("/records/flights/1", "$default", "/records/flights/1");
+        check_path("/live/records/flights/1", "live", "/records/flights/1");
+        check_path("/records/flights/1", "live", "/records/flights/1");
+        check_path("/lively/records", "live", "/lively/records");
+        check_path("/live", "live", "/live");
+    }
+
+    #[track_caller]
+    fn check_query(query: &str, expected: &[&str]) {
+        assert_eq!(request("/", query, "$default").query_values("ids").collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn query_values_come_in_order_and_encoded() {
+        check_query("", &[]);
+        check_query("ids=1,2", &["1,2"]);
+        check_query("a=0&ids=1%2C2&ids=3&id=4", &["1%2C2", "3"]);
+        check_query("ids&%69ds=5", &["", "5"]);
+        check_query("ids=1 2<>\"=x", &["1 2<>\"=x"]);
+    }
+
+    #[test]
+    fn parts_are_percent_decoded_as_utf8() {
+        assert_eq!(decode_path("N14%32+8").unwrap(), "N142+8");
+        assert_eq!(decode_query("a+b%2Bc").unwrap(), "a b+c");
+        assert_eq!(decode_path("100%").unwrap(), "100%");
+        assert_eq!(decode_path("%C3%BC").unwrap(), "ü");
+        assert_eq!(decode_path("%FF"), None);
+        assert_eq!(decode_query("+%FF"), None);
+    }
+
+    #[test]
+    fn path_parameters_are_given_by_name() {
+        let mut event = request("/records/flights/1", "", "$default");
+        assert_eq!(event.path_parameter("id"), None);
+        event.path_parameters = Some(BTreeMap::from([("id".to_owned(), "1".to_owned())]));
+        assert_eq!(event.path_parameter("id"), Some("1"));
+    }
+
+    #[test]
+    fn null_and_missing_members_are_the_same() {
+        let event = r#"{"rawPath":"/","pathParameters":null,"requestContext":{"http":{"method":"HEAD"},"stage":null}}"#;
+        let event: HttpRequest = serde_json::from_str(event).unwrap();
+        assert_eq!((event.method(), event.path()), ("HEAD", "/"));
+    }
+
+    #[test]
+    fn another_payload_format_is_refused_by_name() {
+        let event = r#"{"version":"1.0","path":"/","httpMethod":"GET","requestContext":{}}"#;
+        let error = serde_json::from_str::<HttpRequest>(event).unwrap_err();
+        assert!(error.to_string().contains("missing field"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_has_the_members_the_gateway_reads() {
+        let answer =
+            HttpAnswer::new(200, "{}".to_owned()).header("x-cache", "hit").header("x-bad", "a\r\nb: c");
+        let json = serde_json::to_string(&answer).unwrap();
+        let expected =
+            r#"{"statusCode":200,"headers":{"x-cache":"hit"},"body":"{}","isBase64Encoded":false}"#;
+        assert_eq!(json, expected);
+    }
+}
