@@ -1,0 +1,187 @@
+//! What a request asks for.
+
+use larder_lambda::http::{HttpRequest, decode_path, decode_query};
+
+use crate::refusal::Refusal;
+
+/// Records by table and id, as the request names them: the table may not be served and the ids may not exist.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ask {
+    /// `/records/{table}/{id}`
+    One {
+        /// The table's name.
+        table: String,
+        /// The record's id.
+        id: String,
+    },
+    /// `/records/{table}?ids=1,2,3`
+    Many {
+        /// The table's name.
+        table: String,
+        /// 1 to [`MAX_IDS`] ids in the order asked, repeated where the request repeats them.
+        ids: Vec<String>,
+    },
+}
+
+impl Ask {
+    /// Reads a request: its path first, then its method, then its ids.
+    ///
+    /// The gateway's own path parameters `table` and `id` are taken where a route gives them, for they hold under any
+    /// stage and any mapped base path; otherwise the path is read. A comma inside an id is written `%2C`.
+    pub fn of(request: &HttpRequest) -> Result<Self, Refusal> {
+        let (table, id) = target(request).ok_or(Refusal::UnknownPath)?;
+        if !METHODS.contains(&request.method()) {
+            return Err(Refusal::Method);
+        }
+        match id {
+            Some(id) => Ok(Self::One { table, id: checked(id)? }),
+            None => Ok(Self::Many { table, ids: ids(request)? }),
+        }
+    }
+}
+
+/// The table, and the id where the path names one; `None` for a path that leads nowhere.
+fn target(request: &HttpRequest) -> Option<(String, Option<String>)> {
+    if let Some(table) = request.path_parameter("table") {
+        return Some((table.to_owned(), request.path_parameter("id").map(str::to_owned)));
+    }
+    let mut parts = request.path().strip_prefix("/records/")?.split('/').map(decode_path);
+    let table = parts.next()??.into_owned();
+    let id = match parts.next() {
+        Some(id) => Some(id?.into_owned()),
+        None => None,
+    };
+    let is_whole = parts.next().is_none() && !table.is_empty() && id.as_deref() != Some("");
+    is_whole.then_some((table, id))
+}
+
+fn ids(request: &HttpRequest) -> Result<Vec<String>, Refusal> {
+    let values = request.query_values("ids").filter(|value| !value.is_empty());
+    let ids = values.flat_map(|value| value.split(','));
+    // One more than the bound is enough to know that it is passed.
+    let ids: Vec<_> = ids.take(MAX_IDS + 1).collect();
+    match ids.len() {
+        0 => Err(Refusal::NoIds),
+        1..=MAX_IDS => {
+            ids.into_iter().map(|id| checked(decode_query(id).ok_or(Refusal::BadId)?.into_owned())).collect()
+        }
+        _ => Err(Refusal::TooManyIds),
+    }
+}
+
+/// An id that could be one: any text of 1 to [`MAX_ID_LEN`] bytes without control characters.
+fn checked(id: String) -> Result<String, Refusal> {
+    let is_sound = (1..=MAX_ID_LEN).contains(&id.len()) && !id.contains(char::is_control);
+    if is_sound { Ok(id) } else { Err(Refusal::BadId) }
+}
+
+/// Most ids of one request.
+pub const MAX_IDS: usize = 100;
+/// Longest id, in bytes.
+pub const MAX_ID_LEN: usize = 256;
+/// What a read answers to.
+const METHODS: [&str; 2] = ["GET", "HEAD"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, path: &str, query: &str, parameters: serde_json::Value) -> HttpRequest {
+        let event = serde_json::json!({
+            "rawPath": path,
+            "rawQueryString": query,
+            "pathParameters": parameters,
+            "requestContext": { "http": { "method": method }, "stage": "live" },
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[track_caller]
+    fn check(path: &str, query: &str, expected: Result<Ask, Refusal>) {
+        assert_eq!(Ask::of(&request("GET", path, query, ().into())), expected, "{path}?{query}");
+    }
+
+    fn one(table: &str, id: &str) -> Result<Ask, Refusal> {
+        Ok(Ask::One { table: table.to_owned(), id: id.to_owned() })
+    }
+
+    fn many(table: &str, ids: &[&str]) -> Result<Ask, Refusal> {
+        Ok(Ask::Many { table: table.to_owned(), ids: ids.iter().map(|id| (*id).to_owned()).collect() })
+    }
+
+    #[test]
+    fn a_path_names_a_table_and_an_id() {
+        check("/records/flights/17", "", one("flights", "17"));
+        check("/live/records/flights/17", "", one("flights", "17"));
+        check("/records/airports/0%2FS9", "ids=1", one("airports", "0/S9"));
+        check("/records/fl%69ghts/%C3%BC+1", "", one("flights", "ü+1"));
+    }
+
+    #[test]
+    fn a_query_names_many_ids_in_order_and_keeps_doubles() {
+        check("/records/flights", "ids=3,1,3", many("flights", &["3", "1", "3"]));
+        check("/records/flights", "x=9&ids=3&ids=1,2", many("flights", &["3", "1", "2"]));
+        check("/records/names", "ids=a%2Cb,c+d", many("names", &["a,b", "c d"]));
+    }
+
+    #[test]
+    fn the_gateways_parameters_go_before_the_path_and_are_not_decoded_again() {
+        let parameters = serde_json::json!({ "table": "names", "id": "50%25" });
+        let asked = Ask::of(&request("GET", "/mapped/records/other/1", "", parameters));
+        assert_eq!(asked, one("names", "50%25"));
+        let parameters = serde_json::json!({ "proxy": "records/flights/1" });
+        assert_eq!(Ask::of(&request("GET", "/records/flights/1", "", parameters)), one("flights", "1"));
+        let parameters = serde_json::json!({ "table": "flights" });
+        assert_eq!(Ask::of(&request("GET", "/mapped", "ids=1", parameters)), many("flights", &["1"]));
+    }
+
+    #[test]
+    fn other_paths_lead_nowhere() {
+        for path in [
+            "",
+            "/",
+            "/records",
+            "/records/",
+            "/records//1",
+            "/records/a/",
+            "/records/a/1/",
+            "/record/a/1",
+            "/records/%FF/1",
+        ] {
+            check(path, "ids=1", Err(Refusal::UnknownPath));
+        }
+    }
+
+    #[test]
+    fn a_read_answers_to_get_and_head() {
+        let of = |method, path| Ask::of(&request(method, path, "", ().into()));
+        assert_eq!(of("HEAD", "/records/flights/1"), one("flights", "1"));
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get"] {
+            assert_eq!(of(method, "/records/flights/1"), Err(Refusal::Method));
+        }
+        assert_eq!(of("POST", "/elsewhere"), Err(Refusal::UnknownPath));
+    }
+
+    #[test]
+    fn an_id_is_short_text_without_control_characters() {
+        let longest = "x".repeat(MAX_ID_LEN);
+        check(&format!("/records/t/{longest}"), "", one("t", &longest));
+        for id in [&format!("{longest}x"), "a%0D%0Ab", "a%00", "%7F", "%C2%85"] {
+            check(&format!("/records/t/{id}"), "", Err(Refusal::BadId));
+            check("/records/t", &format!("ids=1,{id}"), Err(Refusal::BadId));
+        }
+        check("/records/t", "ids=1,,2", Err(Refusal::BadId));
+        check("/records/t", "ids=%FF", Err(Refusal::BadId));
+    }
+
+    #[test]
+    fn a_batch_has_1_to_100_ids() {
+        let hundred = vec!["7"; MAX_IDS];
+        check("/records/t", &format!("ids={}", hundred.join(",")), many("t", &hundred));
+        check("/records/t", &format!("ids={},7", hundred.join(",")), Err(Refusal::TooManyIds));
+        check("/records/t", &"ids=7&".repeat(MAX_IDS + 1), Err(Refusal::TooManyIds));
+        for query in ["", "ids", "ids=", "id=1"] {
+            check("/records/t", query, Err(Refusal::NoIds));
+        }
+    }
+}

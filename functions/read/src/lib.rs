@@ -1,0 +1,4 @@
+//! A cache-aside read for API Gateway HTTP APIs and function URLs.
+
+pub mod ask;
+pub mod refusal;

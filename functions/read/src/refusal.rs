@@ -1,0 +1,119 @@
+//! Answers without a record, and why.
+
+use larder_lambda::http::HttpAnswer;
+
+use crate::ask::{MAX_ID_LEN, MAX_IDS};
+
+/// Why a request gets no record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// Neither of the two paths.
+    #[error("the paths are /records/{{table}}/{{id}} and /records/{{table}}?ids=1,2,3")]
+    UnknownPath,
+    /// A method that a read does not answer to.
+    #[error("records are read with GET or HEAD")]
+    Method,
+    /// A table that is not among the settings.
+    #[error("this table is not served here")]
+    UnknownTable,
+    /// An id that no record of the table can have.
+    #[error(
+        "an id is 1 to {MAX_ID_LEN} bytes of UTF-8 without control characters, and of the type of the table's key"
+    )]
+    BadId,
+    /// A batch without ids.
+    #[error("a batch names its records: ?ids=1,2,3")]
+    NoIds,
+    /// A batch over the bound.
+    #[error("a batch has at most {MAX_IDS} ids")]
+    TooManyIds,
+    /// The origin says that there is no such record.
+    #[error("there is no such record")]
+    NoSuchRecord,
+    /// The records are larger than an answer may be.
+    #[error("the records are together larger than an answer may be; ask for fewer at once")]
+    TooLarge,
+    /// The origin did not answer, and no cached record could.
+    #[error("the origin did not answer and the record is not cached")]
+    OriginUnavailable,
+}
+
+impl Refusal {
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::UnknownTable | Self::BadId | Self::NoIds | Self::TooManyIds => 400,
+            Self::UnknownPath | Self::NoSuchRecord => 404,
+            Self::Method => 405,
+            Self::TooLarge => 413,
+            Self::OriginUnavailable => 503,
+        }
+    }
+
+    /// The reason as one word, for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownPath => "unknown_path",
+            Self::Method => "method_not_allowed",
+            Self::UnknownTable => "unknown_table",
+            Self::BadId => "bad_id",
+            Self::NoIds => "no_ids",
+            Self::TooManyIds => "too_many_ids",
+            Self::NoSuchRecord => "no_such_record",
+            Self::TooLarge => "too_large",
+            Self::OriginUnavailable => "origin_unavailable",
+        }
+    }
+
+    /// The answer: `{"error":{"code":…,"message":…}}`. Nothing of the request is repeated in it.
+    pub fn answer(self) -> HttpAnswer {
+        let body = serde_json::json!({ "error": { "code": self.code(), "message": self.to_string() } });
+        let answer = HttpAnswer::new(self.status(), body.to_string());
+        match self {
+            Self::Method => answer.header("allow", "GET, HEAD"),
+            Self::OriginUnavailable => answer.header("retry-after", RETRY_AFTER_SECS.to_string()),
+            _ => answer,
+        }
+    }
+}
+
+/// When to ask again after the origin was out of reach, in seconds.
+const RETRY_AFTER_SECS: u64 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Refusal; 9] = [
+        Refusal::UnknownPath,
+        Refusal::Method,
+        Refusal::UnknownTable,
+        Refusal::BadId,
+        Refusal::NoIds,
+        Refusal::TooManyIds,
+        Refusal::NoSuchRecord,
+        Refusal::TooLarge,
+        Refusal::OriginUnavailable,
+    ];
+
+    #[test]
+    fn every_refusal_says_why_in_json() {
+        for refusal in ALL {
+            let answer = refusal.answer();
+            let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            assert_eq!(body["error"]["code"], refusal.code());
+            assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+            assert_eq!(answer.status_code, refusal.status());
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_ones() {
+        assert_eq!(Refusal::Method.answer().headers["allow"], "GET, HEAD");
+    }
+
+    #[test]
+    fn an_origin_out_of_reach_says_when_to_ask_again() {
+        assert_eq!(Refusal::OriginUnavailable.answer().headers["retry-after"], "2");
+    }
+}
