@@ -2,7 +2,9 @@
 
 use larder_lambda::http::HttpAnswer;
 
-use crate::ask::{MAX_ID_LEN, MAX_IDS};
+use larder_origin::BadId;
+
+use crate::ask::MAX_IDS;
 
 /// Why a request gets no record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -17,10 +19,11 @@ pub enum Refusal {
     #[error("this table is not served here")]
     UnknownTable,
     /// An id that no record of the table can have.
-    #[error(
-        "an id is 1 to {MAX_ID_LEN} bytes of UTF-8 without control characters, and of the type of the table's key"
-    )]
-    BadId,
+    #[error("{0}")]
+    BadId(BadId),
+    /// An id that is no text.
+    #[error("an id is percent-encoded UTF-8")]
+    NotUtf8,
     /// A batch without ids.
     #[error("a batch names its records: ?ids=1,2,3")]
     NoIds,
@@ -42,7 +45,7 @@ impl Refusal {
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
-            Self::UnknownTable | Self::BadId | Self::NoIds | Self::TooManyIds => 400,
+            Self::UnknownTable | Self::BadId(_) | Self::NotUtf8 | Self::NoIds | Self::TooManyIds => 400,
             Self::UnknownPath | Self::NoSuchRecord => 404,
             Self::Method => 405,
             Self::TooLarge => 413,
@@ -56,7 +59,7 @@ impl Refusal {
             Self::UnknownPath => "unknown_path",
             Self::Method => "method_not_allowed",
             Self::UnknownTable => "unknown_table",
-            Self::BadId => "bad_id",
+            Self::BadId(_) | Self::NotUtf8 => "bad_id",
             Self::NoIds => "no_ids",
             Self::TooManyIds => "too_many_ids",
             Self::NoSuchRecord => "no_such_record",
@@ -84,11 +87,12 @@ const RETRY_AFTER_SECS: u64 = 2;
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 9] = [
+    const ALL: [Refusal; 10] = [
         Refusal::UnknownPath,
         Refusal::Method,
         Refusal::UnknownTable,
-        Refusal::BadId,
+        Refusal::BadId(BadId::Empty),
+        Refusal::NotUtf8,
         Refusal::NoIds,
         Refusal::TooManyIds,
         Refusal::NoSuchRecord,

@@ -1,0 +1,350 @@
+//! What the function is told by its environment.
+//!
+//! | variable | what | default | bounds |
+//! | --- | --- | --- | --- |
+//! | `LARDER_CONFIG_ENDPOINT` | the cluster's configuration endpoint, `host:port`; a single memcached or ElastiCache Serverless will do, too | this or `LARDER_NODES` | |
+//! | `LARDER_NODES` | instead: nodes that never change, `host:port[:weight][@ip]`, joined by commas | | at least 1 |
+//! | `LARDER_TLS` | whether the nodes speak TLS | `off` | `on`, `off` |
+//! | `LARDER_TLS_CA_FILE` | a PEM file of the authorities to trust instead of the system's | the system's | with `LARDER_TLS=on` |
+//! | `LARDER_RING` | which ring says what node owns a key | `libmemcached-ketama-weighted` | a ring's name |
+//! | `LARDER_DISCOVERY_INTERVAL_SECS` | how old the list of nodes may grow before a request asks for it again, in seconds | 60 | 1 to 3600 |
+//! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before DNS: for a cluster on the own machine | none | |
+//! | `LARDER_ORIGIN_URL` | where the records live, `sqlite:path`; may hold a password and is never logged | required | |
+//! | `LARDER_TABLES` | what is served: `table:key[:ttl in seconds]`, joined by commas | required | 1 to 100 tables |
+//! | `LARDER_TTL_SECS` | how long a record is fresh where its table says nothing else, in seconds | 300 | 2 to 2592000 |
+//! | `LARDER_NEGATIVE_TTL_SECS` | how long "no such record" is remembered, in seconds | 30 | 2 to 86400 |
+//! | `LARDER_LEASE_SECS` | how long one environment has to load a record that others wait for, in seconds | 10 | 2 to 60 |
+//! | `LARDER_WAIT_MS` | how long a request waits for a record that another one loads, in milliseconds | 200 | 0 to 10000 |
+//! | `LARDER_ORIGIN_LIMIT` | loads that one environment has under way at once; more are answered 503 | 4 | 1 to 1000 |
+//! | `LARDER_CACHE_TIMEOUT_MS` | how long one call to the cache may take before the origin is asked instead, in milliseconds | 500 | 5 to 10000 |
+//! | `LARDER_TIMEOUT_MS` | how long a request may take in all, in milliseconds; what Lambda leaves may be less | 5000 | 50 to 900000 |
+//! | `POWERTOOLS_SERVICE_NAME` | the service in logs and metrics | `larder` | |
+//! | `POWERTOOLS_METRICS_NAMESPACE` | the namespace of the metrics | `Larder` | |
+//! | `AWS_LAMBDA_LOG_LEVEL`, `RUST_LOG` | what is logged | `INFO` | see [`larder_lambda::logs`] |
+//!
+//! An empty value counts as unset. Any other variable that begins with `LARDER_` is refused as a misspelt one.
+
+use std::time::Duration;
+
+use larder_client::{Config, Endpoint, Tls};
+use larder_lambda::{
+    deadline::TimeLimit,
+    settings::{Environment, InvalidSettings, Reader, Variable, millis, on_or_off, seconds, text, whole},
+};
+use larder_origin::Tables;
+use larder_ring::{RingKind, RingNode};
+
+/// The settings, all of them checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How to reach the cache.
+    pub cluster: Config,
+    /// Where the records live. May hold a password.
+    pub origin_url: OriginUrl,
+    /// What is served.
+    pub tables: Tables,
+    /// How long a record of each table is fresh, in the order of `tables`.
+    pub ttls: Vec<Duration>,
+    /// How long "no such record" is remembered.
+    pub negative_ttl: Duration,
+    /// How long one environment has to load a record that others wait for.
+    pub lease: Duration,
+    /// How long a request waits for a record that another one loads.
+    pub wait: Duration,
+    /// Loads under way at once.
+    pub origin_limit: usize,
+    /// How long a request may take.
+    pub time_limit: TimeLimit,
+    /// The service in logs and metrics.
+    pub service: String,
+    /// The namespace of the metrics.
+    pub metrics_namespace: String,
+}
+
+/// An address that may hold a password: it shows itself to nobody but who asks for the text.
+#[derive(Clone)]
+pub struct OriginUrl(pub String);
+
+impl std::fmt::Debug for OriginUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OriginUrl(…)")
+    }
+}
+
+impl Settings {
+    /// Reads `environment`; what is missing, wrong or misspelt is named in one error.
+    pub fn read(environment: &Environment) -> Result<Self, InvalidSettings> {
+        let mut reader = Reader::new(environment);
+        let endpoint = endpoint(&mut reader);
+        let tls = tls(&mut reader);
+        let ring = reader.or(RING, RingKind::default(), ring);
+        let discovery_interval = reader.or(DISCOVERY_INTERVAL, Duration::from_secs(60), seconds(1..=3_600));
+        let hosts_file = reader.optional(HOSTS_FILE, text);
+        let origin_url = reader.required(ORIGIN_URL, text);
+        let ttl = reader.or(TTL, Duration::from_secs(300), seconds(TTL_SECS));
+        let tables = reader.required(TABLES, |value| tables(value, ttl));
+        let negative_ttl = reader.or(NEGATIVE_TTL, Duration::from_secs(30), seconds(2..=86_400));
+        let lease = reader.or(LEASE, Duration::from_secs(10), seconds(2..=60));
+        let wait = reader.or(WAIT, Duration::from_millis(200), millis(0..=10_000));
+        let origin_limit = reader.or(ORIGIN_LIMIT, 4, whole(1..=1_000));
+        let cache_timeout = reader.or(CACHE_TIMEOUT, Duration::from_millis(500), millis(5..=10_000));
+        let timeout = reader.or(TIMEOUT, Duration::from_secs(5), millis(50..=900_000));
+
+        reader.finish("LARDER_", || {
+            let (tables, ttls) = tables?;
+            let mut cluster = Config::new(endpoint?);
+            cluster.tls = tls;
+            cluster.ring = ring;
+            cluster.discovery_interval = discovery_interval;
+            cluster.hosts_file = hosts_file.map(Into::into);
+            cluster.timeout = cache_timeout;
+            cluster.connect_timeout = cluster.connect_timeout.min(cache_timeout);
+            Some(Self {
+                cluster,
+                origin_url: OriginUrl(origin_url?),
+                tables,
+                ttls,
+                negative_ttl,
+                lease,
+                wait,
+                origin_limit: origin_limit as usize,
+                time_limit: TimeLimit::new(timeout),
+                service: service(environment).to_owned(),
+                metrics_namespace: environment
+                    .text("POWERTOOLS_METRICS_NAMESPACE")
+                    .unwrap_or("Larder")
+                    .to_owned(),
+            })
+        })
+    }
+}
+
+/// The service in logs and metrics; logs need it before the settings are read.
+pub fn service(environment: &Environment) -> &str {
+    environment.text("POWERTOOLS_SERVICE_NAME").unwrap_or("larder")
+}
+
+/// A configuration endpoint or a list of nodes, exactly one of them.
+fn endpoint(reader: &mut Reader<'_>) -> Option<Endpoint> {
+    let nodes = reader.optional(NODES, nodes);
+    if !reader.is_set(NODES) {
+        return reader.required(CONFIG_ENDPOINT, configuration);
+    }
+    if reader.optional(CONFIG_ENDPOINT, configuration).is_some() {
+        reader.fault(
+            NODES,
+            "stands beside LARDER_CONFIG_ENDPOINT, which knows the nodes itself; leave one out",
+        );
+    }
+    nodes.map(Endpoint::Nodes)
+}
+
+fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
+    let is_on = reader.or(TLS, false, on_or_off);
+    let ca_file = reader.optional(TLS_CA_FILE, text);
+    if ca_file.is_some() && !is_on {
+        reader.fault(TLS_CA_FILE, "has no use without LARDER_TLS=on");
+    }
+    is_on.then(|| Tls { ca_file: ca_file.map(Into::into) })
+}
+
+fn configuration(value: &str) -> Result<Endpoint, &'static str> {
+    value.parse().map_err(|_| "is not host:port, or [address]:port for IPv6")
+}
+
+fn nodes(value: &str) -> Result<Vec<RingNode>, String> {
+    let nodes = value.split(',').zip(1..);
+    nodes
+        .map(|(node, place)| {
+            node.trim().parse().map_err(|_| format!("has no host:port[:weight][@ip] at place {place}"))
+        })
+        .collect()
+}
+
+fn ring(value: &str) -> Result<RingKind, String> {
+    let names = || RingKind::ALL.map(RingKind::name).join(", ");
+    value.parse().map_err(|_| format!("is none of the rings {}", names()))
+}
+
+/// Tables, and how long a record of each is fresh: `ttl`, unless the table has its own.
+fn tables(value: &str, ttl: Duration) -> Result<(Tables, Vec<Duration>), String> {
+    let mut names = Vec::new();
+    let mut ttls = Vec::new();
+    for (entry, place) in value.split(',').zip(1..) {
+        // The colon before a time to live is the second one.
+        let second_colon = entry.match_indices(':').nth(1).map(|(at, _)| at);
+        let (name, own_ttl) = match second_colon {
+            Some(at) => (&entry[..at], Some(entry[at + 1..].trim())),
+            None => (entry, None),
+        };
+        let wrong = |what| format!("has a time to live that {what}, at place {place}");
+        ttls.push(own_ttl.map_or(Ok(ttl), |own| seconds(TTL_SECS)(own).map_err(wrong))?);
+        names.push(name);
+    }
+    let tables = names.join(",").parse().map_err(|wrong| format!("is not a list of tables: {wrong}"))?;
+    Ok((tables, ttls))
+}
+
+/// What memcached can count: 2 seconds to 30 days.
+const TTL_SECS: std::ops::RangeInclusive<u64> = 2..=2_592_000;
+
+const CONFIG_ENDPOINT: Variable =
+    Variable { name: "LARDER_CONFIG_ENDPOINT", example: "my.cfg.euw1.cache.amazonaws.com:11211" };
+const NODES: Variable = Variable { name: "LARDER_NODES", example: "10.0.1.7:11211,10.0.2.7:11211" };
+const TLS: Variable = Variable { name: "LARDER_TLS", example: "on" };
+const TLS_CA_FILE: Variable = Variable { name: "LARDER_TLS_CA_FILE", example: "/opt/ca.pem" };
+const RING: Variable = Variable { name: "LARDER_RING", example: "libmemcached-ketama-weighted" };
+const DISCOVERY_INTERVAL: Variable = Variable { name: "LARDER_DISCOVERY_INTERVAL_SECS", example: "60" };
+const HOSTS_FILE: Variable = Variable { name: "LARDER_HOSTS_FILE", example: "hosts" };
+const ORIGIN_URL: Variable = Variable { name: "LARDER_ORIGIN_URL", example: "sqlite:/opt/flights.db" };
+const TABLES: Variable = Variable { name: "LARDER_TABLES", example: "flights:id,airports:faa:86400" };
+const TTL: Variable = Variable { name: "LARDER_TTL_SECS", example: "300" };
+const NEGATIVE_TTL: Variable = Variable { name: "LARDER_NEGATIVE_TTL_SECS", example: "30" };
+const LEASE: Variable = Variable { name: "LARDER_LEASE_SECS", example: "10" };
+const WAIT: Variable = Variable { name: "LARDER_WAIT_MS", example: "200" };
+const ORIGIN_LIMIT: Variable = Variable { name: "LARDER_ORIGIN_LIMIT", example: "4" };
+const CACHE_TIMEOUT: Variable = Variable { name: "LARDER_CACHE_TIMEOUT_MS", example: "500" };
+const TIMEOUT: Variable = Variable { name: "LARDER_TIMEOUT_MS", example: "5000" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: [(&str, &str); 3] = [
+        ("LARDER_CONFIG_ENDPOINT", "cache.local:11211"),
+        ("LARDER_ORIGIN_URL", "sqlite:flights.db?secret=s3cret"),
+        ("LARDER_TABLES", "flights:id,airports:faa:86400"),
+    ];
+
+    /// The settings of [`LEAST`] with `more` in front of it or in its place.
+    fn read(more: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        Settings::read(&LEAST.iter().chain(more).copied().collect())
+    }
+
+    #[track_caller]
+    fn check_fault(more: &[(&str, &str)], name: &str, what: &str) {
+        let faults = read(more).unwrap_err().faults;
+        let found = faults.iter().any(|fault| fault.name == name && fault.what.contains(what));
+        assert!(found, "{more:?} gave {faults:?}");
+    }
+
+    #[test]
+    fn three_variables_are_enough() {
+        let settings = read(&[]).unwrap();
+        let endpoint = Endpoint::Configuration { host: "cache.local".to_owned(), port: 11_211 };
+        assert_eq!(settings.cluster.endpoint, endpoint);
+        assert_eq!(settings.cluster.tls, None);
+        assert_eq!(settings.ttls, [300, 86_400].map(Duration::from_secs));
+        assert_eq!(settings.tables.as_slice()[1].key.as_str(), "faa");
+        assert_eq!(settings.metrics_namespace, "Larder");
+    }
+
+    #[test]
+    fn every_variable_is_taken() {
+        let settings = read(&[
+            ("LARDER_TLS", "on"),
+            ("LARDER_TLS_CA_FILE", "/opt/ca.pem"),
+            ("LARDER_RING", "dalli-ring"),
+            ("LARDER_DISCOVERY_INTERVAL_SECS", "5"),
+            ("LARDER_HOSTS_FILE", "/tmp/hosts"),
+            ("LARDER_TTL_SECS", "60"),
+            ("LARDER_NEGATIVE_TTL_SECS", "7"),
+            ("LARDER_LEASE_SECS", "3"),
+            ("LARDER_WAIT_MS", "0"),
+            ("LARDER_ORIGIN_LIMIT", "9"),
+            ("LARDER_CACHE_TIMEOUT_MS", "100"),
+            ("LARDER_TIMEOUT_MS", "1000"),
+            ("POWERTOOLS_SERVICE_NAME", "flights"),
+            ("POWERTOOLS_METRICS_NAMESPACE", "Air"),
+        ])
+        .unwrap();
+        let cluster = &settings.cluster;
+        assert_eq!(cluster.tls, Some(Tls { ca_file: Some("/opt/ca.pem".into()) }));
+        assert_eq!(cluster.ring, RingKind::DalliRing);
+        assert_eq!(cluster.discovery_interval, Duration::from_secs(5));
+        assert_eq!(cluster.hosts_file.as_deref(), Some("/tmp/hosts".as_ref()));
+        assert_eq!(
+            (cluster.timeout, cluster.connect_timeout),
+            (Duration::from_millis(100), Duration::from_millis(100))
+        );
+        assert_eq!(settings.ttls, [60, 86_400].map(Duration::from_secs));
+        assert_eq!(settings.negative_ttl, Duration::from_secs(7));
+        assert_eq!((settings.lease, settings.wait), (Duration::from_secs(3), Duration::ZERO));
+        assert_eq!(settings.origin_limit, 9);
+        assert_eq!(settings.time_limit.timeout, Duration::from_secs(1));
+        assert_eq!((settings.service.as_str(), settings.metrics_namespace.as_str()), ("flights", "Air"));
+    }
+
+    #[test]
+    fn nodes_stand_in_for_an_endpoint_but_not_beside_it() {
+        let alone = read(&[("LARDER_CONFIG_ENDPOINT", ""), ("LARDER_NODES", "a:1,b:2:3@10.0.0.1")]).unwrap();
+        let Endpoint::Nodes(nodes) = alone.cluster.endpoint else { panic!("no list of nodes") };
+        assert_eq!((nodes[0].port, nodes[1].weight, nodes[1].ip.as_deref()), (1, 3, Some("10.0.0.1")));
+        check_fault(&[("LARDER_NODES", "a:1")], "LARDER_NODES", "leave one out");
+        check_fault(&[("LARDER_CONFIG_ENDPOINT", "")], "LARDER_CONFIG_ENDPOINT", "is missing");
+        check_fault(
+            &[("LARDER_CONFIG_ENDPOINT", ""), ("LARDER_NODES", "a:1,b")],
+            "LARDER_NODES",
+            "at place 2",
+        );
+    }
+
+    #[test]
+    fn every_bound_is_kept() {
+        for (name, values) in [
+            ("LARDER_CONFIG_ENDPOINT", ["cache.local", ":11211"]),
+            ("LARDER_TLS", ["true", "ON"]),
+            ("LARDER_RING", ["consistent", "Ketama"]),
+            ("LARDER_DISCOVERY_INTERVAL_SECS", ["0", "3601"]),
+            ("LARDER_TABLES", ["flights", "flights:id;drop"]),
+            ("LARDER_TABLES", ["flights:id:1", "flights:id:60:60"]),
+            ("LARDER_TTL_SECS", ["1", "2592001"]),
+            ("LARDER_NEGATIVE_TTL_SECS", ["1", "86401"]),
+            ("LARDER_LEASE_SECS", ["1", "61"]),
+            ("LARDER_WAIT_MS", ["-1", "10001"]),
+            ("LARDER_ORIGIN_LIMIT", ["0", "1001"]),
+            ("LARDER_CACHE_TIMEOUT_MS", ["4", "10001"]),
+            ("LARDER_TIMEOUT_MS", ["49", "900001"]),
+        ] {
+            for value in values {
+                check_fault(&[(name, value)], name, "");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_makes_sense_together_is_checked_together() {
+        check_fault(&[("LARDER_TLS_CA_FILE", "/opt/ca.pem")], "LARDER_TLS_CA_FILE", "LARDER_TLS=on");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_in_one_error_and_no_value_is_repeated() {
+        let environment = Environment::from_iter([
+            ("LARDER_ORIGIN_URL", "sqlite:s3cret"),
+            ("LARDER_RING", "s3cret"),
+            ("LARDER_TTL_SECONDS", "s3cret"),
+            ("LARDER_TLS", "s3cret"),
+        ]);
+        let error = Settings::read(&environment).unwrap_err();
+        let names: Vec<_> = error.faults.iter().map(|fault| fault.name.as_str()).collect();
+        let expected =
+            ["LARDER_CONFIG_ENDPOINT", "LARDER_TLS", "LARDER_RING", "LARDER_TABLES", "LARDER_TTL_SECONDS"];
+        assert_eq!(names, expected);
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+        let settings = read(&[]).unwrap();
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    /// The table above is what a deployer reads.
+    #[test]
+    fn the_documentation_names_every_variable() {
+        let source = include_str!("settings.rs");
+        let (documentation, code) = source.split_once("\nuse std").unwrap();
+        let names = code.lines().filter_map(|line| line.split_once("name: \"")?.1.split('"').next());
+        let names: std::collections::BTreeSet<_> = names.filter(|name| name.starts_with("LARDER_")).collect();
+        assert_eq!(names.len(), 16);
+        for name in names {
+            assert!(documentation.contains(&format!("//! | `{name}` |")), "{name}");
+        }
+    }
+}
