@@ -1,1 +1,61 @@
 //! Where the truth lives: tables read through sqlx with bound values and checked identifiers.
+//!
+//! An [`Origin`] is a database address and the tables that may be read there. It opens nothing until the first
+//! load, because most answers come from the cache and never need it.
+//!
+//! ```text
+//!  table, id  ──►  Origin::id         is it ours, can it be an id?       no connection
+//!  table, ids ──►  Origin::load_many  schema, once a table: its columns,
+//!                                     its key; then one query            one connection, one deadline
+//!             ◄──  a Record or "no such row" for each id, in order
+//! ```
+//!
+//! Names of tables and columns come from the configuration and the schema, never from a request; ids are bound
+//! values, never text in a statement.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use larder_origin::{Origin, Tables};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+//! # let dir = tempfile::tempdir()?;
+//! # let file = dir.path().join("air.db");
+//! # let mut db = SqliteConnectOptions::new().filename(&file).create_if_missing(true).connect().await?;
+//! # sqlx::raw_sql("CREATE TABLE airports (faa TEXT PRIMARY KEY, name TEXT, alt INTEGER);
+//! #     INSERT INTO airports VALUES ('JFK', 'John F Kennedy Intl', 13)").execute(&mut db).await?;
+//! # db.close().await?;
+//! # let url = format!("sqlite:{}", file.display());
+//! let origin = Origin::new(&url, "airports:faa".parse::<Tables>()?)?;
+//! let ids = [origin.id("airports", "JFK")?, origin.id("airports", "XXX")?];
+//!
+//! let deadline = Instant::now() + Duration::from_secs(2);
+//! let records = origin.load_many("airports", &ids, deadline).await?;
+//!
+//! let jfk = records[0].as_ref().expect("JFK is an airport");
+//! assert_eq!(jfk.json(), br#"{"faa":"JFK","name":"John F Kennedy Intl","alt":13}"#);
+//! assert!(records[1].is_none(), "the origin says: no such record");
+//! # Ok(())
+//! # }
+//! ```
+
+mod database;
+mod error;
+mod id;
+mod identifier;
+mod origin;
+mod plan;
+mod pool;
+mod record;
+mod sqlite;
+mod tables;
+
+pub use error::{Misconfigured, OriginError, Outage};
+pub use id::{BadId, Id, IdKind, MAX_ID_LEN};
+pub use identifier::{Identifier, InvalidIdentifier, MAX_IDENTIFIER_LEN};
+pub use origin::{MAX_IDS, Origin};
+pub use pool::PoolConfig;
+pub use record::Record;
+pub use tables::{InvalidTables, MAX_TABLES, TableConfig, Tables};

@@ -1,0 +1,135 @@
+//! How a table is read: its configuration, checked against its schema.
+
+use crate::error::Misconfigured;
+use crate::id::{BadId, Id, IdKind, Key};
+use crate::tables::TableConfig;
+
+/// A column as the schema has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Column {
+    /// Its name, which may hold anything a database lets stand in quotes.
+    pub(crate) name: String,
+    /// What ids it can hold, if any.
+    pub(crate) kind: Option<IdKind>,
+    /// Whether the schema forbids two rows with the same value here.
+    pub(crate) unique: bool,
+}
+
+/// How a table is read. Every name in it is in the schema.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Plan {
+    /// The table.
+    pub(crate) table: String,
+    /// The column that finds a row: unique, so n ids give at most n rows.
+    pub(crate) key: String,
+    /// What the key holds.
+    pub(crate) kind: IdKind,
+    /// The columns of a record, in the table's order.
+    pub(crate) columns: Vec<String>,
+}
+
+impl Plan {
+    /// Checks `config` against `columns`: all the table has, in its order, or none if there is no such table.
+    pub(crate) fn new(config: &TableConfig, columns: &[Column]) -> Result<Self, Misconfigured> {
+        let TableConfig { table, key, columns: wanted } = config;
+        if columns.is_empty() {
+            return Err(Misconfigured::NoTable { table: table.clone() });
+        }
+        let find = |name: &str| columns.iter().find(|column| column.name == name);
+        for name in wanted.iter().flatten().chain([key]) {
+            if find(name.as_str()).is_none() {
+                return Err(Misconfigured::NoColumn { table: table.clone(), column: name.clone() });
+            }
+        }
+        let column = find(key.as_str()).expect("the loop above has found the key");
+        if !column.unique {
+            return Err(Misconfigured::KeyNotUnique { table: table.clone(), key: key.clone() });
+        }
+        let Some(kind) = column.kind else {
+            return Err(Misconfigured::KeyType { table: table.clone(), key: key.clone() });
+        };
+        let is_wanted = |column: &&Column| {
+            wanted.as_ref().is_none_or(|names| names.iter().any(|name| name.as_str() == column.name))
+        };
+        Ok(Self {
+            table: table.to_string(),
+            key: key.to_string(),
+            kind,
+            columns: columns.iter().filter(is_wanted).map(|column| column.name.clone()).collect(),
+        })
+    }
+
+    /// The values to bind for `ids`.
+    pub(crate) fn keys<'a>(&self, ids: &'a [Id]) -> Result<Vec<Key<'a>>, BadId> {
+        ids.iter().map(|id| id.to_key(self.kind)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifier::Identifier;
+
+    #[test]
+    fn all_columns_come_in_the_tables_order() {
+        check("id", None, Ok((IdKind::Integer, &["id", "code", "name", "we ight"])));
+    }
+
+    #[test]
+    fn chosen_columns_come_in_the_tables_order_too() {
+        check("code", Some(&["name", "id", "name"]), Ok((IdKind::Text, &["id", "name"])));
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_named() {
+        check("ID", None, Err(Misconfigured::NoColumn { table: name("flights"), column: name("ID") }));
+        check(
+            "id",
+            Some(&["name", "nope"]),
+            Err(Misconfigured::NoColumn { table: name("flights"), column: name("nope") }),
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_not_unique_is_refused() {
+        check("name", None, Err(Misconfigured::KeyNotUnique { table: name("flights"), key: name("name") }));
+    }
+
+    #[test]
+    fn a_key_that_is_neither_integer_nor_text_is_refused() {
+        let columns = [Column { name: "id".to_owned(), kind: None, unique: true }];
+        let config = TableConfig { table: name("flights"), key: name("id"), columns: None };
+        assert_eq!(
+            Plan::new(&config, &columns),
+            Err(Misconfigured::KeyType { table: name("flights"), key: name("id") })
+        );
+    }
+
+    #[test]
+    fn a_table_without_columns_is_no_table() {
+        let config = TableConfig { table: name("flights"), key: name("id"), columns: None };
+        assert_eq!(Plan::new(&config, &[]), Err(Misconfigured::NoTable { table: name("flights") }));
+    }
+
+    /// The kind of the key and the columns read, from a table `(id, code, name, "we ight")` where the first two
+    /// are unique.
+    #[track_caller]
+    fn check(key: &str, columns: Option<&[&str]>, expected: Result<(IdKind, &[&str]), Misconfigured>) {
+        let column = |name: &str, kind, unique| Column { name: name.to_owned(), kind: Some(kind), unique };
+        let schema = [
+            column("id", IdKind::Integer, true),
+            column("code", IdKind::Text, true),
+            column("name", IdKind::Text, false),
+            column("we ight", IdKind::Integer, false),
+        ];
+        let columns = columns.map(|names| names.iter().copied().map(name).collect());
+        let config = TableConfig { table: name("flights"), key: name(key), columns };
+        let expected = expected
+            .map(|(kind, columns)| (kind, columns.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(Plan::new(&config, &schema).map(|plan| (plan.kind, plan.columns)), expected);
+    }
+
+    fn name(text: &str) -> Identifier {
+        Identifier::new(text).unwrap()
+    }
+}
