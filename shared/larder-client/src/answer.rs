@@ -1,0 +1,150 @@
+//! What an exchange waits for, and what it gets.
+
+use bytes::BytesMut;
+use larder_meta::{Decoded, Limits, ProtocolError, Refusal, Reply, Text, Version, decode, decode_text};
+
+/// The shape of an answer, and what has come of it.
+#[derive(Debug)]
+pub(crate) enum Awaited {
+    /// The engine's version, which a connection asks for itself.
+    Greeting,
+    /// One reply of the meta protocol.
+    Reply,
+    /// So many more replies.
+    Replies { left: usize, got: Vec<Reply> },
+    /// Replies up to `MN`, which closes a batch of quiet requests.
+    UntilNoop { got: Vec<Reply> },
+    /// Lines of classic answers, of which so many have not ended.
+    Texts { left: usize, got: Vec<Text> },
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(Reply),
+    Replies(Vec<Reply>),
+    Texts(Vec<Text>),
+}
+
+/// How far decoding got.
+pub(crate) enum Progress {
+    NeedMore { missing: usize },
+    Greeted(Version),
+    Whole(Answer),
+}
+
+impl Awaited {
+    /// `count` replies, at least one.
+    pub(crate) fn replies(count: usize) -> Self {
+        Self::Replies { left: count, got: Vec::with_capacity(count) }
+    }
+
+    /// The lines of `commands` classic commands, about `lines` of them.
+    pub(crate) fn texts(commands: usize, lines: usize) -> Self {
+        Self::Texts { left: commands, got: Vec::with_capacity(lines) }
+    }
+
+    /// Takes from `incoming` what belongs to this answer.
+    pub(crate) fn decode(
+        &mut self,
+        incoming: &mut BytesMut,
+        limits: &Limits,
+    ) -> Result<Progress, ProtocolError> {
+        match self {
+            Self::Greeting => Ok(match decode_text(incoming, limits)? {
+                Decoded::NeedMore { missing } => Progress::NeedMore { missing },
+                Decoded::Reply(Text::Version(version)) => Progress::Greeted(version),
+                Decoded::Reply(other) => return Err(ProtocolError::UnknownReply(format!("{other:?}"))),
+            }),
+            Self::Reply => Ok(match decode(incoming, limits)? {
+                Decoded::NeedMore { missing } => Progress::NeedMore { missing },
+                Decoded::Reply(reply) => Progress::Whole(Answer::Reply(reply)),
+            }),
+            Self::Replies { left, got } => {
+                while *left > 0 {
+                    match decode(incoming, limits)? {
+                        Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
+                        Decoded::Reply(reply) => got.push(reply),
+                    }
+                    *left -= 1;
+                }
+                Ok(Progress::Whole(Answer::Replies(std::mem::take(got))))
+            }
+            Self::UntilNoop { got } => loop {
+                match decode(incoming, limits)? {
+                    Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
+                    Decoded::Reply(Reply::Noop) => {
+                        return Ok(Progress::Whole(Answer::Replies(std::mem::take(got))));
+                    }
+                    Decoded::Reply(reply) => got.push(reply),
+                }
+            },
+            Self::Texts { left, got } => {
+                while *left > 0 {
+                    match decode_text(incoming, limits)? {
+                        Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
+                        Decoded::Reply(Text::End) => *left -= 1,
+                        Decoded::Reply(refused @ Text::Refused(_)) => {
+                            *left -= 1;
+                            got.push(refused);
+                        }
+                        Decoded::Reply(text) => got.push(text),
+                    }
+                }
+                Ok(Progress::Whole(Answer::Texts(std::mem::take(got))))
+            }
+        }
+    }
+
+    /// Whether part of the answer has been decoded.
+    pub(crate) fn has_begun(&self) -> bool {
+        match self {
+            Self::Greeting | Self::Reply => false,
+            Self::Replies { got, .. } | Self::UntilNoop { got } => !got.is_empty(),
+            Self::Texts { got, .. } => !got.is_empty(),
+        }
+    }
+}
+
+impl Answer {
+    /// The one reply; an exchange gets the shape that it asked for.
+    pub(crate) fn into_reply(self) -> Result<Reply, ProtocolError> {
+        match self {
+            Self::Reply(reply) => Ok(reply),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    /// The replies, in the order of their requests.
+    pub(crate) fn into_replies(self) -> Result<Vec<Reply>, ProtocolError> {
+        match self {
+            Self::Replies(replies) => Ok(replies),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    /// The lines, without those that only end an answer.
+    pub(crate) fn into_texts(self) -> Result<Vec<Text>, ProtocolError> {
+        match self {
+            Self::Texts(texts) => Ok(texts),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    /// Whether it is the answer of a node that may have taken a data block for commands.
+    pub(crate) fn may_have_run_data(&self) -> bool {
+        let is_unsound = |refusal: &Refusal| !refusal.leaves_connection_sound();
+        match self {
+            Self::Reply(reply) => matches!(reply, Reply::Refused(refusal) if is_unsound(refusal)),
+            Self::Replies(replies) => {
+                replies.iter().any(|reply| matches!(reply, Reply::Refused(refusal) if is_unsound(refusal)))
+            }
+            Self::Texts(_) => false,
+        }
+    }
+
+    /// The error for a reply that does not answer what was asked.
+    pub(crate) fn unexpected(&self) -> ProtocolError {
+        ProtocolError::UnknownReply(format!("{self:.80?}"))
+    }
+}

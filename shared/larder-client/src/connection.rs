@@ -1,0 +1,435 @@
+//! One connection, shared by all who talk to its node.
+//!
+//! Exchanges share it as a pipeline: each appends its request to one buffer and waits for its place in the order
+//! of replies. There is no task behind it, because nothing may run between invocations: whoever waits moves the
+//! bytes, for itself and for the others. So one request alone costs one write and one read, and sixty-four at
+//! once cost little more, since those that are ready together leave in one write and their replies come in one
+//! read.
+//!
+//! ```text
+//! outgoing  [mg a v][mg b v][ms c …]      ──> node
+//! exchanges  a done   b waits   c waits
+//! incoming                    [VA 1 …][VA …]  <── node
+//! ```
+//!
+//! - The last one to poll holds the socket's waker. When it is answered or dropped, another one is woken in its
+//!   place.
+//! - An exchange that is dropped leaves its place behind; its reply is read and thrown away by whoever comes
+//!   next. If nobody else waits, the connection is closed: a half reply is never left for a later request.
+//! - Once it has failed, a connection stays failed, and everyone who waits is told.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use larder_meta::{Limits, ProtocolError, VERSION};
+
+use crate::NodeError;
+use crate::answer::{Answer, Awaited, Progress};
+use crate::moment::Moment;
+use crate::stream::Stream;
+
+/// A connection to one node. Two connections are never equal, whatever their node.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pipeline: Mutex<Pipeline>,
+}
+
+/// Whether a connection may be used after a while of rest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fitness {
+    /// In use, or used just now.
+    Good,
+    /// It has rested, and looks alive; the way to the node may have forgotten it all the same.
+    Rested,
+    /// Failed, closed by the node, or idle for too long.
+    Gone,
+}
+
+impl Connection {
+    /// Takes an open stream, and asks the version of the engine at its other end along with the first request.
+    pub(crate) fn new(stream: Stream, limits: Limits) -> Self {
+        let mut outgoing = BytesMut::with_capacity(FIRST_BUFFER_BYTES);
+        outgoing.extend_from_slice(VERSION);
+        let greeting = Place { awaited: Awaited::Greeting, has_data: false, state: State::Dropped };
+        Self {
+            pipeline: Mutex::new(Pipeline {
+                stream,
+                limits,
+                outgoing,
+                incoming: BytesMut::with_capacity(FIRST_BUFFER_BYTES),
+                places: VecDeque::from([greeting]),
+                first: 0,
+                decoded: 0,
+                waiting: 0,
+                driver: None,
+                answered: 0,
+                writer: None,
+                failure: None,
+                is_greeted: false,
+                last_used: Moment::now(),
+            }),
+        }
+    }
+
+    /// Appends a request to the pipeline, written by `encode`, which tells the answer to wait for.
+    ///
+    /// `has_data` says that the request carries a data block, which a node that refuses the request may take for
+    /// commands. A dropped future takes nothing from others; see the module.
+    pub(crate) fn exchange(
+        &self,
+        has_data: bool,
+        encode: impl FnOnce(&mut BytesMut) -> Awaited,
+    ) -> Exchange<'_> {
+        let number = self.lock().enter(has_data, encode);
+        Exchange { connection: self, number, is_new: true, is_over: false }
+    }
+
+    /// Whether the engine has told its version. Before that no data may be sent: an engine that is too old would
+    /// run it as commands.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.lock().is_greeted
+    }
+
+    /// Whether the connection may be used at the moment `now`. One that has been idle for longer than `look_after`
+    /// is asked whether the node has closed it; one idle for longer than `most` is closed.
+    pub(crate) fn fitness(&self, now: Moment, look_after: Duration, most: Duration) -> Fitness {
+        let mut pipeline = self.lock();
+        if pipeline.failure.is_some() {
+            return Fitness::Gone;
+        }
+        let idle = now.since(&pipeline.last_used);
+        if pipeline.waiting > 0 || idle <= look_after {
+            return Fitness::Good;
+        }
+        if idle <= most && !pipeline.stream.is_closed() {
+            return Fitness::Rested;
+        }
+        pipeline.fail(lost(None));
+        Fitness::Gone
+    }
+
+    /// Ends the connection for everyone.
+    pub(crate) fn close(&self) {
+        self.lock().fail(NodeError::Lost { replied: false, source: None });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pipeline> {
+        self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request on its way, and the wait for its answer.
+pub(crate) struct Exchange<'c> {
+    connection: &'c Connection,
+    number: u64,
+    is_new: bool,
+    is_over: bool,
+}
+
+impl Future for Exchange<'_> {
+    type Output = Result<Answer, NodeError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut pipeline = this.connection.lock();
+        if std::mem::take(&mut this.is_new) && pipeline.is_busy() {
+            pipeline.write_soon(this.number, cx);
+            return Poll::Pending;
+        }
+        if !pipeline.is_settled(this.number) {
+            pipeline.drive(this.number, cx);
+        }
+        let Some(result) = pipeline.leave(this.number) else {
+            pipeline.wait(this.number, cx);
+            return Poll::Pending;
+        };
+        this.is_over = true;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.lock().abandon(self.number);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    stream: Stream,
+    limits: Limits,
+    outgoing: BytesMut,
+    incoming: BytesMut,
+    /// Exchanges in the order of their replies; the front one has the number `first`.
+    places: VecDeque<Place>,
+    first: u64,
+    /// How many of `places` have been answered, wherever their answer is by now.
+    decoded: usize,
+    /// How many of `places` somebody waits for.
+    waiting: usize,
+    /// How many answers have not been fetched yet.
+    answered: usize,
+    /// Who polled the stream last, and so is woken by it.
+    driver: Option<u64>,
+    /// Who will write `outgoing` once the ready tasks have had their turn.
+    writer: Option<u64>,
+    failure: Option<NodeError>,
+    is_greeted: bool,
+    last_used: Moment,
+}
+
+/// The place of an exchange in the order of replies.
+#[derive(Debug)]
+struct Place {
+    awaited: Awaited,
+    has_data: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Somebody waits, or is about to.
+    Waiting(Option<Waker>),
+    /// The answer is here for the one who waits.
+    Settled(Result<Answer, NodeError>),
+    /// Nobody waits any more.
+    Dropped,
+}
+
+impl Pipeline {
+    fn enter(&mut self, has_data: bool, encode: impl FnOnce(&mut BytesMut) -> Awaited) -> u64 {
+        let number = self.first + self.places.len() as u64;
+        let place = if self.failure.is_none() {
+            self.waiting += 1;
+            Place { awaited: encode(&mut self.outgoing), has_data, state: State::Waiting(None) }
+        } else {
+            self.answered += 1;
+            Place { awaited: Awaited::Reply, has_data, state: State::Settled(Err(lost(None))) }
+        };
+        self.places.push_back(place);
+        number
+    }
+
+    /// Whether others wait, or are about to ask more, so that it pays to let them write along.
+    fn is_busy(&self) -> bool {
+        self.failure.is_none() && self.waiting + self.answered > 1
+    }
+
+    /// Lets the ready tasks append their requests before one of them writes.
+    fn write_soon(&mut self, number: u64, cx: &Context<'_>) {
+        if self.writer.is_none() {
+            self.writer = Some(number);
+            cx.waker().wake_by_ref();
+        }
+        self.wait(number, cx);
+    }
+
+    fn is_settled(&self, number: u64) -> bool {
+        !matches!(self.place(number), Some(Place { state: State::Waiting(_), .. }))
+    }
+
+    /// Writes what is due, then reads and decodes until the answer for `number` is here or nothing comes.
+    fn drive(&mut self, number: u64, cx: &mut Context<'_>) {
+        self.driver = Some(number);
+        if let Err(error) = self.write(cx).and_then(|()| self.read(number, cx)) {
+            self.fail(error);
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), NodeError> {
+        self.writer = None;
+        while !self.outgoing.is_empty() {
+            match self.stream.poll_write(cx, &self.outgoing) {
+                Poll::Ready(Ok(0)) => return Err(lost(None)),
+                Poll::Ready(Ok(len)) => self.outgoing.advance(len),
+                Poll::Ready(Err(error)) => return Err(lost(Some(error))),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(lost(Some(error))),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&mut self, number: u64, cx: &mut Context<'_>) -> Result<(), NodeError> {
+        loop {
+            let missing = self.decode()?;
+            if self.is_settled(number) {
+                return Ok(());
+            }
+            self.make_room(missing);
+            match self.stream.poll_read(cx, &mut self.incoming) {
+                Poll::Ready(Ok(0)) => return Err(lost(None)),
+                Poll::Ready(Ok(_)) => self.last_used = Moment::now(),
+                Poll::Ready(Err(error)) => return Err(lost(Some(error))),
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes room for what is `missing`, in steps that let many small replies come in one read. The decoder has
+    /// compared the declared length behind it with the limit.
+    fn make_room(&mut self, missing: usize) {
+        let spare = self.incoming.capacity() - self.incoming.len();
+        if spare < missing.max(LEAST_READ_BYTES) {
+            self.incoming.reserve(missing.max(FIRST_BUFFER_BYTES));
+        }
+    }
+
+    /// Decodes what has come and wakes those whose answer is whole; answers how many bytes are missing at least.
+    fn decode(&mut self) -> Result<usize, NodeError> {
+        while let Some(place) = self.places.get_mut(self.decoded) {
+            let answer = match place.awaited.decode(&mut self.incoming, &self.limits)? {
+                Progress::NeedMore { missing } => return Ok(missing),
+                Progress::Greeted(version) if version.is_supported() => {
+                    self.is_greeted = true;
+                    None
+                }
+                Progress::Greeted(version) => return Err(NodeError::UnsupportedEngine(version)),
+                Progress::Whole(answer) => Some(answer),
+            };
+            let at = self.decoded;
+            self.decoded += 1;
+            if let Some(answer) = answer {
+                let is_unsound = place.has_data && answer.may_have_run_data();
+                self.settle(at, Ok(answer));
+                if is_unsound {
+                    return Err(lost(None));
+                }
+            }
+            self.forget_finished();
+        }
+        if self.incoming.is_empty() { Ok(0) } else { Err(unasked(&self.incoming)) }
+    }
+
+    /// Leaves `result` for the one who waits at the place `at`, if anyone does.
+    fn settle(&mut self, at: usize, result: Result<Answer, NodeError>) {
+        let Some(place) = self.places.get_mut(at) else { return };
+        let State::Waiting(waker) = &mut place.state else { return };
+        let waker = waker.take();
+        place.state = State::Settled(result);
+        self.waiting -= 1;
+        self.answered += 1;
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends the connection. Whose reply was being read is told why; the others, that it was lost before theirs.
+    fn fail(&mut self, error: NodeError) {
+        if self.failure.is_some() {
+            return;
+        }
+        let concerns_all = matches!(error, NodeError::UnsupportedEngine(_));
+        for at in self.decoded..self.places.len() {
+            let is_read = at == self.decoded;
+            let error = match &error {
+                NodeError::Lost { source, .. } => NodeError::Lost {
+                    replied: is_read && (!self.incoming.is_empty() || self.places[at].awaited.has_begun()),
+                    source: source.clone(),
+                },
+                error if is_read || concerns_all => error.clone(),
+                _ => lost(None),
+            };
+            self.settle(at, Err(error));
+        }
+        self.failure = Some(error);
+    }
+
+    /// Hands out what was settled for `number` and gives up its place.
+    fn leave(&mut self, number: u64) -> Option<Result<Answer, NodeError>> {
+        let place = self.place_mut(number)?;
+        if let State::Waiting(_) = place.state {
+            return None;
+        }
+        let State::Settled(result) = std::mem::replace(&mut place.state, State::Dropped) else { return None };
+        self.answered -= 1;
+        self.forget_finished();
+        self.hand_over(number);
+        Some(result)
+    }
+
+    fn wait(&mut self, number: u64, cx: &Context<'_>) {
+        if let Some(Place { state: State::Waiting(waker), .. }) = self.place_mut(number) {
+            match waker {
+                Some(waker) if waker.will_wake(cx.waker()) => {}
+                _ => *waker = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    /// Gives up the place of somebody who does not wait any more.
+    fn abandon(&mut self, number: u64) {
+        let Some(place) = self.place_mut(number) else { return };
+        match std::mem::replace(&mut place.state, State::Dropped) {
+            State::Waiting(_) => {
+                self.waiting -= 1;
+                if self.waiting == 0 {
+                    self.fail(lost(None));
+                }
+            }
+            State::Settled(_) => self.answered -= 1,
+            State::Dropped => {}
+        }
+        self.forget_finished();
+        self.hand_over(number);
+    }
+
+    /// Wakes another one who waits, if `number` was the one who moves the bytes.
+    fn hand_over(&mut self, number: u64) {
+        if self.driver != Some(number) && self.writer != Some(number) {
+            return;
+        }
+        self.driver = None;
+        self.writer = None;
+        let next = self.places.iter_mut().skip(self.decoded).find_map(|place| match &mut place.state {
+            State::Waiting(waker) => waker.take(),
+            _ => None,
+        });
+        if let Some(waker) = next {
+            waker.wake();
+        }
+    }
+
+    /// Drops the places at the front that nobody needs any more.
+    fn forget_finished(&mut self) {
+        let is_over = |place: &Place| matches!(place.state, State::Dropped);
+        while (self.decoded > 0 || self.failure.is_some()) && self.places.front().is_some_and(is_over) {
+            self.places.pop_front();
+            self.first += 1;
+            self.decoded = self.decoded.saturating_sub(1);
+        }
+    }
+
+    fn place(&self, number: u64) -> Option<&Place> {
+        self.places.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    fn place_mut(&mut self, number: u64) -> Option<&mut Place> {
+        self.places.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+}
+
+fn lost(source: Option<io::Error>) -> NodeError {
+    NodeError::Lost { replied: false, source: source.map(Arc::new) }
+}
+
+/// The error for bytes that nobody asked for.
+fn unasked(bytes: &[u8]) -> NodeError {
+    let line = bytes[..bytes.len().min(MOST_EXCERPT_BYTES)].escape_ascii().to_string();
+    ProtocolError::UnknownReply(line).into()
+}
+
+/// Room for a few replies; a longer one makes its own.
+const FIRST_BUFFER_BYTES: usize = 16 << 10;
+/// With less room than this, a read would often bring half a reply.
+const LEAST_READ_BYTES: usize = 4 << 10;
+const MOST_EXCERPT_BYTES: usize = 80;

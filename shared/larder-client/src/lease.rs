@@ -1,0 +1,108 @@
+//! Leases: the right to fill one key, given by its node to one reader at a time.
+
+use std::sync::Arc;
+
+use larder_meta::{MetaGet, Reply, ReplyFlags, Ttl};
+
+use crate::NodeError;
+use crate::cluster::unexpected;
+use crate::connection::Connection;
+use crate::item::{Cas, Item};
+use crate::node::Node;
+
+/// The right to fill one key, won by a read.
+///
+/// Bound to the connection that it was won on: CAS tokens start again when a node restarts, and an old one could
+/// match a new item. Dropping a lease gives nothing back; until its TTL is over, others wait or load on their own.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub(crate) node: Arc<Node>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) cas: Cas,
+}
+
+/// What a read asks beside the value.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ReadOptions {
+    /// On a miss, let one reader win a lease of this length.
+    pub lease_for: Option<Ttl>,
+    /// On a hit with less than these seconds left, let one reader win a lease.
+    pub recache_below_secs: Option<u32>,
+}
+
+impl ReadOptions {
+    pub(crate) fn to_get(self) -> MetaGet {
+        MetaGet {
+            lease_for: self.lease_for,
+            recache_below_secs: self.recache_below_secs,
+            ttl: true,
+            cas: true,
+            client_flags: true,
+            value: true,
+            ..MetaGet::default()
+        }
+    }
+}
+
+/// What a read found.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The item; `None` on a miss, and while somebody else fills it.
+    pub item: Option<Item>,
+    /// Seconds that the item has left, [`u64::MAX`] for ever.
+    pub ttl_secs: u64,
+    /// The item was marked stale.
+    pub is_stale: bool,
+    /// Who fills the item.
+    pub claim: Claim,
+    /// `host:port` of the node.
+    pub node: Arc<str>,
+    pub(crate) cas: Option<Cas>,
+}
+
+/// Who fills an item.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// Nobody needs to, or nobody was asked.
+    None,
+    /// We do.
+    Won(Lease),
+    /// Somebody else does. The number stays the same for as long as it is the same one.
+    Lost(u64),
+}
+
+impl Read {
+    /// Makes sense of what `node` replied to an `mg` on `connection`.
+    pub(crate) fn from_reply(
+        reply: Reply,
+        node: &Arc<Node>,
+        connection: &Arc<Connection>,
+    ) -> Result<Self, NodeError> {
+        let (value, flags) = match reply {
+            Reply::Value(value, flags) => (Some(value), flags),
+            Reply::Miss(flags) => (None, flags),
+            other => return Err(unexpected(other)),
+        };
+        let claim = match (flags.cas, flags) {
+            (Some(cas), ReplyFlags { won: true, .. }) => Claim::Won(Lease {
+                node: Arc::clone(node),
+                connection: Arc::clone(connection),
+                cas: Cas(cas),
+            }),
+            (Some(cas), ReplyFlags { lost: true, .. }) => Claim::Lost(cas),
+            _ => Claim::None,
+        };
+        let is_lease = (flags.won || flags.lost) && flags.client_flags.unwrap_or(0) == 0;
+        let item = value
+            .filter(|value| !(value.is_empty() && is_lease))
+            .map(|value| Item { value, client_flags: flags.client_flags.unwrap_or(0) });
+        Ok(Self {
+            item,
+            ttl_secs: flags.ttl_secs.unwrap_or(u64::MAX),
+            is_stale: flags.stale,
+            claim,
+            node: Arc::clone(&node.name),
+            cas: flags.cas.map(Cas),
+        })
+    }
+}

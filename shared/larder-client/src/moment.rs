@@ -1,0 +1,56 @@
+//! Time across a freeze: two clocks, and whichever says that more of it has passed.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// A point in time on the monotonic clock and on the wall clock.
+///
+/// While an environment is frozen the monotonic clock may stand still; the wall clock may be set back. So the
+/// age of a thing is the larger of what both clocks say.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// How much time has passed since `earlier`; zero where it is later.
+    pub fn since(&self, earlier: &Self) -> Duration {
+        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
+        monotonic.max(self.wall.duration_since(earlier.wall).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+impl Moment {
+    /// The same moment seen `monotonic` and `wall` later on the two clocks.
+    pub(crate) fn later(self, monotonic: Duration, wall: Duration) -> Self {
+        Self { monotonic: self.monotonic + monotonic, wall: self.wall + wall }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_freeze_that_only_the_wall_clock_saw_counts() {
+        let before = Moment::now();
+        assert_eq!(before.later(SECOND, 3600 * SECOND).since(&before), 3600 * SECOND);
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_does_not_hide_time() {
+        let before = Moment::now().later(Duration::ZERO, 3600 * SECOND);
+        let after = Moment { monotonic: before.monotonic + SECOND, wall: before.wall - 60 * SECOND };
+        assert_eq!(after.since(&before), SECOND);
+    }
+}

@@ -1,0 +1,185 @@
+//! One node: its connection, its health, and how a request gets an answer from it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use larder_meta::{Limits, NOOP};
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer::{Answer, Awaited};
+use crate::connect::Connector;
+use crate::connection::{Connection, Fitness};
+use crate::health::{Health, Pauses, Verdict};
+use crate::moment::Moment;
+use crate::{Config, NodeError};
+
+/// A node of the cluster, for as long as its name and port are in the topology.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// `host:port`.
+    pub(crate) name: Arc<str>,
+    /// Where discovery saw it last.
+    seen: Mutex<larder_discovery::Node>,
+    connection: Mutex<Option<Arc<Connection>>>,
+    /// Held by the one who connects; the others wait for what comes of it.
+    connecting: tokio::sync::Mutex<()>,
+    health: Mutex<Health>,
+}
+
+/// What is the same for all nodes of a cluster.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) config: Config,
+    pub(crate) connector: Connector,
+    pub(crate) limits: Limits,
+    pub(crate) pauses: Pauses,
+}
+
+/// A request to one node.
+pub(crate) trait Request {
+    /// Whether sending it twice does no harm, so that it may be repeated on a fresh connection.
+    const IS_REPEATABLE: bool;
+    /// Whether it carries a data block.
+    const HAS_DATA: bool;
+
+    /// Appends its bytes, and tells what they will be answered by.
+    fn encode(&self, out: &mut BytesMut) -> Awaited;
+}
+
+impl Node {
+    pub(crate) fn new(seen: larder_discovery::Node) -> Self {
+        Self {
+            name: seen.to_string().into(),
+            seen: Mutex::new(seen),
+            connection: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            health: Mutex::default(),
+        }
+    }
+
+    /// Sends `request` and waits for its answer, until `deadline`; answers the connection, too, for what is only
+    /// good on this one.
+    ///
+    /// A request that got no byte of a reply on a used connection is repeated once on a fresh one, if it may be.
+    /// If the future is dropped, nothing is left behind; see [`connection`](crate::connection).
+    pub(crate) async fn ask<R: Request>(
+        &self,
+        common: &Common,
+        deadline: Instant,
+        request: &R,
+    ) -> Result<(Answer, Arc<Connection>), NodeError> {
+        let start = Moment::now();
+        if let Verdict::LeaveAlone(retry_in) = lock(&self.health).admit(start, &common.pauses) {
+            return Err(NodeError::Down { retry_in });
+        }
+        let asked = timeout_at(deadline, self.ask_until(common, deadline, start, request)).await;
+        let result = asked.unwrap_or(Err(NodeError::Deadline));
+        self.note(common, start, result.as_ref().err());
+        result
+    }
+
+    async fn ask_until<R: Request>(
+        &self,
+        common: &Common,
+        deadline: Instant,
+        now: Moment,
+        request: &R,
+    ) -> Result<(Answer, Arc<Connection>), NodeError> {
+        let Some((connection, rested)) = self.usable(common, now) else {
+            let connection = self.connect(common).await?;
+            return exchange(&connection, request).await.map(|answer| (answer, connection));
+        };
+        let first_try = exchange(&connection, request);
+        let result = if rested && R::IS_REPEATABLE {
+            // After a rest silence may mean that the way to the node has forgotten us: leave time to try anew.
+            let patience = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            timeout_at(patience, first_try)
+                .await
+                .unwrap_or(Err(NodeError::Lost { replied: false, source: None }))
+        } else {
+            first_try.await
+        };
+        match result {
+            Err(error) if R::IS_REPEATABLE && error.may_try_again() => {
+                tracing::debug!(node = %self.name, %error, "trying once more on a fresh connection");
+                connection.close();
+                let connection = self.connect(common).await?;
+                exchange(&connection, request).await.map(|answer| (answer, connection))
+            }
+            result => result.map(|answer| (answer, connection)),
+        }
+    }
+
+    /// Sends `request` on `connection` and no other, until `deadline`: for what is only good there.
+    pub(crate) async fn ask_on<R: Request>(
+        &self,
+        connection: &Connection,
+        deadline: Instant,
+        request: &R,
+    ) -> Result<Answer, NodeError> {
+        timeout_at(deadline, exchange(connection, request)).await.unwrap_or(Err(NodeError::Deadline))
+    }
+
+    /// Takes a change of where the node is: the next request connects anew.
+    pub(crate) fn moved(&self, seen: larder_discovery::Node) {
+        *lock(&self.seen) = seen;
+        *lock(&self.health) = Health::default();
+        if let Some(connection) = lock(&self.connection).take() {
+            connection.close();
+        }
+    }
+
+    /// The connection, if there is one that may be used, and whether it has rested.
+    fn usable(&self, common: &Common, now: Moment) -> Option<(Arc<Connection>, bool)> {
+        let mut held = lock(&self.connection);
+        let fitness = held.as_ref()?.fitness(now, common.config.look_after_idle, common.config.max_idle);
+        match fitness {
+            Fitness::Good => held.clone().map(|connection| (connection, false)),
+            Fitness::Rested => held.clone().map(|connection| (connection, true)),
+            Fitness::Gone => {
+                *held = None;
+                None
+            }
+        }
+    }
+
+    /// Connects, or waits for somebody else who does.
+    async fn connect(&self, common: &Common) -> Result<Arc<Connection>, NodeError> {
+        let _connecting = self.connecting.lock().await;
+        if let Some((connection, _)) = self.usable(common, Moment::now()) {
+            return Ok(connection);
+        }
+        let seen = lock(&self.seen).clone();
+        let connection = Arc::new(common.connector.connect(&seen, common.limits).await?);
+        *lock(&self.connection) = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Draws conclusions from how a call that began at `start` ended.
+    fn note(&self, common: &Common, start: Moment, error: Option<&NodeError>) {
+        let Some(error) = error else { return lock(&self.health).succeeded() };
+        let now = Moment::now();
+        // A deadline that was nearer than our own says nothing about the node.
+        let is_impatience = matches!(error, NodeError::Deadline) && now.since(&start) < common.config.timeout;
+        if error.blames_node() && !is_impatience {
+            tracing::warn!(node = %self.name, error = error as &dyn std::error::Error, "node marked down");
+            lock(&self.health).failed(now, &common.pauses, fastrand::f64());
+        }
+    }
+}
+
+async fn exchange<R: Request>(connection: &Connection, request: &R) -> Result<Answer, NodeError> {
+    if R::HAS_DATA && !connection.is_greeted() {
+        // The version comes before the answer to this; an engine that is too old never gets the data.
+        let noop = |out: &mut BytesMut| {
+            out.extend_from_slice(NOOP);
+            Awaited::Reply
+        };
+        connection.exchange(false, noop).await?;
+    }
+    connection.exchange(R::HAS_DATA, |out| request.encode(out)).await
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

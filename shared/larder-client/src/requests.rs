@@ -1,0 +1,160 @@
+//! The requests to one node, as [`Request`]s: what they send and how they are answered.
+
+use bytes::BytesMut;
+use larder_meta::{Key, MetaArithmetic, MetaDelete, MetaGet, MetaSet, NOOP, encode_get_many, encode_stats};
+
+use crate::answer::Awaited;
+use crate::item::NewItem;
+use crate::node::Request;
+
+/// One `mg`.
+pub(crate) struct Get<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) get: MetaGet,
+}
+
+impl Request for Get<'_> {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        self.get.encode(self.key, out);
+        Awaited::Reply
+    }
+}
+
+/// The same `mg` for those of `keys` that `members` names.
+pub(crate) struct GetEach<'a> {
+    pub(crate) keys: &'a [Key],
+    pub(crate) members: &'a [u32],
+    pub(crate) get: MetaGet,
+}
+
+impl Request for GetEach<'_> {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        for member in self.members {
+            self.get.encode(&self.keys[*member as usize], out);
+        }
+        Awaited::replies(self.members.len())
+    }
+}
+
+/// A classic `get` of those of `keys` that `members` names, in as many lines as it takes.
+pub(crate) struct GetPlain<'a> {
+    pub(crate) keys: &'a [Key],
+    pub(crate) members: &'a [u32],
+}
+
+impl Request for GetPlain<'_> {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        let (mut rest, mut lines) = (self.members, 0);
+        while !rest.is_empty() {
+            let count = encode_get_many(rest.iter().map(|member| &self.keys[*member as usize]), out);
+            rest = &rest[count..];
+            lines += 1;
+        }
+        Awaited::texts(lines, self.members.len())
+    }
+}
+
+/// One `ms`. Not repeatable: in between, somebody may have stored a newer value.
+pub(crate) struct Set<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) value: &'a [u8],
+    pub(crate) set: MetaSet,
+}
+
+impl Request for Set<'_> {
+    const IS_REPEATABLE: bool = false;
+    const HAS_DATA: bool = true;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        self.set.encode(self.key, self.value, out);
+        Awaited::Reply
+    }
+}
+
+/// Something to store as part of a batch.
+pub(crate) trait ToStore {
+    /// The item.
+    fn item(&self) -> &NewItem<'_>;
+    /// How to store it.
+    fn set(&self) -> MetaSet;
+}
+
+/// Those of `items` that `members` names, stored without a word, and `mn`.
+pub(crate) struct SetEach<'a, T> {
+    pub(crate) items: &'a [T],
+    pub(crate) members: &'a [u32],
+}
+
+impl<T: ToStore> Request for SetEach<'_, T> {
+    const IS_REPEATABLE: bool = false;
+    const HAS_DATA: bool = true;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        for member in self.members {
+            let (item, set) = (&self.items[*member as usize], self.items[*member as usize].set());
+            MetaSet { quiet: true, opaque: Some(*member), ..set }.encode(
+                item.item().key,
+                item.item().value,
+                out,
+            );
+        }
+        out.extend_from_slice(NOOP);
+        Awaited::UntilNoop { got: Vec::new() }
+    }
+}
+
+/// One `md`. Doing it twice can at most remove a newer value, which is a miss and no harm.
+pub(crate) struct Delete<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) delete: MetaDelete,
+}
+
+impl Request for Delete<'_> {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        self.delete.encode(self.key, out);
+        Awaited::Reply
+    }
+}
+
+/// One `ma`. Not repeatable: it would count twice.
+pub(crate) struct Count<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) count: MetaArithmetic,
+}
+
+impl Request for Count<'_> {
+    const IS_REPEATABLE: bool = false;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        self.count.encode(self.key, out);
+        Awaited::Reply
+    }
+}
+
+/// `stats`, perhaps of one group.
+pub(crate) struct Stats<'a> {
+    pub(crate) group: Option<&'a Key>,
+}
+
+impl Request for Stats<'_> {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        encode_stats(self.group, out);
+        Awaited::texts(1, 64)
+    }
+}
