@@ -11,6 +11,7 @@
 //! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before DNS: for a cluster on the own machine | none | |
 //! | `LARDER_ORIGIN_URL` | where the records live, `sqlite:path`; may hold a password and is never logged | required | |
 //! | `LARDER_TABLES` | what is served: `table:key[:ttl in seconds]`, joined by commas | required | 1 to 100 tables |
+//! | `LARDER_KEY_PREFIX` | the first part of every key, for a cluster shared with others: `prefix:table:id` | none | 1 to 32 letters, digits, `.`, `_`, `-` |
 //! | `LARDER_TTL_SECS` | how long a record is fresh where its table says nothing else, in seconds | 300 | 2 to 2592000 |
 //! | `LARDER_NEGATIVE_TTL_SECS` | how long "no such record" is remembered, in seconds | 30 | 2 to 86400 |
 //! | `LARDER_LEASE_SECS` | how long one environment has to load a record that others wait for, in seconds | 10 | 2 to 60 |
@@ -27,9 +28,9 @@
 use std::time::Duration;
 
 use larder_client::{Config, Endpoint, Tls};
-use larder_lambda::{
-    deadline::TimeLimit,
-    settings::{Environment, InvalidSettings, Reader, Variable, millis, on_or_off, seconds, text, whole},
+use larder_lambda::deadline::TimeLimit;
+use larder_lambda::settings::{
+    InvalidSettings, Reader, Setting, Variables, millis, on_or_off, seconds, text, whole,
 };
 use larder_origin::Tables;
 use larder_ring::{RingKind, RingNode};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub origin_url: OriginUrl,
     /// What is served.
     pub tables: Tables,
+    /// The first part of every key.
+    pub key_prefix: Option<String>,
     /// How long a record of each table is fresh, in the order of `tables`.
     pub ttls: Vec<Duration>,
     /// How long "no such record" is remembered.
@@ -72,9 +75,9 @@ impl std::fmt::Debug for OriginUrl {
 }
 
 impl Settings {
-    /// Reads `environment`; what is missing, wrong or misspelt is named in one error.
-    pub fn read(environment: &Environment) -> Result<Self, InvalidSettings> {
-        let mut reader = Reader::new(environment);
+    /// Reads `variables`; what is missing, wrong or misspelt is named in one error.
+    pub fn read(variables: &Variables) -> Result<Self, InvalidSettings> {
+        let mut reader = Reader::new(variables);
         let endpoint = endpoint(&mut reader);
         let tls = tls(&mut reader);
         let ring = reader.or(RING, RingKind::default(), ring);
@@ -83,6 +86,7 @@ impl Settings {
         let origin_url = reader.required(ORIGIN_URL, text);
         let ttl = reader.or(TTL, Duration::from_secs(300), seconds(TTL_SECS));
         let tables = reader.required(TABLES, |value| tables(value, ttl));
+        let key_prefix = reader.optional(KEY_PREFIX, key_prefix);
         let negative_ttl = reader.or(NEGATIVE_TTL, Duration::from_secs(30), seconds(2..=86_400));
         let lease = reader.or(LEASE, Duration::from_secs(10), seconds(2..=60));
         let wait = reader.or(WAIT, Duration::from_millis(200), millis(0..=10_000));
@@ -103,14 +107,15 @@ impl Settings {
                 cluster,
                 origin_url: OriginUrl(origin_url?),
                 tables,
+                key_prefix,
                 ttls,
                 negative_ttl,
                 lease,
                 wait,
                 origin_limit: origin_limit as usize,
                 time_limit: TimeLimit::new(timeout),
-                service: service(environment).to_owned(),
-                metrics_namespace: environment
+                service: service(variables).to_owned(),
+                metrics_namespace: variables
                     .text("POWERTOOLS_METRICS_NAMESPACE")
                     .unwrap_or("Larder")
                     .to_owned(),
@@ -120,8 +125,8 @@ impl Settings {
 }
 
 /// The service in logs and metrics; logs need it before the settings are read.
-pub fn service(environment: &Environment) -> &str {
-    environment.text("POWERTOOLS_SERVICE_NAME").unwrap_or("larder")
+pub fn service(variables: &Variables) -> &str {
+    variables.text("POWERTOOLS_SERVICE_NAME").unwrap_or("larder")
 }
 
 /// A configuration endpoint or a list of nodes, exactly one of them.
@@ -185,26 +190,36 @@ fn tables(value: &str, ttl: Duration) -> Result<(Tables, Vec<Duration>), String>
     Ok((tables, ttls))
 }
 
+fn key_prefix(value: &str) -> Result<String, String> {
+    let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let fits = (1..=MAX_KEY_PREFIX_LEN).contains(&value.len());
+    let wrong = || format!("is not 1 to {MAX_KEY_PREFIX_LEN} letters, digits, dots, underscores and hyphens");
+    (is_plain && fits).then(|| value.to_owned()).ok_or_else(wrong)
+}
+
+/// Leaves most of a key's 250 bytes to table and id.
+const MAX_KEY_PREFIX_LEN: usize = 32;
 /// What memcached can count: 2 seconds to 30 days.
 const TTL_SECS: std::ops::RangeInclusive<u64> = 2..=2_592_000;
 
-const CONFIG_ENDPOINT: Variable =
-    Variable { name: "LARDER_CONFIG_ENDPOINT", example: "my.cfg.euw1.cache.amazonaws.com:11211" };
-const NODES: Variable = Variable { name: "LARDER_NODES", example: "10.0.1.7:11211,10.0.2.7:11211" };
-const TLS: Variable = Variable { name: "LARDER_TLS", example: "on" };
-const TLS_CA_FILE: Variable = Variable { name: "LARDER_TLS_CA_FILE", example: "/opt/ca.pem" };
-const RING: Variable = Variable { name: "LARDER_RING", example: "libmemcached-ketama-weighted" };
-const DISCOVERY_INTERVAL: Variable = Variable { name: "LARDER_DISCOVERY_INTERVAL_SECS", example: "60" };
-const HOSTS_FILE: Variable = Variable { name: "LARDER_HOSTS_FILE", example: "hosts" };
-const ORIGIN_URL: Variable = Variable { name: "LARDER_ORIGIN_URL", example: "sqlite:/opt/flights.db" };
-const TABLES: Variable = Variable { name: "LARDER_TABLES", example: "flights:id,airports:faa:86400" };
-const TTL: Variable = Variable { name: "LARDER_TTL_SECS", example: "300" };
-const NEGATIVE_TTL: Variable = Variable { name: "LARDER_NEGATIVE_TTL_SECS", example: "30" };
-const LEASE: Variable = Variable { name: "LARDER_LEASE_SECS", example: "10" };
-const WAIT: Variable = Variable { name: "LARDER_WAIT_MS", example: "200" };
-const ORIGIN_LIMIT: Variable = Variable { name: "LARDER_ORIGIN_LIMIT", example: "4" };
-const CACHE_TIMEOUT: Variable = Variable { name: "LARDER_CACHE_TIMEOUT_MS", example: "500" };
-const TIMEOUT: Variable = Variable { name: "LARDER_TIMEOUT_MS", example: "5000" };
+const CONFIG_ENDPOINT: Setting =
+    Setting { name: "LARDER_CONFIG_ENDPOINT", example: "my.cfg.euw1.cache.amazonaws.com:11211" };
+const NODES: Setting = Setting { name: "LARDER_NODES", example: "10.0.1.7:11211,10.0.2.7:11211" };
+const TLS: Setting = Setting { name: "LARDER_TLS", example: "on" };
+const TLS_CA_FILE: Setting = Setting { name: "LARDER_TLS_CA_FILE", example: "/opt/ca.pem" };
+const RING: Setting = Setting { name: "LARDER_RING", example: "libmemcached-ketama-weighted" };
+const DISCOVERY_INTERVAL: Setting = Setting { name: "LARDER_DISCOVERY_INTERVAL_SECS", example: "60" };
+const HOSTS_FILE: Setting = Setting { name: "LARDER_HOSTS_FILE", example: "hosts" };
+const ORIGIN_URL: Setting = Setting { name: "LARDER_ORIGIN_URL", example: "sqlite:/opt/flights.db" };
+const TABLES: Setting = Setting { name: "LARDER_TABLES", example: "flights:id,airports:faa:86400" };
+const KEY_PREFIX: Setting = Setting { name: "LARDER_KEY_PREFIX", example: "air" };
+const TTL: Setting = Setting { name: "LARDER_TTL_SECS", example: "300" };
+const NEGATIVE_TTL: Setting = Setting { name: "LARDER_NEGATIVE_TTL_SECS", example: "30" };
+const LEASE: Setting = Setting { name: "LARDER_LEASE_SECS", example: "10" };
+const WAIT: Setting = Setting { name: "LARDER_WAIT_MS", example: "200" };
+const ORIGIN_LIMIT: Setting = Setting { name: "LARDER_ORIGIN_LIMIT", example: "4" };
+const CACHE_TIMEOUT: Setting = Setting { name: "LARDER_CACHE_TIMEOUT_MS", example: "500" };
+const TIMEOUT: Setting = Setting { name: "LARDER_TIMEOUT_MS", example: "5000" };
 
 #[cfg(test)]
 mod tests {
@@ -247,6 +262,7 @@ mod tests {
             ("LARDER_RING", "dalli-ring"),
             ("LARDER_DISCOVERY_INTERVAL_SECS", "5"),
             ("LARDER_HOSTS_FILE", "/tmp/hosts"),
+            ("LARDER_KEY_PREFIX", "air-2.x_y"),
             ("LARDER_TTL_SECS", "60"),
             ("LARDER_NEGATIVE_TTL_SECS", "7"),
             ("LARDER_LEASE_SECS", "3"),
@@ -267,6 +283,7 @@ mod tests {
             (cluster.timeout, cluster.connect_timeout),
             (Duration::from_millis(100), Duration::from_millis(100))
         );
+        assert_eq!(settings.key_prefix.as_deref(), Some("air-2.x_y"));
         assert_eq!(settings.ttls, [60, 86_400].map(Duration::from_secs));
         assert_eq!(settings.negative_ttl, Duration::from_secs(7));
         assert_eq!((settings.lease, settings.wait), (Duration::from_secs(3), Duration::ZERO));
@@ -298,6 +315,7 @@ mod tests {
             ("LARDER_DISCOVERY_INTERVAL_SECS", ["0", "3601"]),
             ("LARDER_TABLES", ["flights", "flights:id;drop"]),
             ("LARDER_TABLES", ["flights:id:1", "flights:id:60:60"]),
+            ("LARDER_KEY_PREFIX", ["a:b", "abcdefghijklmnopqrstuvwxyz1234567"]),
             ("LARDER_TTL_SECS", ["1", "2592001"]),
             ("LARDER_NEGATIVE_TTL_SECS", ["1", "86401"]),
             ("LARDER_LEASE_SECS", ["1", "61"]),
@@ -319,13 +337,13 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_named_in_one_error_and_no_value_is_repeated() {
-        let environment = Environment::from_iter([
+        let variables = Variables::from_iter([
             ("LARDER_ORIGIN_URL", "sqlite:s3cret"),
             ("LARDER_RING", "s3cret"),
             ("LARDER_TTL_SECONDS", "s3cret"),
             ("LARDER_TLS", "s3cret"),
         ]);
-        let error = Settings::read(&environment).unwrap_err();
+        let error = Settings::read(&variables).unwrap_err();
         let names: Vec<_> = error.faults.iter().map(|fault| fault.name.as_str()).collect();
         let expected =
             ["LARDER_CONFIG_ENDPOINT", "LARDER_TLS", "LARDER_RING", "LARDER_TABLES", "LARDER_TTL_SECONDS"];
@@ -342,7 +360,7 @@ mod tests {
         let (documentation, code) = source.split_once("\nuse std").unwrap();
         let names = code.lines().filter_map(|line| line.split_once("name: \"")?.1.split('"').next());
         let names: std::collections::BTreeSet<_> = names.filter(|name| name.starts_with("LARDER_")).collect();
-        assert_eq!(names.len(), 16);
+        assert_eq!(names.len(), 17);
         for name in names {
             assert!(documentation.contains(&format!("//! | `{name}` |")), "{name}");
         }

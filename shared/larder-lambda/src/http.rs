@@ -4,7 +4,8 @@
 //! headers, cookies and the ready-made query map (which joins repeated names with commas) are not looked at.
 //! Source: "Create AWS Lambda proxy integrations for HTTP APIs", API Gateway developer guide.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};

@@ -5,11 +5,12 @@
 //! | [`settings`] | typed settings from the environment; every fault named in one error |
 //! | [`logs`] | JSON lines with Powertools' keys |
 //! | [`metrics`] | one embedded-metric line an invocation |
+//! | [`environment`] | what an environment remembers from invocation to invocation |
 //! | [`deadline`] | when the answer must be ready |
 //! | [`thaw`] | how long the environment stood still |
 //! | [`http`] | request and answer of HTTP APIs and function URLs |
 //!
-//! Only [`settings::Environment::of_process`], [`thaw::Clocks::now`] and [`logs::init`] look at the process; all else
+//! Only [`settings::Variables::of_process`], [`thaw::Clocks::now`] and [`logs::init`] look at the process; all else
 //! takes what it needs.
 //!
 //! ```
@@ -22,6 +23,7 @@
 //! ```
 
 pub mod deadline;
+pub mod environment;
 pub mod http;
 pub mod logs;
 pub mod metrics;

@@ -8,39 +8,31 @@
 //! `warn,larder_client=debug`), else `INFO`. No regular expression is built and nothing is looked up at start: setting
 //! logs up costs a few microseconds of a cold start.
 
-use std::{
-    fmt::{self, Write as _},
-    io::{self, Write as _},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Map, Value};
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::{Field, Visit},
-    level_filters::LevelFilter,
-    span::{Attributes, Id, Record},
-};
-use tracing_subscriber::{
-    Layer,
-    filter::Targets,
-    fmt::{
-        MakeWriter,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
-    layer::{Context, SubscriberExt as _},
-    registry::LookupSpan,
-    util::{SubscriberInitExt as _, TryInitError},
-};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-use crate::settings::Environment;
+use crate::settings::Variables;
 
 /// Sends this process's logs to standard output.
 ///
 /// `service` stands in where `POWERTOOLS_SERVICE_NAME` is not set. Fails if logs were set up before.
-pub fn init(service: &str, environment: &Environment) -> Result<(), TryInitError> {
-    tracing_subscriber::registry().with(JsonLines::new(service, environment, io::stdout)).try_init()
+pub fn init(service: &str, variables: &Variables) -> Result<(), TryInitError> {
+    tracing_subscriber::registry().with(JsonLines::new(service, variables, io::stdout)).try_init()
 }
 
 /// A layer that writes each event as one JSON object a line.
@@ -58,15 +50,15 @@ pub struct JsonLines<W> {
 }
 
 impl<W> JsonLines<W> {
-    /// A layer that writes to `writer` and takes level and names from `environment`.
-    pub fn new(service: &str, environment: &Environment, writer: W) -> Self {
-        let service = environment.text("POWERTOOLS_SERVICE_NAME").unwrap_or(service);
-        let memory = environment.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
+    /// A layer that writes to `writer` and takes level and names from `variables`.
+    pub fn new(service: &str, variables: &Variables, writer: W) -> Self {
+        let service = variables.text("POWERTOOLS_SERVICE_NAME").unwrap_or(service);
+        let memory = variables.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
         Self {
             service: service.to_owned(),
-            function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME").map(str::to_owned),
+            function_name: variables.text("AWS_LAMBDA_FUNCTION_NAME").map(str::to_owned),
             function_memory_size: memory.and_then(|megabytes| megabytes.parse().ok()),
-            levels: levels(environment),
+            levels: levels(variables),
             was_invoked: AtomicBool::new(false),
             writer,
         }
@@ -236,14 +228,14 @@ impl Visit for Members<'_> {
 }
 
 /// `AWS_LAMBDA_LOG_LEVEL`, else `RUST_LOG`, else `INFO`; a value that cannot be read counts as unset.
-fn levels(environment: &Environment) -> Targets {
-    let lambda = environment.text("AWS_LAMBDA_LOG_LEVEL").and_then(|level| match level {
+fn levels(variables: &Variables) -> Targets {
+    let lambda = variables.text("AWS_LAMBDA_LOG_LEVEL").and_then(|level| match level {
         // Lambda's most severe level, which Rust has not.
         "FATAL" => Some(LevelFilter::ERROR),
         level => level.parse().ok(),
     });
     let lambda = lambda.map(|level| Targets::new().with_default(level));
-    let rust = || environment.text("RUST_LOG").and_then(|levels| levels.parse().ok());
+    let rust = || variables.text("RUST_LOG").and_then(|levels| levels.parse().ok());
     lambda.or_else(rust).unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
@@ -276,7 +268,8 @@ const MAX_CAUSES: usize = 8;
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing::{debug, error, info, info_span, subscriber::with_default, warn};
+    use tracing::subscriber::with_default;
+    use tracing::{debug, error, info, info_span, warn};
 
     use super::*;
 
@@ -293,12 +286,12 @@ mod tests {
         }
     }
 
-    /// The lines that `run` logs in `environment`.
-    fn logged(environment: &[(&str, &str)], run: impl FnOnce()) -> Vec<Value> {
+    /// The lines that `run` logs in `variables`.
+    fn logged(variables: &[(&str, &str)], run: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();
-        let environment = Environment::from_iter(environment.iter().copied());
-        let layer = JsonLines::new("larder", &environment, move || writer.clone());
+        let variables = Variables::from_iter(variables.iter().copied());
+        let layer = JsonLines::new("larder", &variables, move || writer.clone());
         with_default(tracing_subscriber::registry().with(layer), run);
         let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert!(written.is_empty() || written.ends_with('\n'), "{written}");
@@ -307,8 +300,8 @@ mod tests {
 
     #[test]
     fn a_line_has_the_usual_keys() {
-        let environment = [("AWS_LAMBDA_FUNCTION_NAME", "read"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")];
-        let lines = logged(&environment, || info!(node = "a:1", keys = 3, "asked"));
+        let variables = [("AWS_LAMBDA_FUNCTION_NAME", "read"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")];
+        let lines = logged(&variables, || info!(node = "a:1", keys = 3, "asked"));
         let line = lines[0].as_object().unwrap();
         let expected = [
             ("level", "INFO".into()),
@@ -353,8 +346,8 @@ mod tests {
 
     #[test]
     fn lambda_says_the_level_before_rust_log_does() {
-        let count = |environment: &[(&str, &str)]| {
-            logged(environment, || {
+        let count = |variables: &[(&str, &str)]| {
+            logged(variables, || {
                 error!("e");
                 warn!("w");
                 info!("i");
@@ -400,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_name_of_the_environment_wins() {
+    fn a_service_name_among_the_variables_wins() {
         let lines = logged(&[("POWERTOOLS_SERVICE_NAME", "flights")], || info!("asked"));
         assert_eq!(lines[0]["service"], "flights");
     }

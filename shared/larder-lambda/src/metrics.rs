@@ -3,12 +3,11 @@
 //!
 //! Source: "Specification: Embedded metric format" in the CloudWatch user guide; its bounds have names here.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
+use std::time::Duration;
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// The metrics and properties of one invocation.

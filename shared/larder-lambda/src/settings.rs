@@ -1,24 +1,27 @@
 //! Settings from environment variables: typed, all checked at start, every fault named in one error.
 //!
-//! A [`Reader`] is asked for each [`Variable`] in turn. It notes what is missing or wrong and goes on, so that a
+//! A [`Reader`] is asked for each [`Setting`] in turn. It notes what is missing or wrong and goes on, so that a
 //! deployer sees the whole list at once. An error never repeats a value, because a value may be a password.
 
-use std::{collections::BTreeMap, env, fmt, ops::RangeInclusive, time::Duration};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use std::{env, fmt};
 
-/// One variable that a function understands.
+/// One setting that a function understands: a variable of its environment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Variable {
-    /// Its name in the environment.
+pub struct Setting {
+    /// The variable's name.
     pub name: &'static str,
     /// A value that would be right, shown when the given one is missing or wrong.
     pub example: &'static str,
 }
 
-/// The variables of a process, as they stood when this was made.
+/// The variables of a process with their values, as they stood when this was made.
 ///
 /// A variable with an empty value counts as unset: a template passes a parameter that was left out as `""`.
 #[derive(Clone, Debug, Default)]
-pub struct Environment(BTreeMap<String, Value>);
+pub struct Variables(BTreeMap<String, Value>);
 
 #[derive(Clone, Debug)]
 enum Value {
@@ -26,7 +29,7 @@ enum Value {
     NotUnicode,
 }
 
-impl Environment {
+impl Variables {
     /// Takes the variables of this process.
     pub fn of_process() -> Self {
         let variables = env::vars_os().filter_map(|(name, value)| {
@@ -45,7 +48,7 @@ impl Environment {
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         Self(pairs.into_iter().map(|(name, value)| (name.into(), Value::Text(value.into()))).collect())
     }
@@ -54,13 +57,13 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 /// Reads settings one by one and collects what is wrong with them.
 ///
 /// ```
-/// use larder_lambda::settings::{Environment, Reader, Variable, whole};
+/// use larder_lambda::settings::{Variables, Reader, Setting, whole};
 ///
-/// const PORT: Variable = Variable { name: "LARDER_PORT", example: "11211" };
-/// const RETRIES: Variable = Variable { name: "LARDER_RETRIES", example: "2" };
+/// const PORT: Setting = Setting { name: "LARDER_PORT", example: "11211" };
+/// const RETRIES: Setting = Setting { name: "LARDER_RETRIES", example: "2" };
 ///
-/// let environment = Environment::from_iter([("LARDER_RETRIES", "many"), ("LARDER_PROT", "11211")]);
-/// let mut reader = Reader::new(&environment);
+/// let variables = Variables::from_iter([("LARDER_RETRIES", "many"), ("LARDER_PROT", "11211")]);
+/// let mut reader = Reader::new(&variables);
 /// let port = reader.required(PORT, whole(1..=65_535));
 /// let retries = reader.or(RETRIES, 1, whole(0..=5));
 /// let faults = reader.finish("LARDER_", || Some((port?, retries))).unwrap_err();
@@ -70,60 +73,60 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 ///     LARDER_PROT is not known here");
 /// ```
 #[derive(Debug)]
-pub struct Reader<'e> {
-    environment: &'e Environment,
+pub struct Reader<'v> {
+    variables: &'v Variables,
     asked: Vec<&'static str>,
     faults: Vec<Fault>,
 }
 
-impl<'e> Reader<'e> {
-    /// Starts to read `environment`.
-    pub fn new(environment: &'e Environment) -> Self {
-        Self { environment, asked: Vec::new(), faults: Vec::new() }
+impl<'v> Reader<'v> {
+    /// Starts to read `variables`.
+    pub fn new(variables: &'v Variables) -> Self {
+        Self { variables, asked: Vec::new(), faults: Vec::new() }
     }
 
     /// Reads a variable that must be set; `None` means that a fault was noted.
     pub fn required<T, E: fmt::Display>(
         &mut self,
-        variable: Variable,
+        setting: Setting,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        if !self.is_set(variable) {
-            self.fault(variable, "is missing");
+        if !self.is_set(setting) {
+            self.fault(setting, "is missing");
         }
-        self.optional(variable, parse)
+        self.optional(setting, parse)
     }
 
     /// Reads a variable that may be unset; `None` means unset, or that a fault was noted.
     pub fn optional<T, E: fmt::Display>(
         &mut self,
-        variable: Variable,
+        setting: Setting,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        self.asked.push(variable.name);
-        match self.environment.0.get(variable.name)? {
+        self.asked.push(setting.name);
+        match self.variables.0.get(setting.name)? {
             Value::NotUnicode => {
-                self.fault(variable, "is not Unicode");
+                self.fault(setting, "is not Unicode");
                 None
             }
             Value::Text(text) if text.is_empty() => None,
-            Value::Text(text) => parse(text).map_err(|wrong| self.fault(variable, wrong)).ok(),
+            Value::Text(text) => parse(text).map_err(|wrong| self.fault(setting, wrong)).ok(),
         }
     }
 
     /// Reads a variable that has a default.
     pub fn or<T, E: fmt::Display>(
         &mut self,
-        variable: Variable,
+        setting: Setting,
         default: T,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> T {
-        self.optional(variable, parse).unwrap_or(default)
+        self.optional(setting, parse).unwrap_or(default)
     }
 
     /// Whether `variable` holds anything at all.
-    pub fn is_set(&self, variable: Variable) -> bool {
-        match self.environment.0.get(variable.name) {
+    pub fn is_set(&self, setting: Setting) -> bool {
+        match self.variables.0.get(setting.name) {
             None => false,
             Some(Value::Text(text)) => !text.is_empty(),
             Some(Value::NotUnicode) => true,
@@ -131,9 +134,9 @@ impl<'e> Reader<'e> {
     }
 
     /// Notes that `variable` is wrong; `what` goes on from its name ("is not …") and must not repeat its value.
-    pub fn fault(&mut self, variable: Variable, what: impl fmt::Display) {
-        let example = Some(variable.example);
-        self.faults.push(Fault { name: variable.name.to_owned(), what: what.to_string(), example });
+    pub fn fault(&mut self, setting: Setting, what: impl fmt::Display) {
+        let example = Some(setting.example);
+        self.faults.push(Fault { name: setting.name.to_owned(), what: what.to_string(), example });
     }
 
     /// Ends the reading: what `build` makes of the values, or everything that was wrong.
@@ -145,7 +148,7 @@ impl<'e> Reader<'e> {
         prefix: &str,
         build: impl FnOnce() -> Option<T>,
     ) -> Result<T, InvalidSettings> {
-        let unknown = self.environment.0.keys().filter(|name| name.starts_with(prefix));
+        let unknown = self.variables.0.keys().filter(|name| name.starts_with(prefix));
         let unknown = unknown.filter(|name| !self.asked.contains(&name.as_str()));
         let unknown =
             unknown.map(|name| Fault { name: name.clone(), what: NOT_KNOWN.to_owned(), example: None });
@@ -180,7 +183,7 @@ impl fmt::Display for InvalidSettings {
     }
 }
 
-/// What is wrong with one variable.
+/// What is wrong with one setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
     /// The variable's name.
@@ -243,12 +246,12 @@ const NOT_KNOWN: &str = "is not known here";
 mod tests {
     use super::*;
 
-    const URL: Variable = Variable { name: "LARDER_URL", example: "sqlite:records.db" };
-    const TTL: Variable = Variable { name: "LARDER_TTL_SECS", example: "300" };
+    const URL: Setting = Setting { name: "LARDER_URL", example: "sqlite:records.db" };
+    const TTL: Setting = Setting { name: "LARDER_TTL_SECS", example: "300" };
 
     fn read(pairs: &[(&str, &str)]) -> Result<(String, Duration), InvalidSettings> {
-        let environment = Environment::from_iter(pairs.iter().copied());
-        let mut reader = Reader::new(&environment);
+        let variables = Variables::from_iter(pairs.iter().copied());
+        let mut reader = Reader::new(&variables);
         let url = reader.required(URL, text);
         let ttl = reader.or(TTL, Duration::from_secs(300), seconds(2..=600));
         reader.finish("LARDER_", || Some((url?, ttl)))
@@ -256,7 +259,7 @@ mod tests {
 
     #[track_caller]
     fn check_faults(pairs: &[(&str, &str)], expected: &str) {
-        assert_eq!(read(pairs).unwrap_err().to_string(), expected, "environment: {pairs:?}");
+        assert_eq!(read(pairs).unwrap_err().to_string(), expected, "variables: {pairs:?}");
     }
 
     #[test]
@@ -302,8 +305,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_value_that_is_not_unicode_is_a_fault() {
-        let environment = Environment(BTreeMap::from([(URL.name.to_owned(), Value::NotUnicode)]));
-        let mut reader = Reader::new(&environment);
+        let variables = Variables(BTreeMap::from([(URL.name.to_owned(), Value::NotUnicode)]));
+        let mut reader = Reader::new(&variables);
         let url = reader.required(URL, text);
         let error = reader.finish("LARDER_", || url).unwrap_err();
         assert_eq!(error.faults[0].what, "is not Unicode");

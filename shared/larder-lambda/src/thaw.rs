@@ -3,10 +3,8 @@
 //! Lambda freezes an environment when the runtime asks for the next event, and thaws it at any later time. Whether the
 //! monotonic clock goes on in between is not promised, so both clocks are read and the one that says more is believed.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant, SystemTime},
-};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug)]
