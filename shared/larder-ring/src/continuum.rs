@@ -13,8 +13,8 @@ pub(crate) struct Point {
 /// The points in order, with a table that says where to begin looking.
 ///
 /// A place belongs to the first point at or after it, and past the last point to the first. The circle is cut into
-/// equal arcs, at least as many as there are points; the table holds the first point of each arc, so a look-up passes
-/// over less than one point on average. A last entry for the end of the circle stands for the wrap.
+/// equal arcs, as many as there are points or more; the table holds the first point of each, so a look-up passes over
+/// less than one point on average. A last entry for the end of the circle stands for the wrap.
 #[derive(Clone, Debug)]
 pub(crate) struct Continuum {
     /// For each arc, the first point in it or after it.
@@ -32,7 +32,7 @@ impl Continuum {
     ///
     /// The points are dealt into their arcs, and only neighbours in an arc are sorted.
     pub(crate) fn new(points: &[Point]) -> Self {
-        let arc_count = (points.len() * ARCS_PER_POINT).next_power_of_two().clamp(MIN_ARCS, MAX_ARCS);
+        let arc_count = points.len().next_power_of_two().clamp(MIN_ARCS, MAX_ARCS);
         let arc_bits = u32::BITS - arc_count.ilog2();
         let arc_of = |point: &Point| (point.place >> arc_bits) as usize;
 
@@ -99,9 +99,8 @@ impl Continuum {
     }
 }
 
-const ARCS_PER_POINT: usize = 1;
 const MIN_ARCS: usize = 1 << 8;
-/// Bounds the table at 256 KiB.
+/// Bounds the table at 256 KiB; the largest ring then has 2.5 points an arc.
 const MAX_ARCS: usize = 1 << 16;
 
 #[cfg(test)]

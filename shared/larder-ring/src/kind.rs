@@ -55,9 +55,9 @@ pub enum RingKind {
     /// libmemcached 1.1, `MEMCACHED_BEHAVIOR_KETAMA`: one-at-a-time for keys and for 100 points a node, no weights.
     ///
     /// A trap of the library is kept: a server added with a weight above 1, after the behaviour was set, turns the
-    /// points of all nodes into those of `ketama_weighted`, while keys stay one-at-a-time. A client that adds its
-    /// servers first and sets the behaviour later, as pylibmc does, forgets the weights: give all nodes weight 1 to
-    /// agree with it.
+    /// points of all nodes into those of `ketama_weighted`, while keys stay one-at-a-time. pylibmc sets the behaviours
+    /// given to its constructor first, so the trap holds; where the behaviour is set later (`client.behaviors = …`)
+    /// the library forgets the weights: give all nodes weight 1 to agree with that.
     LibmemcachedKetama,
     /// libmemcached 1.1, nothing set: one-at-a-time of the key modulo the number of nodes, in list order.
     LibmemcachedDefault,

@@ -34,6 +34,9 @@ pub(crate) fn md5(message: &[u8]) -> Digest {
     compress(state, &block_words(&last).map(|word| [word])).map(|[word]| word)
 }
 
+/// The words of all lanes under way: word `w` of lane `l` is `[w][l]`.
+type State = [[u32; LANES]; 4];
+
 /// Messages laid side by side, to be hashed together.
 pub(crate) struct Lanes {
     /// The message in each lane, ended as MD5 wants it: one block long, or two.
@@ -69,9 +72,14 @@ impl Lanes {
     ///
     /// A lane that was never laid, or was laid in an earlier round, has a digest that means nothing new.
     pub(crate) fn digests(&self) -> [[u32; LANES]; 4] {
-        let mut state = self.take_block(0, INITIAL.map(|word| [word; LANES]));
+        self.digests_by(Self::take_block)
+    }
+
+    #[inline(always)]
+    fn digests_by(&self, take_block: impl Fn(&Self, usize, State) -> State) -> State {
+        let mut state = take_block(self, 0, INITIAL.map(|word| [word; LANES]));
         if self.long.contains(&true) {
-            let longer = self.take_block(1, state);
+            let longer = take_block(self, 1, state);
             for (short, long) in state.iter_mut().zip(&longer) {
                 for (lane, word) in short.iter_mut().enumerate() {
                     if self.long[lane] {
@@ -84,7 +92,7 @@ impl Lanes {
     }
 
     /// Takes one block of every lane into `state`.
-    fn take_block(&self, block: usize, state: [[u32; LANES]; 4]) -> [[u32; LANES]; 4] {
+    fn take_block(&self, block: usize, state: State) -> State {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, as the line above found out; the function asks for nothing else.
@@ -94,16 +102,16 @@ impl Lanes {
         self.take_block_plain(block, state)
     }
 
-    /// The same steps, compiled for vectors of eight words.
+    /// The same steps, compiled for vectors of eight words. Kept whole: one copy serves first and second blocks.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     #[inline(never)]
-    fn take_block_avx2(&self, block: usize, state: [[u32; LANES]; 4]) -> [[u32; LANES]; 4] {
+    fn take_block_avx2(&self, block: usize, state: State) -> State {
         self.take_block_plain(block, state)
     }
 
     #[inline(always)]
-    fn take_block_plain(&self, block: usize, state: [[u32; LANES]; 4]) -> [[u32; LANES]; 4] {
+    fn take_block_plain(&self, block: usize, state: State) -> State {
         compress(state, &self.words(block))
     }
 
@@ -257,7 +265,7 @@ mod tests {
             for lane in 0..LANES {
                 lanes.lay(lane, &text[..len(lane)]);
             }
-            for digests in [lanes.digests(), lanes.digests_plain()] {
+            for digests in [lanes.digests(), lanes.digests_by(Lanes::take_block_plain)] {
                 for lane in 0..LANES {
                     assert_eq!(
                         digests.map(|word| word[lane]),
