@@ -1,1 +1,47 @@
 //! Caching patterns for a fleet: cache-aside with leases, negative caching, an origin guard.
+//!
+//! On Lambda a lock in memory stops nobody: a thousand environments miss the same key at once. So the node itself
+//! says who loads: of all who miss, one wins a lease, the others wait a moment for its value. A cache that fails
+//! never fails a read; it ends at the origin, behind a guard.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use larder_cache::{Cache, OriginGuard, Policy};
+//! use larder_client::{Cluster, Config, Key, Ttl};
+//! use tokio::time::{Duration, Instant};
+//!
+//! let cluster = Cluster::new(Config::new("my-cluster.cfg.use1.cache.amazonaws.com:11211".parse()?))?;
+//! let cache = Cache::new(cluster, OriginGuard::new(4));
+//! let policy = Policy::fresh_for(Ttl::from_secs(300)?);
+//!
+//! let keys = [Key::compose(["flights", "17"])?, Key::compose(["flights", "18"])?];
+//! let deadline = Instant::now() + Duration::from_secs(1);
+//! let batch = cache.get_or_load_many(&keys, &policy, deadline, |missing| async move {
+//!     // One call to the origin for all that is missing, in the order of `missing`.
+//!     Ok::<_, std::io::Error>(missing.iter().map(|index| Some(format!("flight {index}").into())).collect())
+//! });
+//! for answer in batch.await.answers {
+//!     println!("{:?}", answer?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `cache_aside.rs` | [`Cache`]: read, load what is missing once, fill |
+//! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
+//! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
+//! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
+//! | `format.rs` | what the client flags of an item mean |
+
+mod answer;
+mod cache_aside;
+mod format;
+mod guard;
+mod policy;
+
+pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
+pub use cache_aside::Cache;
+pub use guard::OriginGuard;
+pub use policy::{InvalidPolicy, Policy};

@@ -1,0 +1,104 @@
+//! What a cached read answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// The answer for one key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// The value; `None` where the origin has no such record. It may share a receive buffer: copy it before keeping
+    /// it for long.
+    pub value: Option<Bytes>,
+    /// Where it came from.
+    pub outcome: Outcome,
+    /// `host:port` of the node that answered; `None` where none did.
+    pub node: Option<Arc<str>>,
+    /// How long ago it was stored, to the second; `None` where it was not found in the cache.
+    pub age: Option<Duration>,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Outcome {
+    /// The cache had it.
+    Hit,
+    /// The cache did not have it; the origin was asked.
+    Miss,
+    /// The cache had an old value, and there is a reason to answer it: somebody else refreshes it, or the origin
+    /// failed.
+    Stale,
+    /// The cache could not be asked; the origin was.
+    Bypass,
+}
+
+/// Why there is no answer for a key. A fault of the cache alone is no reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError<E> {
+    /// The origin failed.
+    #[error("the origin failed")]
+    Origin(#[source] Arc<E>),
+    /// The origin's guard let no more calls through.
+    #[error("too many loads are under way")]
+    Guarded,
+    /// The deadline passed.
+    #[error("the deadline passed")]
+    Deadline,
+    /// The loader answered another number of values than it was asked for: a fault in the program.
+    #[error("the loader was asked for {asked} values and answered {answered}")]
+    Miscounted {
+        /// Values asked for.
+        asked: usize,
+        /// Values answered.
+        answered: usize,
+    },
+}
+
+impl<E> Clone for LoadError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Origin(error) => Self::Origin(Arc::clone(error)),
+            Self::Guarded => Self::Guarded,
+            Self::Deadline => Self::Deadline,
+            Self::Miscounted { asked, answered } => Self::Miscounted { asked: *asked, answered: *answered },
+        }
+    }
+}
+
+/// The answers for a batch, and what it took to get them.
+#[derive(Debug)]
+pub struct Batch<E> {
+    /// One for every key, in the order asked.
+    pub answers: Vec<Result<Answer, LoadError<E>>>,
+    /// What it took.
+    pub counts: Counts,
+}
+
+/// What a read took. The node's own statistics cannot tell: a miss that wins a lease counts as a hit there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Keys answered by the cache.
+    pub hits: u32,
+    /// Keys the cache did not have.
+    pub misses: u32,
+    /// Keys answered with an old value.
+    pub stale: u32,
+    /// Keys for which the cache could not be asked.
+    pub bypasses: u32,
+    /// Keys without any answer.
+    pub errors: u32,
+    /// Of the hits: those that said "no such record".
+    pub negative_hits: u32,
+    /// Keys whose value somebody else was loading, so that we waited.
+    pub waits: u32,
+    /// Calls to the origin, however many keys each had.
+    pub origin_calls: u32,
+    /// Values stored.
+    pub fills: u32,
+    /// Values not stored because their lease was void: nothing is wrong.
+    pub fills_refused: u32,
+    /// Values not stored because they are too long, or their node failed.
+    pub fills_failed: u32,
+}

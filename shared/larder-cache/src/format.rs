@@ -1,0 +1,54 @@
+//! What the client flags of an item say about its value.
+
+/// The meaning of an item's client flags: bits 0 to 7 format, 8 to 15 schema, 16 to 31 epoch.
+///
+/// The format is never 0, so that neither a lease that nobody filled nor an item of somebody else is taken for a
+/// value of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ItemFlags {
+    pub(crate) format: Format,
+    pub(crate) schema: u8,
+    /// The low 16 bits of the epoch of the ring that the item was stored under.
+    pub(crate) epoch: u16,
+}
+
+/// What an item's bytes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Format {
+    /// The value as it is.
+    Value = 1,
+    /// No bytes: the origin has no such record.
+    NotFound = 2,
+}
+
+impl ItemFlags {
+    pub(crate) fn encode(self) -> u32 {
+        self.format as u32 | u32::from(self.schema) << 8 | u32::from(self.epoch) << 16
+    }
+
+    /// Reads client flags; `None` for a format that is not known here.
+    pub(crate) fn decode(client_flags: u32) -> Option<Self> {
+        let [format, schema, ..] = client_flags.to_le_bytes();
+        let format = [Format::Value, Format::NotFound].into_iter().find(|known| *known as u8 == format)?;
+        Some(Self { format, schema, epoch: (client_flags >> 16) as u16 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_keep_format_schema_and_epoch() {
+        let flags = ItemFlags { format: Format::NotFound, schema: 0xab, epoch: 0xcdef };
+        assert_eq!(flags.encode(), 0xcdef_ab02);
+        assert_eq!(ItemFlags::decode(flags.encode()), Some(flags));
+    }
+
+    #[test]
+    fn a_lease_and_an_unknown_format_are_no_value() {
+        for client_flags in [0, 3, 0xff, 0xffff_ff00] {
+            assert_eq!(ItemFlags::decode(client_flags), None, "{client_flags:#x}");
+        }
+    }
+}
