@@ -175,8 +175,7 @@ impl Cluster {
     }
 
     async fn mg(&self, key: &Key, get: MetaGet) -> Result<Read, Error> {
-        self.ask(key, Get { key, get }, |reply, node, connection| Read::from_reply(reply, node, connection))
-            .await
+        self.ask(key, Get { key, get }, Read::from_reply).await
     }
 
     async fn ms(&self, item: NewItem<'_>, mode: SetMode, compare: Option<Cas>) -> Result<Stored, Error> {

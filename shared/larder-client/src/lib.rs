@@ -1,4 +1,42 @@
 //! A discovery-aware Memcached client made for AWS Lambda.
+//!
+//! An environment of a function is frozen between requests and thawed at any later time; thousands exist at once.
+//! So nothing runs here between two calls: the list of nodes is asked for in passing when it is due, a connection
+//! that rested is looked at before use, and whoever waits for a reply moves the bytes.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use larder_client::{Cluster, Config, Key, NewItem, Ttl};
+//! use tokio::time::{Duration, Instant};
+//!
+//! // Connects to nothing yet; the first call asks the configuration endpoint for the nodes.
+//! let cluster = Cluster::new(Config::new("my-cluster.cfg.use1.cache.amazonaws.com:11211".parse()?))?;
+//!
+//! let key = Key::compose(["flights", "17"])?;
+//! cluster.set(NewItem { key: &key, value: b"EWR-IAH", client_flags: 0, ttl: Ttl::from_secs(60)? }).await?;
+//!
+//! // No later than the invocation allows, whatever has to be resolved, connected or waited for.
+//! let soon = cluster.until(Instant::now() + Duration::from_millis(50));
+//! if let Some(item) = soon.get(&key).await? {
+//!     assert_eq!(&item.value[..], b"EWR-IAH");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! From the outside in, each file alone:
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `cluster.rs`, `batch.rs` | [`Cluster`]: the calls, for one key and for many |
+//! | `item.rs`, `lease.rs` | what goes in and what comes out; the right to fill a key |
+//! | `refresh.rs`, `schedule.rs`, `discover.rs` | asking for the list of nodes: how, when, what |
+//! | `fleet.rs` | the nodes in use and the ring over them, replaced whole |
+//! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
+//! | `connection.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
+//! | `connect.rs`, `resolve.rs`, `stream.rs` | from a name to an open stream |
+//! | `moment.rs` | time across a freeze |
+//! | `config.rs`, `error.rs` | what it is told, and what can go wrong |
 
 mod answer;
 mod batch;
