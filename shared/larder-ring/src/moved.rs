@@ -21,7 +21,7 @@ pub enum Measure {
     /// By going once through all hashes: their share, to the last one.
     Exact,
     /// By asking both rings for the owners of made-up keys. The standard error is at most 0.5 divided by the root of
-    /// their number: 0.2 percentage points for 65,536.
+    /// their number: 0.4 percentage points for 16,384.
     Sampled {
         /// How many keys were asked for.
         keys: u32,
@@ -171,7 +171,7 @@ fn moved_samples(before: &Ring, after: &Ring, owners: &Owners) -> u32 {
 
 const HASHES_IN_ALL: u64 = 1 << 32;
 /// Keys asked for where the share cannot be computed.
-const SAMPLES: u32 = 1 << 16;
+const SAMPLES: u32 = 1 << 14;
 
 #[cfg(test)]
 mod tests {
@@ -205,14 +205,14 @@ mod tests {
         for kind in RingKind::ALL {
             let (five, six) = (ring(kind, &nodes(5)), ring(kind, &nodes(6)));
             let moved = five.moved(&six);
-            let keys: Vec<_> = (1..=100_000_u64)
+            let keys: Vec<_> = (1..=20_000_u64)
                 .map(|i| format!("{:016x}{:x}", i.wrapping_mul(0xd134_2543_de82_ef95), i * i))
                 .collect();
             let mut seen = 0_u32;
             five.moved_keys(&six, &keys, |_, _, _| seen += 1);
             let seen = f64::from(seen) / keys.len() as f64;
-            // Four standard errors of both samples.
-            assert!((moved.share - seen).abs() < 0.014, "{kind}: {moved:?}, but {seen} of the keys");
+            // Four standard errors of the two samples.
+            assert!((moved.share - seen).abs() < 0.02, "{kind}: {moved:?}, but {seen} of the keys");
         }
     }
 
