@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use larder_meta::{Key, MetaSet, ProtocolError, Reply, Text};
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
+use crate::connection::Connection;
 use crate::item::{Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
 use crate::node::Node;
@@ -33,24 +35,28 @@ impl Cluster {
             Ok(fleet) => fleet,
             Err(error) => return vec![Err(error); keys.len()],
         };
-        let mut results = vec![Ok(None); keys.len()];
         let asked = fleet.route(keys).map(|(node, members)| async move {
-            let asked = node.ask(&self.shared.common, deadline, &GetPlain { keys, members: &members }).await;
+            let asked = self.get_plain(node, keys, &members, deadline).await;
             (node, members, asked)
         });
-        let mut doubtful = Vec::new();
+        let mut results = vec![Ok(None); keys.len()];
+        let mut hits = Hits::new(keys, &mut results);
         for (node, members, asked) in join_all(asked).await {
-            let hits = asked.and_then(|(answer, connection)| {
-                let texts = answer.into_texts()?;
-                place_hits(texts, keys, &members, &mut results, &mut doubtful)
-                    .inspect_err(|_| connection.close())
-            });
-            if let Err(error) = hits {
-                self.fail_all(node, error, &members, &mut results);
-            }
+            hits.place(self, node, &members, asked);
         }
-        self.tell_leases_from_empty_values(keys, doubtful, &mut results).await;
+        hits.tell_leases_from_empty_values(self).await;
         results
+    }
+
+    /// Asks `node` for those of `keys` that `members` names.
+    pub(crate) async fn get_plain(
+        &self,
+        node: &Node,
+        keys: &[Key],
+        members: &[u32],
+        deadline: Instant,
+    ) -> Result<(Answer, Arc<Connection>), NodeError> {
+        node.ask(&self.shared.common, deadline, &GetPlain { keys, members }).await
     }
 
     /// Reads the items under `keys`, in their order, with all that a cache-aside read needs to know; may win the
@@ -75,7 +81,8 @@ impl Cluster {
             match asked.and_then(|(answer, connection)| Ok((answer.into_replies()?, connection))) {
                 Ok((replies, connection)) => {
                     for (member, reply) in members.iter().zip(replies) {
-                        let read = Read::from_reply(reply, node, &connection);
+                        let read = Read::from_reply(reply, node, &connection)
+                            .inspect_err(|error| connection.distrust(error));
                         results[*member as usize] = Some(read.map_err(|error| self.failed(node, error)));
                     }
                 }
@@ -171,28 +178,6 @@ impl Cluster {
         }
         exceptions
     }
-
-    /// An empty value without client flags may be a lease that nobody has filled: those few are asked once more.
-    async fn tell_leases_from_empty_values(
-        &self,
-        keys: &[Key],
-        doubtful: Vec<usize>,
-        results: &mut [Result<Option<Item>, Error>],
-    ) {
-        if doubtful.is_empty() {
-            return;
-        }
-        let asked: Vec<Key> = doubtful.iter().map(|index| keys[*index].clone()).collect();
-        let reads = self.read_many(&asked, ReadOptions::default()).await;
-        for (index, read) in doubtful.into_iter().zip(reads) {
-            results[index] = read.map(|read| read.item);
-        }
-    }
-
-    fn fail_all<T>(&self, node: &Node, error: NodeError, members: &[u32], results: &mut [Result<T, Error>]) {
-        let error = self.failed(node, error);
-        members.iter().for_each(|member| results[*member as usize] = Err(error.clone()));
-    }
 }
 
 /// An item to be stored under a lease.
@@ -231,29 +216,67 @@ impl AsRef<[u8]> for NewItem<'_> {
     }
 }
 
-/// Puts the values of a classic `get`, which come in the order asked, where their keys are.
-fn place_hits(
-    texts: Vec<Text>,
-    keys: &[Key],
-    members: &[u32],
-    results: &mut [Result<Option<Item>, Error>],
-    doubtful: &mut Vec<usize>,
-) -> Result<(), NodeError> {
-    let mut asked = members.iter().map(|member| *member as usize);
-    for text in texts {
-        let (key, item) = match text {
-            Text::Value { key, client_flags, value } => (key, Item { value, client_flags }),
-            Text::Refused(refusal) => return Err(refusal.into()),
-            other => return Err(ProtocolError::UnknownReply(format!("{other:.80?}")).into()),
-        };
-        let unasked = || ProtocolError::UnknownReply(format!("VALUE {}", key.escape_ascii()));
-        let index = asked.find(|index| keys[*index].as_bytes() == key).ok_or_else(unasked)?;
-        if item.value.is_empty() && item.client_flags == 0 {
-            doubtful.push(index);
-        }
-        results[index] = Ok(Some(item));
+/// The answers of classic `get`s, put where their keys are.
+pub(crate) struct Hits<'a> {
+    pub(crate) keys: &'a [Key],
+    results: &'a mut [Result<Option<Item>, Error>],
+    /// Empty values without client flags, which may be leases that nobody has filled.
+    doubtful: Vec<usize>,
+}
+
+impl<'a> Hits<'a> {
+    /// Room for the answers to `keys`, in `results`, which hold misses.
+    pub(crate) fn new(keys: &'a [Key], results: &'a mut [Result<Option<Item>, Error>]) -> Self {
+        Self { keys, results, doubtful: Vec::new() }
     }
-    Ok(())
+
+    /// Takes what `node` answered for the keys that `members` names.
+    pub(crate) fn place(
+        &mut self,
+        cluster: &Cluster,
+        node: &Node,
+        members: &[u32],
+        asked: Result<(Answer, Arc<Connection>), NodeError>,
+    ) {
+        let placed = asked.and_then(|(answer, connection)| {
+            self.place_values(answer.into_texts()?, members).inspect_err(|error| connection.distrust(error))
+        });
+        if let Err(error) = placed {
+            let error = cluster.failed(node, error);
+            members.iter().for_each(|member| self.results[*member as usize] = Err(error.clone()));
+        }
+    }
+
+    /// Values come in the order asked, so each key is looked for from where the last one was.
+    fn place_values(&mut self, texts: Vec<Text>, members: &[u32]) -> Result<(), NodeError> {
+        let mut asked = members.iter().map(|member| *member as usize);
+        for text in texts {
+            let (key, item) = match text {
+                Text::Value { key, client_flags, value } => (key, Item { value, client_flags }),
+                Text::Refused(refusal) => return Err(refusal.into()),
+                other => return Err(ProtocolError::UnknownReply(format!("{other:.80?}")).into()),
+            };
+            let unasked = || ProtocolError::UnknownReply(format!("VALUE {}", key.escape_ascii()));
+            let index = asked.find(|index| self.keys[*index].as_bytes() == key).ok_or_else(unasked)?;
+            if item.value.is_empty() && item.client_flags == 0 {
+                self.doubtful.push(index);
+            }
+            self.results[index] = Ok(Some(item));
+        }
+        Ok(())
+    }
+
+    /// Asks once more for the few values that may be leases, by `mg`, which tells.
+    pub(crate) async fn tell_leases_from_empty_values(self, cluster: &Cluster) {
+        if self.doubtful.is_empty() {
+            return;
+        }
+        let keys: Vec<Key> = self.doubtful.iter().map(|index| self.keys[*index].clone()).collect();
+        let reads = cluster.read_many(&keys, ReadOptions::default()).await;
+        for (index, read) in self.doubtful.into_iter().zip(reads) {
+            self.results[index] = read.map(|read| read.item);
+        }
+    }
 }
 
 /// Adds what was not simply stored; an error where that cannot be told item by item.

@@ -9,6 +9,7 @@ use larder_meta::{
 };
 use tokio::time::Instant;
 
+use crate::batch::Hits;
 use crate::connection::Connection;
 use crate::item::{Cas, Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
@@ -44,7 +45,16 @@ impl Cluster {
     ///
     /// Takes no part in who fills an item: that is what [`read`](Self::read) is for.
     pub async fn get(&self, key: &Key) -> Result<Option<Item>, Error> {
-        self.get_many(std::slice::from_ref(key)).await.pop().unwrap_or(Ok(None))
+        let deadline = self.deadline();
+        let fleet = self.shared.fleet(deadline).await?;
+        let mut result = [Ok(None)];
+        let mut hits = Hits::new(std::slice::from_ref(key), &mut result);
+        let node = fleet.owner(key);
+        let asked = self.get_plain(node, hits.keys, &[0], deadline).await;
+        hits.place(self, node, &[0], asked);
+        hits.tell_leases_from_empty_values(self).await;
+        let [result] = result;
+        result
     }
 
     /// Reads the item under `key` with its CAS token, to be changed by [`compare_and_set`](Self::compare_and_set).
@@ -225,7 +235,10 @@ impl Cluster {
         let node = fleet.owner(key);
         let asked = node.ask(&self.shared.common, deadline, &request).await;
         asked
-            .and_then(|(answer, connection)| understand(answer.into_reply()?, node, &connection))
+            .and_then(|(answer, connection)| {
+                understand(answer.into_reply()?, node, &connection)
+                    .inspect_err(|error| connection.distrust(error))
+            })
             .map_err(|error| self.failed(node, error))
     }
 

@@ -118,6 +118,14 @@ impl Connection {
         self.lock().fail(NodeError::Lost { replied: false, source: None });
     }
 
+    /// Ends the connection if `error` says that a reply did not answer its request: it may be somebody else's, and
+    /// so may all that follow.
+    pub(crate) fn distrust(&self, error: &NodeError) {
+        if matches!(error, NodeError::Protocol(_)) {
+            self.close();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pipeline> {
         self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
