@@ -39,14 +39,19 @@ impl Connector {
         }
     }
 
-    /// Opens a connection to `node`, whose replies are bounded by `limits`.
+    /// Opens a connection to `node`, whose replies are bounded by `limits`; the caller bounds the time.
+    pub(crate) async fn connect(&self, node: &Node, limits: Limits) -> Result<Connection, NodeError> {
+        Ok(Connection::new(self.stream(node).await?, limits))
+    }
+
+    /// Opens a stream to `node`.
     ///
     /// Every address of its name is tried in turn, each for `connect_timeout` at most; the caller bounds the whole.
-    pub(crate) async fn connect(&self, node: &Node, limits: Limits) -> Result<Connection, NodeError> {
+    pub(crate) async fn stream(&self, node: &Node) -> Result<Stream, NodeError> {
         let mut failure = None;
         for address in resolve(node, self.hosts_file.as_deref()).await? {
             match self.open(address).await {
-                Ok(tcp) => return Ok(Connection::new(self.secure(tcp, &node.host).await?, limits)),
+                Ok(tcp) => return self.secure(tcp, &node.host).await,
                 Err(error) => failure = Some(error),
             }
         }

@@ -30,6 +30,7 @@
 //! | --- | --- |
 //! | `cluster.rs`, `batch.rs` | [`Cluster`]: the calls, for one key and for many |
 //! | `item.rs`, `lease.rs` | what goes in and what comes out; the right to fill a key |
+//! | `dump.rs` | the keys of a node, where it lists them: for copies and diagnosis |
 //! | `refresh.rs`, `schedule.rs`, `discover.rs` | asking for the list of nodes: how, when, what |
 //! | `fleet.rs` | the nodes in use and the ring over them, replaced whole |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
@@ -45,6 +46,7 @@ mod config;
 mod connect;
 mod connection;
 mod discover;
+mod dump;
 mod error;
 mod fleet;
 mod health;
@@ -61,6 +63,7 @@ mod stream;
 pub use batch::{Failure, Fill, MOST_PIECE_BYTES};
 pub use cluster::{Cluster, NodeStats};
 pub use config::{Config, Endpoint, Tls};
+pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};
 pub use larder_meta::{InvalidKey, InvalidTtl, Key, Ttl};

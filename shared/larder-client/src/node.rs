@@ -120,6 +120,11 @@ impl Node {
         timeout_at(deadline, exchange(connection, request)).await.unwrap_or(Err(NodeError::Deadline))
     }
 
+    /// Where discovery saw it last.
+    pub(crate) fn seen(&self) -> larder_discovery::Node {
+        lock(&self.seen).clone()
+    }
+
     /// Takes a change of where the node is: the next request connects anew.
     pub(crate) fn moved(&self, seen: larder_discovery::Node) {
         *lock(&self.seen) = seen;
@@ -149,7 +154,7 @@ impl Node {
         if let Some((connection, _)) = self.usable(common, Moment::now()) {
             return Ok(connection);
         }
-        let seen = lock(&self.seen).clone();
+        let seen = self.seen();
         let connection = Arc::new(common.connector.connect(&seen, common.limits).await?);
         *lock(&self.connection) = Some(connection.clone());
         Ok(connection)

@@ -28,9 +28,11 @@
 //! | `request.rs` | [`MetaGet`], [`MetaSet`], [`MetaDelete`], [`MetaArithmetic`], and the classic commands we need |
 //! | `reply.rs` | [`Reply`] and its [`ReplyFlags`]: one answer of the meta protocol |
 //! | `text.rs` | [`Text`]: one line of a classic answer (`VALUE`, `STAT`, `CONFIG`, `VERSION`, `END`) |
+//! | `dump.rs` | [`Dumped`]: one line of a node's list of keys |
 //! | `frame.rs` | lines, lengths and limits, shared by both decoders |
 //! | `version.rs` | [`Version`]: which engines we speak to |
 
+mod dump;
 mod frame;
 mod key;
 mod reply;
@@ -39,6 +41,7 @@ mod text;
 mod ttl;
 mod version;
 
+pub use dump::{DUMP_KEYS, Dumped, decode_dump};
 pub use frame::{Decoded, Limits, ProtocolError, Refusal};
 pub use key::{InvalidKey, Key};
 pub use reply::{Reply, ReplyFlags, decode};
