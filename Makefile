@@ -1,0 +1,52 @@
+# The commands of the house; `make` alone lists them. What a command needs and the machine has not, tools/prepare
+# installs and says so.
+
+SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/bin/sam
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help test check fmt fmt-check lint docs template deny build tools
+
+help: ## Lists the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+test: ## Passes all tests, doc tests included.
+	tools/prepare compiler memcached python
+	cargo test --workspace
+
+check: fmt-check lint test docs template deny ## Passes everything that a commit must pass.
+
+fmt: ## Formats the code.
+	cargo fmt --all
+
+fmt-check: ## Fails where the code is not formatted.
+	cargo fmt --all --check
+
+lint: ## Runs clippy on all targets, warnings denied.
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+docs: ## Builds the documentation, private items included, warnings denied.
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
+
+template: ## Lints the SAM template; needs no account.
+	tools/prepare sam
+	$(SAM) validate --lint --template template.yaml
+
+# The advisory database is a repository on GitHub. Where that is out of reach, this says so and does not fail: a
+# commit must be possible on a train.
+deny: ## Checks licences, bans, sources and advisories of all dependencies.
+	tools/prepare deny
+	.tools/bin/cargo-deny check --hide-inclusion-graph bans licenses sources
+	@if .tools/bin/cargo-deny --log-level off fetch db; then \
+		.tools/bin/cargo-deny check --hide-inclusion-graph advisories; \
+	else \
+		echo "advisories NOT CHECKED: the advisory database could not be fetched"; \
+	fi
+
+build: ## Builds the functions as `sam deploy` takes them, for arm64.
+	tools/prepare compiler lambda sam
+	rustup target add aarch64-unknown-linux-gnu
+	$(SAM) build
+
+tools: ## Installs everything that the other commands need.
+	tools/prepare compiler memcached python lambda sam deny
