@@ -9,6 +9,7 @@ use crate::watchdog::Watchdog;
 use crate::work_dir::WorkDir;
 use crate::{LocalError, MAX_NODES, NodeId, NodeState, NodeStatus, Options, Status, hosts};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
@@ -175,20 +176,24 @@ impl Fleet {
 
     /// Looks for nodes whose process has ended by itself and closes their doors.
     pub(crate) async fn notice_ends(&mut self) {
-        let nodes = self.nodes.iter_mut();
-        let ended: Vec<NodeId> = nodes
-            .filter_map(|(id, node)| (node.front.is_some() && node.memcached.has_ended()).then_some(*id))
-            .collect();
+        let mut ended = Vec::new();
+        for (id, node) in &mut self.nodes {
+            if node.front.is_some() && node.memcached.has_ended() {
+                tracing::warn!(node = %id, printed = node.memcached.printed(), "memcached has ended");
+                ended.push(*id);
+            }
+        }
         for id in ended {
-            tracing::warn!(node = %id, "memcached has ended");
             if let Err(error) = self.fail(id).await {
                 tracing::warn!(node = %id, %error, "the end of a node could not be published");
             }
         }
     }
 
-    /// Ends every process and waits for each.
+    /// Ends every process and waits for each; the names stand nowhere any more.
     pub(crate) async fn end(self) {
+        // It is not there if the start did not come so far.
+        let _ = fs::remove_file(self.dir.join("hosts"));
         self.endpoint.close().await;
         for node in self.nodes.into_values() {
             node.end().await;

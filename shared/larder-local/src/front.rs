@@ -23,7 +23,7 @@ use tokio::time::sleep;
 /// question is met, the connection to memcached is closed for writing, memcached answers what it has and closes, the
 /// configuration follows, and the next command opens a new connection. So a paused node answers no question either.
 ///
-/// Cost: one more hop, about as long as memcached's own (see the crate's front page).
+/// Cost: one more hop, about as long as the way to memcached itself (see the crate's front page).
 #[derive(Debug)]
 pub(crate) struct Front {
     address: SocketAddr,

@@ -21,6 +21,7 @@ pub(crate) struct Memcached {
     child: Child,
     pid: u32,
     socket: PathBuf,
+    log: PathBuf,
     version: String,
 }
 
@@ -45,7 +46,7 @@ impl Memcached {
         match first_answer(&mut child, &socket).await {
             Ok(version) => {
                 let pid = child.id().unwrap_or_default();
-                Ok(Self { child, pid, socket, version })
+                Ok(Self { child, pid, socket, log, version })
             }
             Err(reason) => Err(LocalError::NotReady { reason, printed: end_of(&log) }),
         }
@@ -83,15 +84,21 @@ impl Memcached {
         Ok(kill_process(self.live_pid()?, Signal::CONT)?)
     }
 
-    /// Ends the process with `SIGKILL`, which a paused one obeys too, and takes its socket away.
+    /// The last lines that the process printed.
+    pub(crate) fn printed(&self) -> String {
+        end_of(&self.log)
+    }
+
+    /// Ends the process with `SIGKILL`, which a paused one obeys too, and takes its socket and log away.
     pub(crate) async fn kill(&mut self) {
         if !self.has_ended()
             && let Err(error) = self.child.kill().await
         {
             tracing::warn!(pid = self.pid, %error, "memcached could not be killed");
         }
-        // It may be gone already; a socket left behind would be refused and then written over.
+        // They may be gone already, and what is left behind does no harm.
         let _ = fs::remove_file(&self.socket);
+        let _ = fs::remove_file(&self.log);
     }
 
     /// The id as long as the process is not awaited, so that a signal cannot reach a stranger.

@@ -1,6 +1,8 @@
 //! The directory of a cluster.
 
 use crate::LocalError;
+use crate::options::check_name;
+use rustix::process::geteuid;
 use std::env;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -51,12 +53,19 @@ impl WorkDir {
     }
 }
 
-/// Where clusters of this user keep their directories, each under its name: in `XDG_RUNTIME_DIR`, or else in the directory for
-/// temporary files.
-pub fn default_dir() -> PathBuf {
+/// The directory of the cluster called `name`: under `parent`, or else under the one where this user's clusters are kept, in
+/// `XDG_RUNTIME_DIR` or in the directory for temporary files.
+///
+/// Errors: [`LocalError::Name`] for a name that no cluster can have.
+pub fn cluster_dir(parent: Option<&Path>, name: &str) -> Result<PathBuf, LocalError> {
+    check_name(name)?;
+    Ok(parent.map_or_else(default_parent, Path::to_owned).join(name))
+}
+
+fn default_parent() -> PathBuf {
     match env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => Path::new(&dir).join("larder"),
-        None => env::temp_dir().join(format!("larder-{}", rustix::process::geteuid().as_raw())),
+        None => env::temp_dir().join(format!("larder-{}", geteuid().as_raw())),
     }
 }
 
@@ -75,7 +84,7 @@ fn lock_soon(lock: &File) -> Result<(), TryLockError> {
 /// Makes `path` for this user alone; one that is there already must be this user's.
 fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    if fs::metadata(path)?.uid() != rustix::process::geteuid().as_raw() {
+    if fs::metadata(path)?.uid() != geteuid().as_raw() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the directory is another user's"));
     }
     Ok(())
@@ -99,6 +108,12 @@ mod tests {
         assert!(matches!(WorkDir::take(Some(&path)), Err(LocalError::AlreadyRunning(_))));
         drop(first);
         WorkDir::take(Some(&path)).unwrap();
+    }
+
+    #[test]
+    fn a_cluster_is_found_by_its_name_and_nothing_outside_is() {
+        assert_eq!(cluster_dir(Some(Path::new("/run/x")), "a").unwrap(), Path::new("/run/x/a"));
+        assert!(matches!(cluster_dir(None, ".."), Err(LocalError::Name(_))));
     }
 
     #[test]
