@@ -1,5 +1,35 @@
 //! A cache-aside read for API Gateway HTTP APIs and function URLs.
+//!
+//! ```text
+//!  event ──► ask ──► Origin::id, Key::compose ──► Cache::get_or_load ──► answer ──► HTTP
+//!             │                                        │ on a miss
+//!             └─► refusal                              └─► Origin::load_many, once for all misses
+//! ```
+//!
+//! `GET /records/{table}/{id}` answers one record, `GET /records/{table}?ids=1,2,3` up to [`ask::MAX_IDS`] of them.
+//! What stands in the headers and the body is told in [`answer`], what is refused and how in [`refusal`], and what the
+//! function is told by its environment in [`settings`].
+//!
+//! | | status |
+//! | --- | --- |
+//! | the record, or a batch (a record that does not exist is `null`) | 200 |
+//! | unknown table, bad id, no ids or too many | 400 |
+//! | no such record (remembered by the cache), no such path | 404 |
+//! | any method but GET and HEAD | 405 |
+//! | a batch that is too large for one answer | 413 |
+//! | tables that do not fit the origin's schema | 500 |
+//! | a record that is not cached while the origin does not answer | 503, `retry-after` |
+//!
+//! The cache never fails a read: without it a request is answered from the origin, `x-cache: bypass`. A batch that
+//! needs an origin out of reach is refused whole, because a place left empty would read as "no such record".
 
+pub mod answer;
+mod app;
 pub mod ask;
+mod handle;
+pub mod metrics;
 pub mod refusal;
 pub mod settings;
+
+pub use app::App;
+pub use handle::{Handled, Work, handle};

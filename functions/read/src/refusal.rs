@@ -4,6 +4,7 @@ use larder_lambda::http::HttpAnswer;
 
 use larder_origin::BadId;
 
+use crate::answer::json;
 use crate::ask::MAX_IDS;
 
 /// Why a request gets no record.
@@ -36,6 +37,9 @@ pub enum Refusal {
     /// The records are larger than an answer may be.
     #[error("the records are together larger than an answer may be; ask for fewer at once")]
     TooLarge,
+    /// The settings do not fit the origin's schema.
+    #[error("the tables served do not fit the origin; the function's log says how")]
+    Misconfigured,
     /// The origin did not answer, and no cached record could.
     #[error("the origin did not answer and the record is not cached")]
     OriginUnavailable,
@@ -49,6 +53,7 @@ impl Refusal {
             Self::UnknownPath | Self::NoSuchRecord => 404,
             Self::Method => 405,
             Self::TooLarge => 413,
+            Self::Misconfigured => 500,
             Self::OriginUnavailable => 503,
         }
     }
@@ -64,6 +69,7 @@ impl Refusal {
             Self::TooManyIds => "too_many_ids",
             Self::NoSuchRecord => "no_such_record",
             Self::TooLarge => "too_large",
+            Self::Misconfigured => "misconfigured",
             Self::OriginUnavailable => "origin_unavailable",
         }
     }
@@ -71,7 +77,7 @@ impl Refusal {
     /// The answer: `{"error":{"code":…,"message":…}}`. Nothing of the request is repeated in it.
     pub fn answer(self) -> HttpAnswer {
         let body = serde_json::json!({ "error": { "code": self.code(), "message": self.to_string() } });
-        let answer = HttpAnswer::new(self.status(), body.to_string());
+        let answer = json(self.status(), body.to_string());
         match self {
             Self::Method => answer.header("allow", "GET, HEAD"),
             Self::OriginUnavailable => answer.header("retry-after", RETRY_AFTER_SECS.to_string()),
@@ -87,7 +93,7 @@ const RETRY_AFTER_SECS: u64 = 2;
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 10] = [
+    const ALL: [Refusal; 11] = [
         Refusal::UnknownPath,
         Refusal::Method,
         Refusal::UnknownTable,
@@ -97,6 +103,7 @@ mod tests {
         Refusal::TooManyIds,
         Refusal::NoSuchRecord,
         Refusal::TooLarge,
+        Refusal::Misconfigured,
         Refusal::OriginUnavailable,
     ];
 

@@ -1,0 +1,129 @@
+//! What one invocation is charted by.
+
+use std::time::Duration;
+
+use larder_lambda::environment::Invocation;
+use larder_lambda::metrics::Metrics;
+
+use crate::handle::{Handled, Work};
+
+/// Under which names metrics are charted.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    /// The namespace.
+    pub namespace: String,
+    /// The dimension `service`.
+    pub service: String,
+    /// The dimension `function_name`; an empty one is left out.
+    pub function_name: String,
+}
+
+impl Chart {
+    /// The metrics of an invocation that was `handled` and took `duration`.
+    ///
+    /// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`,
+    /// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer; the others say what
+    /// it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
+    pub fn metrics(
+        &self,
+        request_id: &str,
+        invocation: &Invocation,
+        handled: &Handled,
+        duration: Duration,
+    ) -> Metrics {
+        let mut metrics = Metrics::new(&self.namespace);
+        metrics.dimension("service", &self.service);
+        if !self.function_name.is_empty() {
+            metrics.dimension("function_name", &self.function_name);
+        }
+        let Work { table, counts, origin_time } = &handled.work;
+        for (name, count) in [
+            ("Hits", counts.hits),
+            ("Misses", counts.misses),
+            ("Stale", counts.stale),
+            ("Bypass", counts.bypasses),
+            ("Errors", counts.errors),
+            ("NegativeHits", counts.negative_hits),
+            ("Waits", counts.waits),
+            ("OriginCalls", counts.origin_calls),
+            ("Fills", counts.fills),
+            ("FillsRefused", counts.fills_refused),
+            ("FillsFailed", counts.fills_failed),
+            ("ColdStarts", invocation.is_cold_start.into()),
+        ] {
+            metrics.count(name, count.into());
+        }
+        metrics.time("Duration", duration);
+        if counts.origin_calls > 0 {
+            metrics.time("OriginTime", *origin_time);
+        }
+        metrics.property("function_request_id", request_id);
+        metrics.property("status", handled.answer.status_code);
+        if let Some(table) = table {
+            metrics.property("table", table.as_str());
+        }
+        if let Some(idle) = invocation.idle {
+            metrics.property("idle_ms", idle.as_millis() as u64);
+        }
+        metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_cache::Counts;
+    use larder_lambda::deadline::TimeLimit;
+    use larder_lambda::environment::Environment;
+    use larder_lambda::http::HttpAnswer;
+    use larder_lambda::thaw::Clocks;
+
+    use super::*;
+
+    fn line(function_name: &str, work: Work) -> serde_json::Value {
+        let chart = Chart {
+            namespace: "Larder".to_owned(),
+            service: "larder".to_owned(),
+            function_name: function_name.to_owned(),
+        };
+        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
+        let handled = Handled { answer: HttpAnswer::new(200, String::new()), work };
+        let invocation = environment.begin(0, Clocks::now());
+        let metrics = chart.metrics("8f0c", &invocation, &handled, Duration::from_micros(1_500));
+        serde_json::from_str(&metrics.line(1)).unwrap()
+    }
+
+    #[test]
+    fn a_line_says_how_records_were_come_by_and_what_that_took() {
+        let counts = Counts { hits: 3, misses: 1, waits: 1, origin_calls: 1, ..Counts::default() };
+        let work = Work { table: Some("flights".to_owned()), counts, origin_time: Duration::from_millis(1) };
+        let line = line("read", work);
+        for (name, expected) in [
+            ("Hits", 3.into()),
+            ("Misses", 1.into()),
+            ("Stale", 0.into()),
+            ("Bypass", 0.into()),
+            ("Waits", 1.into()),
+            ("OriginCalls", 1.into()),
+            ("OriginTime", 1.into()),
+            ("ColdStarts", 1.into()),
+            ("Duration", serde_json::json!(1.5)),
+            ("service", "larder".into()),
+            ("function_name", "read".into()),
+            ("function_request_id", "8f0c".into()),
+            ("table", "flights".into()),
+            ("status", serde_json::json!(200)),
+        ] {
+            assert_eq!(line[name], expected, "{name}");
+        }
+        assert_eq!(line.get("metrics_dropped"), None);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 14);
+    }
+
+    #[test]
+    fn without_a_function_name_and_an_origin_call_there_is_none_in_the_line() {
+        let line = line("", Work::default());
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], serde_json::json!([["service"]]));
+        assert_eq!(line.get("OriginTime"), None);
+        assert_eq!(line.get("metrics_dropped"), None);
+    }
+}
