@@ -13,7 +13,7 @@ use std::str::FromStr;
 /// | if the other client is | take |
 /// | --- | --- |
 /// | php-memcached with `OPT_LIBKETAMA_COMPATIBLE`; pylibmc with `ketama_weighted`; twemproxy with `hash: md5`; uhashring's ketama (but for a few sizes) | [`LibmemcachedKetamaWeighted`](Self::LibmemcachedKetamaWeighted) |
-/// | node-memcached | [`NodeMemcachedKetama`](Self::NodeMemcachedKetama); the default agrees too, but at some sizes (7, 14, 25, 28, 47, 49 …) |
+/// | node-memcached | [`NodeMemcachedKetama`](Self::NodeMemcachedKetama); the default agrees but for some sizes (7, 14, 25, 28, 47, 49 …) |
 /// | sessions of php-memcached 3; pylibmc with `ketama`, and Django over it | [`LibmemcachedKetama`](Self::LibmemcachedKetama) |
 /// | plain php-memcached or pylibmc, nothing set | [`LibmemcachedDefault`](Self::LibmemcachedDefault) |
 /// | ElastiCache client for PHP (its libmemcached 1.0.18 decides the same) | the libmemcached ring of the same setting, over DNS names |

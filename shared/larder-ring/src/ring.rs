@@ -16,7 +16,7 @@ use crate::share;
 
 /// A node list, and the owner of every key: a pure value that never changes.
 ///
-/// Nodes are numbered from 0 in the order given. See the [crate](crate) for an example.
+/// Nodes are numbered from 0 in the order given. See the [crate] for an example.
 #[derive(Clone, Debug)]
 pub struct Ring {
     kind: RingKind,
@@ -70,7 +70,7 @@ impl Ring {
     /// In the rings of MD5 keys of up to 119 bytes are hashed side by side. Allocates nothing.
     pub fn owners<K: AsRef<[u8]>>(&self, keys: &[K], mut each: impl FnMut(usize, usize)) {
         match &self.placement {
-            Placement::Continuum { key_hash: KeyHash::Md5, continuum } if keys.len() > 1 => {
+            Placement::Continuum { key_hash: KeyHash::Md5, continuum } if keys.len() >= WORTH_LANES => {
                 hash_by_lanes(keys, |key, place| each(key, continuum.owner(place)));
             }
             _ => keys.iter().enumerate().for_each(|(at, key)| each(at, self.owner(key.as_ref()))),
@@ -98,17 +98,16 @@ impl Ring {
 fn hash_by_lanes<K: AsRef<[u8]>>(keys: &[K], mut each: impl FnMut(usize, u32)) {
     let mut lanes = Lanes::new();
     for (chunk_at, chunk) in keys.chunks(LANES).enumerate() {
+        let fits = |key: &[u8]| key.len() <= LANE_LEN && chunk.len() >= WORTH_LANES;
         for (lane, key) in chunk.iter().enumerate() {
-            let key = key.as_ref();
-            // A key too long for a lane leaves it as it was and is hashed alone below.
-            if key.len() <= LANE_LEN {
-                lanes.lay(lane, key);
+            if fits(key.as_ref()) {
+                lanes.lay(lane, key.as_ref());
             }
         }
-        let [first_words, ..] = lanes.digests();
+        let first_words = if chunk.len() >= WORTH_LANES { lanes.digests()[0] } else { [0; LANES] };
         for (lane, key) in chunk.iter().enumerate() {
             let key = key.as_ref();
-            let place = if key.len() <= LANE_LEN { first_words[lane] } else { KeyHash::Md5.of(key) };
+            let place = if fits(key) { first_words[lane] } else { KeyHash::Md5.of(key) };
             each(chunk_at * LANES + lane, place);
         }
     }
@@ -236,6 +235,8 @@ fn twemproxy_ranks(names: &[String]) -> Vec<u16> {
     ranks
 }
 
+/// Fewer keys than this are hashed sooner one by one.
+const WORTH_LANES: usize = 3;
 /// Where two nodes have a point in common, the one listed first owns.
 const FIRST_LISTED: fn(usize) -> u16 = |node| node as u16;
 /// Where two nodes have a point in common, the one listed last owns.
@@ -322,7 +323,7 @@ mod tests {
         let keys: Vec<Vec<u8>> = (0..=250).map(|len| vec![b'a' + (len % 26) as u8; len]).collect();
         for kind in RingKind::ALL {
             let ring = of(kind, &["a:1@10.0.0.1", "b:1@10.0.0.2", "c:1@10.0.0.3"]).unwrap();
-            for count in [0, 1, 2, 15, 16, 17, 40, keys.len()] {
+            for count in [0, 1, 2, 3, 15, 16, 17, 40, keys.len()] {
                 for keys in [&keys[..count], &keys[keys.len() - count..]] {
                     let mut answers = Vec::new();
                     ring.owners(keys, |key, owner| answers.push((key, owner)));

@@ -1,4 +1,5 @@
 //! Every ring against the recorded answers of the real libraries; see `vectors/README.md`.
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 use std::collections::BTreeSet;
 use std::fs;

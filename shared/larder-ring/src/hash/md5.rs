@@ -1,16 +1,21 @@
 //! MD5, one message at a time or several side by side.
 //!
 //! Hashing is the whole cost of a look-up, and MD5's steps hang one on the other: a processor spends most of a single
-//! hash waiting. So [`Lanes`] takes several messages through the steps together, each step written over plain arrays
-//! that the compiler turns into vector instructions.
+//! hash waiting. So [`Lanes`] takes several messages through the steps together, over plain arrays that the compiler
+//! may turn into vector instructions, and over AVX2 where the processor has it.
 //!
 //! Source: RFC 1321.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
+use std::array;
 
 /// The four words of a digest; written out little-endian, in order, they are its sixteen bytes.
 pub(crate) type Digest = [u32; 4];
 
 /// Messages that go through the steps together.
-pub(crate) const LANES: usize = 8;
+pub(crate) const LANES: usize = 16;
 
 /// The longest message that fits a lane, in bytes: two blocks, less the mark and the length that end every message.
 pub(crate) const LANE_LEN: usize = 2 * BLOCK_LEN - TRAILER_LEN;
@@ -76,10 +81,10 @@ impl Lanes {
     }
 
     #[inline(always)]
-    fn digests_by(&self, take_block: impl Fn(&Self, usize, State) -> State) -> State {
-        let mut state = take_block(self, 0, INITIAL.map(|word| [word; LANES]));
+    fn digests_by(&self, take_block: impl Fn(&Self, usize, &State) -> State) -> State {
+        let mut state = take_block(self, 0, &INITIAL.map(|word| [word; LANES]));
         if self.long.contains(&true) {
-            let longer = take_block(self, 1, state);
+            let longer = take_block(self, 1, &state);
             for (short, long) in state.iter_mut().zip(&longer) {
                 for (lane, word) in short.iter_mut().enumerate() {
                     if self.long[lane] {
@@ -91,40 +96,34 @@ impl Lanes {
         state
     }
 
-    /// Takes one block of every lane into `state`.
-    fn take_block(&self, block: usize, state: State) -> State {
+    /// Takes block `block` of every lane into `state`.
+    fn take_block(&self, block: usize, state: &State) -> State {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, as the line above found out; the function asks for nothing else.
             #[allow(unsafe_code)]
-            return unsafe { self.take_block_avx2(block, state) };
+            return unsafe { avx2::take_block(&self.messages, block, state) };
         }
         self.take_block_plain(block, state)
     }
 
-    /// The same steps, compiled for vectors of eight words. Kept whole: one copy serves first and second blocks.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    #[inline(never)]
-    fn take_block_avx2(&self, block: usize, state: State) -> State {
-        self.take_block_plain(block, state)
-    }
-
-    #[inline(always)]
-    fn take_block_plain(&self, block: usize, state: State) -> State {
-        compress(state, &self.words(block))
-    }
-
-    /// One block of every lane: word `w` of lane `l` is `[w][l]`.
-    #[inline(always)]
-    fn words(&self, block: usize) -> [[u32; LANES]; BLOCK_WORDS] {
-        let mut words = [[0; LANES]; BLOCK_WORDS];
-        for (at, lanes) in words.iter_mut().enumerate() {
-            for (word, message) in lanes.iter_mut().zip(&self.messages) {
-                *word = u32::from_le_bytes(message[block].as_chunks::<4>().0[at]);
+    /// The same, four lanes at a time: as many as every processor's vectors hold.
+    fn take_block_plain(&self, block: usize, state: &State) -> State {
+        const WIDTH: usize = 4;
+        let mut taken = *state;
+        for first in (0..LANES).step_by(WIDTH) {
+            let mut words = [[0; WIDTH]; BLOCK_WORDS];
+            for (lane, message) in self.messages[first..first + WIDTH].iter().enumerate() {
+                for (lanes, word) in words.iter_mut().zip(block_words(&message[block])) {
+                    lanes[lane] = word;
+                }
+            }
+            let some = state.map(|lanes| array::from_fn::<_, WIDTH, _>(|lane| lanes[first + lane]));
+            for (taken, some) in taken.iter_mut().zip(compress(some, &words)) {
+                taken[first..first + WIDTH].copy_from_slice(&some);
             }
         }
-        words
+        taken
     }
 }
 
