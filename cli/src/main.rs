@@ -1,3 +1,13 @@
 //! The larder command: local cluster, rings, discovery, a quick look at a cluster.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod exit;
+
+use arguments::Arguments;
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exit::report(commands::run(Arguments::parse()))
+}

@@ -1,0 +1,44 @@
+//! The commands and how they are written.
+
+use crate::commands::{delete, discover, get, local, ring, set, stats};
+use clap::{Parser, Subcommand};
+
+/// A larder of cached answers on Amazon ElastiCache: its tool for the command line.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an ElastiCache on this machine: real memcached processes behind a configuration endpoint.
+    #[command(subcommand)]
+    Local(local::Command),
+    /// Ask which node owns a key, in the ring of any common client library.
+    #[command(subcommand)]
+    Ring(ring::Command),
+    /// Print the nodes behind a configuration endpoint.
+    Discover(discover::Discover),
+    /// Print the value under a key.
+    Get(get::Get),
+    /// Store a value under a key.
+    Set(set::Set),
+    /// Delete the item under a key.
+    Delete(delete::Delete),
+    /// Print the statistics of every node.
+    Stats(stats::Stats),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  a failure at run time, told on standard error
+  2  wrong usage
+  3  no such item (get, delete)
+
+Examples:
+  larder local up --nodes 3
+  larder discover 127.0.0.1:11211
+  larder get --config-endpoint 127.0.0.1:11211 flights:17";

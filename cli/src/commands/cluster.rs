@@ -1,0 +1,68 @@
+//! How the commands reach a cluster.
+
+use clap::Args;
+use larder_client::{Cluster, Config, Endpoint, Key, Tls};
+use larder_ring::RingKind;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The cluster that a command is for, found by its configuration endpoint.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterArgs {
+    /// The configuration endpoint. A single memcached, or ElastiCache Serverless, is its own only node.
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
+    config_endpoint: Endpoint,
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// Which ring says who owns a key: see `larder ring list`. Must be that of the other clients of the cluster.
+    #[arg(long, value_name = "NAME", default_value_t)]
+    ring: RingKind,
+}
+
+/// What a connection takes.
+#[derive(Args, Debug)]
+pub(crate) struct ReachArgs {
+    /// A file of lines "address name" that is asked before DNS: for a local cluster.
+    #[arg(long, value_name = "FILE")]
+    hosts_file: Option<PathBuf>,
+    /// Speak TLS, checked against the authorities that the system trusts.
+    #[arg(long)]
+    tls: bool,
+    /// Speak TLS, checked against the authorities in this PEM file.
+    #[arg(long, value_name = "FILE")]
+    tls_ca_file: Option<PathBuf>,
+    /// How long to wait for the whole answer, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    timeout_ms: u64,
+}
+
+impl ClusterArgs {
+    pub(crate) fn cluster(&self) -> anyhow::Result<Cluster> {
+        self.reach.cluster(self.config_endpoint.clone(), self.ring)
+    }
+}
+
+impl ReachArgs {
+    pub(crate) fn cluster(&self, endpoint: Endpoint, ring: RingKind) -> anyhow::Result<Cluster> {
+        let tls = (self.tls || self.tls_ca_file.is_some()).then(|| Tls { ca_file: self.tls_ca_file.clone() });
+        let timeout = Duration::from_millis(self.timeout_ms);
+        let hosts_file = self.hosts_file.clone();
+        Ok(Cluster::new(Config { tls, ring, timeout, hosts_file, ..Config::new(endpoint) })?)
+    }
+}
+
+/// Runs one call to a cluster.
+pub(crate) fn block_on<T>(call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
+}
+
+/// An endpoint, for the parser of arguments.
+pub(crate) fn endpoint(text: &str) -> Result<Endpoint, larder_client::ConfigError> {
+    text.parse()
+}
+
+/// A key, for the parser of arguments.
+pub(crate) fn key(text: &str) -> Result<Key, larder_client::InvalidKey> {
+    Key::new(text.as_bytes())
+}

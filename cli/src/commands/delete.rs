@@ -1,0 +1,30 @@
+//! `larder delete`
+
+use super::cluster::{ClusterArgs, block_on, key};
+use crate::exit::Outcome;
+use clap::Args;
+use larder_client::Key;
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Delete {
+    /// The key.
+    #[arg(value_parser = key)]
+    key: Key,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl Delete {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
+        let cluster = self.cluster.cluster()?;
+        let was_there = block_on(async { Ok(cluster.delete(&self.key).await?) })?;
+        Ok(if was_there { Outcome::Done } else { Outcome::Miss })
+    }
+}
+
+const EXAMPLES: &str = "\
+Exit code 3 means that there was no such item.
+
+Example:
+  larder delete --config-endpoint 127.0.0.1:11211 greeting";
