@@ -107,10 +107,7 @@ impl Cluster {
             }
         };
         let stored = fleet.route(items).map(|(node, members)| async move {
-            let ask = async |request: SetEach<'_, NewItem<'_>>| {
-                node.ask(&self.shared.common, deadline, &request).await.map(|(answer, _)| answer)
-            };
-            (node, self.store_each(items, members, ask).await)
+            (node, self.store_each(items, members, Target::Node(node), deadline).await)
         });
         let mut failures = Vec::new();
         for (node, exceptions) in join_all(stored).await {
@@ -135,10 +132,7 @@ impl Cluster {
             }
         }
         let filled = by_connection.into_iter().map(|(lease, members)| async move {
-            let ask = async |request: SetEach<'_, Fill<'_>>| {
-                lease.node.ask_on(&lease.connection, deadline, &request).await
-            };
-            (&lease.node, self.store_each(fills, members, ask).await)
+            (&lease.node, self.store_each(fills, members, Target::Lease(lease), deadline).await)
         });
         let mut results = vec![Ok(Stored::Yes); fills.len()];
         for (node, exceptions) in join_all(filled).await {
@@ -157,7 +151,8 @@ impl Cluster {
         &self,
         items: &[T],
         mut members: Vec<u32>,
-        ask: impl AsyncFn(SetEach<'_, T>) -> Result<Answer, NodeError>,
+        target: Target<'_>,
+        deadline: Instant,
     ) -> Vec<(usize, Result<Stored, NodeError>)> {
         let mut exceptions = Vec::new();
         members.retain(|member| {
@@ -167,7 +162,13 @@ impl Cluster {
         let mut rest = &members[..];
         while !rest.is_empty() {
             let piece = &rest[..piece_len(items, rest)];
-            let asked = ask(SetEach { items, members: piece }).await;
+            let request = SetEach { items, members: piece };
+            let asked = match target {
+                Target::Node(node) => {
+                    node.ask(&self.shared.common, deadline, &request).await.map(|(answer, _)| answer)
+                }
+                Target::Lease(lease) => lease.node.ask_on(&lease.connection, deadline, &request).await,
+            };
             match asked.and_then(|answer| exceptions_of(answer, &mut exceptions)) {
                 Ok(()) => rest = &rest[piece.len()..],
                 Err(error) => {
@@ -178,6 +179,15 @@ impl Cluster {
         }
         exceptions
     }
+}
+
+/// Where a batch of stores goes.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// To a node, on whichever connection it has.
+    Node(&'a Node),
+    /// To the connection of a lease, and no other.
+    Lease(&'a Lease),
 }
 
 /// An item to be stored under a lease.
@@ -312,3 +322,17 @@ fn piece_len<T: ToStore>(items: &[T], members: &[u32]) -> usize {
 pub const MOST_PIECE_BYTES: usize = 256 << 10;
 /// What the flags of an `ms` take, about.
 const FLAG_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calls_for_many_keys_may_move_between_threads() {
+        fn check<F: Future + Send>(_: impl FnOnce(&'static Cluster) -> F) {}
+        check(|cluster| cluster.get_many(&[]));
+        check(|cluster| cluster.read_many(&[], ReadOptions::default()));
+        check(|cluster| cluster.set_many(&[]));
+        check(|cluster| cluster.fill_many(&[]));
+    }
+}
