@@ -1,0 +1,171 @@
+//! The function as Lambda runs it: its own process, its variables, the runtime interface, its standard output.
+
+mod support;
+
+#[path = "support/runtime_api.rs"]
+mod runtime_api;
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+use runtime_api::{Event, RuntimeApi};
+use serde_json::{Value, json};
+use support::House;
+
+/// The process; it ends with the test.
+struct Function(Child);
+
+impl Function {
+    fn start(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_read"));
+        command
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(Self(command.spawn()?))
+    }
+
+    /// Ends the process; the lines of its standard output.
+    fn end(mut self) -> Result<Vec<Value>> {
+        self.0.kill()?;
+        self.lines()
+    }
+
+    fn lines(&mut self) -> Result<Vec<Value>> {
+        let mut text = String::new();
+        self.0.stdout.take().context("read already")?.read_to_string(&mut text)?;
+        text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// What Lambda itself tells a function.
+fn of_lambda(api: &RuntimeApi) -> Vec<(String, String)> {
+    let variables = [
+        ("AWS_LAMBDA_RUNTIME_API", api.address()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "stack-Read-1".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
+        ("AWS_LAMBDA_LOG_LEVEL", "INFO".to_owned()),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+fn get(path: &str) -> Value {
+    json!({
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "requestContext": { "http": { "method": "GET", "path": path }, "stage": "$default" },
+    })
+}
+
+/// The deadline that `cargo lambda watch` sends, and one that no function can have.
+const NO_DEADLINE_MS: [u64; 2] = [600_000, u64::MAX];
+
+#[tokio::test]
+async fn a_process_answers_events_and_writes_one_line_of_metrics_for_each() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let api = RuntimeApi::start()?;
+    let function = Function::start(house.variables(&[]).into_iter().chain(of_lambda(&api)))?;
+
+    for (request_id, deadline_ms, x_cache) in
+        [("one", NO_DEADLINE_MS[0], "miss"), ("two", NO_DEADLINE_MS[1], "hit")]
+    {
+        let reply = api.invoke(Event { request_id, deadline_ms, payload: get("/records/airports/JFK") })?;
+        assert_eq!(reply.path, format!("{request_id}/response"));
+        let answer = reply.body;
+        assert_eq!(
+            (&answer["statusCode"], &answer["headers"]["x-cache"]),
+            (&200.into(), &x_cache.into()),
+            "{answer}"
+        );
+        assert_eq!(answer["body"], r#"{"faa":"JFK","name":"John F Kennedy Intl","alt":13}"#);
+        assert_eq!(answer["isBase64Encoded"], false);
+    }
+
+    let lines = function.end()?;
+    let metrics: Vec<_> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
+    let told = |name: &str| metrics.iter().map(|line| line[name].clone()).collect::<Vec<_>>();
+    assert_eq!(told("function_request_id"), ["one", "two"]);
+    assert_eq!(told("function_name"), ["stack-Read-1", "stack-Read-1"]);
+    assert_eq!(told("ColdStarts"), [1, 0]);
+    assert_eq!(told("Misses"), [1, 0]);
+    assert_eq!(told("Hits"), [0, 1]);
+    assert!(metrics[0].get("idle_ms").is_none() && metrics[1]["idle_ms"].is_u64());
+    let is_fault = |line: &Value| ["WARN", "ERROR"].iter().any(|level| line["level"] == *level);
+    assert!(!lines.iter().any(is_fault), "nothing went wrong: {lines:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_of_another_kind_is_an_error_and_the_process_lives_on() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let api = RuntimeApi::start()?;
+    let function = Function::start(house.variables(&[]).into_iter().chain(of_lambda(&api)))?;
+
+    let payload = json!({ "Records": [{ "EventSource": "aws:sns" }] });
+    let reply = api.invoke(Event { request_id: "sns", deadline_ms: NO_DEADLINE_MS[0], payload })?;
+    assert_eq!(reply.path, "sns/error");
+    let reply =
+        api.invoke(Event { request_id: "next", deadline_ms: NO_DEADLINE_MS[0], payload: get("/") })?;
+    assert_eq!((reply.path.as_str(), &reply.body["statusCode"]), ("next/response", &404.into()));
+    drop(function);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_warning_names_the_request() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let api = RuntimeApi::start()?;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let variables = house.variables(&[("LARDER_CONFIG_ENDPOINT", &nobody)]);
+    let function = Function::start(variables.into_iter().chain(of_lambda(&api)))?;
+
+    let payload = get("/records/airports/JFK");
+    let reply = api.invoke(Event { request_id: "one", deadline_ms: NO_DEADLINE_MS[0], payload })?;
+    assert_eq!(reply.body["headers"]["x-cache"], "bypass", "{reply:?}");
+    let lines = function.end()?;
+    let warning = lines.iter().find(|line| line["level"] == "WARN").context("no warning")?;
+    for (key, expected) in [
+        ("function_request_id", json!("one")),
+        ("xray_trace_id", json!("1-5f0b-c6d1")),
+        ("cold_start", json!(true)),
+        ("function_name", json!("stack-Read-1")),
+        ("service", json!("larder")),
+    ] {
+        assert_eq!(warning[key], expected, "{key}: {warning}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_process_with_wrong_settings_says_all_that_is_wrong_in_one_line_and_ends() -> Result<()> {
+    let api = RuntimeApi::start()?;
+    let variables = [("LARDER_TTL_SECS", "0"), ("LARDER_RINGS", "ketama")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut function = Function::start(variables.into_iter().chain(of_lambda(&api)))?;
+    let lines = function.lines()?;
+    assert_eq!(function.0.wait()?.code(), Some(1));
+    let [line] = lines.as_slice() else { panic!("not one line: {lines:?}") };
+    assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"could not start".into()));
+    let error = line["error"].as_str().context("no error")?;
+    let wrong =
+        ["LARDER_CONFIG_ENDPOINT", "LARDER_ORIGIN_URL", "LARDER_TTL_SECS", "LARDER_TABLES", "LARDER_RINGS"];
+    for name in wrong {
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    assert!(error.starts_with("5 settings are wrong: "), "{error}");
+    Ok(())
+}
