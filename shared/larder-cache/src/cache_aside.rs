@@ -5,10 +5,11 @@
 //! | a value | answer it |
 //! | nothing, and we won the lease | load, fill |
 //! | nothing, somebody else has the lease | wait a moment for the value; then load on our own, without filling |
-//! | a stale value, and we won | load, fill; answer the stale one if the origin fails |
-//! | a stale value, somebody else won | answer it, if the policy allows |
+//! | a stale value, and we won | load, fill; answer the stale one if the origin fails and the policy allows |
+//! | a stale value, somebody else won | answer it, if the policy allows; else as above |
 //! | an error | load, without filling |
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,11 +55,13 @@ impl Cache {
     ///
     /// `load` gets the indices of the keys to load and answers as many values in their order, `None` for "no such
     /// record", which is cached, too. It is called once for all keys that this caller has to load, and once more
-    /// where it waited for others in vain. The nodes are asked side by side, each once, and filled side by side.
+    /// where it waited for others in vain; a key that stands in `keys` twice is loaded once, for both. The nodes are
+    /// asked side by side, each once, and filled side by side.
     ///
-    /// Everything ends by `deadline`. A fault of the cache makes a read slower, never an error; a fault of the
-    /// origin is an error for the keys that the cache could not answer. If the future is dropped, leases that it won
-    /// end by their own time.
+    /// Everything ends by `deadline`; whenever the cache is asked it may take half of the time left, so that the
+    /// origin has the rest. A fault of the cache makes a read slower, never an error; a fault of the origin is an
+    /// error for the keys that the cache could not answer. If the future is dropped, leases that it won end by their
+    /// own time.
     pub async fn get_or_load_many<E, F: Future<Output = Result<Vec<Option<Bytes>>, E>>>(
         &self,
         keys: &[Key],
@@ -66,47 +69,58 @@ impl Cache {
         deadline: Instant,
         load: impl Fn(Vec<usize>) -> F,
     ) -> Batch<E> {
-        let cluster = self.cluster.until(deadline);
-        let mut work = Work { keys, policy, answers: Vec::new(), to_load: Vec::new(), to_await: Vec::new() };
+        let mut work = Work::new(keys, policy);
         let mut counts = Counts::default();
-        work.answers.resize_with(keys.len(), || None);
-        let reads = match keys {
-            [key] => vec![cluster.read(key, options(policy)).await],
-            keys => cluster.read_many(keys, options(policy)).await,
-        };
-        for (index, read) in reads.into_iter().enumerate() {
+        for (index, read) in self.read(keys, policy, deadline).await.into_iter().enumerate() {
             work.sort(index, read);
         }
         self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
         counts.waits = work.to_await.len() as u32;
         self.wait_for_others(&mut work, deadline).await;
         self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
-        let answers =
-            work.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline))).collect();
-        let mut batch = Batch { answers, counts };
+        let mut batch = Batch { answers: work.into_answers(), counts };
         batch.count();
         batch
     }
 
+    /// Asks the cache for `keys`, for half of the time to `deadline` at most: where a node hangs, the origin needs
+    /// the rest.
+    async fn read(
+        &self,
+        keys: &[Key],
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Vec<Result<Read, larder_client::Error>> {
+        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        let reads = match keys {
+            [] => Vec::new(),
+            [key] => vec![cluster.read(key, options(policy)).await],
+            keys => cluster.read_many(keys, options(policy)).await,
+        };
+        let mut errors = reads.iter().filter_map(|read| read.as_ref().err());
+        if let Some(error) = errors.next() {
+            let keys = errors.count() + 1;
+            tracing::warn!(keys, error = error as &dyn std::error::Error, "cache bypassed");
+        }
+        reads
+    }
+
     /// Asks again for what others load, until it is there or patience is at its end; what is left is to be loaded.
     async fn wait_for_others<E>(&self, work: &mut Work<'_, E>, deadline: Instant) {
-        let now = Instant::now();
-        let patience = work.policy.wait_for.min(deadline.saturating_duration_since(now) / 2);
+        let end = Instant::now() + work.policy.wait_for.min(half_until(deadline));
         let mut pause = FIRST_PAUSE;
         while !work.to_await.is_empty() {
-            let left = (now + patience).saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let others = std::mem::take(&mut work.to_await);
-                work.to_load.extend(others.into_iter().map(|index| ToLoad::plainly(index, Outcome::Miss)));
-                return;
+                return work.to_load.append(&mut work.to_await);
             }
             sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let indices = std::mem::take(&mut work.to_await);
-            let keys: Vec<Key> = indices.iter().map(|index| work.keys[*index].clone()).collect();
-            let reads = self.cluster.until(deadline).read_many(&keys, options(work.policy)).await;
-            for (index, read) in indices.into_iter().zip(reads) {
-                work.sort(index, read);
+            let awaited = std::mem::take(&mut work.to_await);
+            let keys: Vec<Key> = awaited.iter().map(|key| work.keys[key.index].clone()).collect();
+            let reads = self.read(&keys, work.policy, deadline).await;
+            for (key, read) in awaited.into_iter().zip(reads) {
+                work.sort(key.index, read);
             }
         }
     }
@@ -149,7 +163,7 @@ impl Cache {
         deadline: Instant,
         load: &impl Fn(Vec<usize>) -> F,
     ) -> Result<Vec<Option<Bytes>>, LoadError<E>> {
-        let patience = patience.min(deadline.saturating_duration_since(Instant::now()));
+        let patience = patience.min(half_until(deadline));
         let _permit = self.guard.enter(patience).await.ok_or(LoadError::Guarded)?;
         let asked = indices.len();
         counts.origin_calls += 1;
@@ -171,41 +185,47 @@ impl Cache {
         counts: &mut Counts,
         deadline: Instant,
     ) {
-        let fills: Vec<Fill<'_>> = to_load
-            .iter()
-            .zip(values)
-            .filter_map(|(key, value)| {
-                Some(Fill { item: work.item(key.index, value.as_deref()), lease: key.lease.as_ref()? })
-            })
-            .collect();
-        for filled in self.cluster.until(deadline).fill_many(&fills).await {
+        let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
+            let lease = key.lease.as_ref()?;
+            Some((key, Fill { item: work.item(key.index, value.as_deref()), lease }))
+        });
+        let (keys, fills): (Vec<&ToLoad>, Vec<Fill<'_>>) = leased.unzip();
+        let mut failed = Vec::new();
+        for (key, filled) in keys.into_iter().zip(self.cluster.until(deadline).fill_many(&fills).await) {
             match filled {
                 Ok(Stored::Yes) => counts.fills += 1,
                 Ok(Stored::Refused | Stored::Missing) => counts.fills_refused += 1,
                 Err(error) => {
-                    counts.fills_failed += 1;
                     tracing::warn!(error = &error as &dyn std::error::Error, "value not stored");
+                    failed.push(key);
                 }
             }
         }
+        counts.fills_failed += failed.len() as u32;
+        self.give_back(work.keys, failed).await;
     }
 
-    /// Gives the leases back, so that the next reader need not wait for a value that does not come.
-    async fn give_back(&self, keys: &[Key], to_load: &[ToLoad]) {
+    /// Gives the leases back, so that the next reader need not wait for a value that does not come. Not those of
+    /// stale values, which would go with them.
+    async fn give_back(&self, keys: &[Key], unfilled: impl IntoIterator<Item = &ToLoad>) {
         let cluster = self.cluster.until(Instant::now() + GIVE_BACK_LIMIT);
-        let leased = to_load.iter().filter(|key| key.stale.is_none());
+        let leased = unfilled.into_iter().filter(|key| key.stale.is_none());
         let given = leased.filter_map(|key| Some((key.index, key.lease.as_ref()?)));
         join_all(given.map(|(index, lease)| cluster.give_back(&keys[index], lease))).await;
     }
 }
 
-/// A batch in the making: every key is answered, to be loaded, or waited for.
+/// A batch in the making: every key is answered, to be loaded, waited for, or answered with its twin.
 struct Work<'a, E> {
     keys: &'a [Key],
     policy: &'a Policy,
     answers: Vec<Option<Result<Answer, LoadError<E>>>>,
     to_load: Vec<ToLoad>,
-    to_await: Vec<usize>,
+    to_await: Vec<ToLoad>,
+    /// Where the keys that the cache did not answer stand first.
+    first_at: HashMap<&'a Key, usize>,
+    /// Where they stand once more, and where first.
+    twins: Vec<(usize, usize)>,
 }
 
 /// A key to be loaded.
@@ -220,42 +240,63 @@ struct ToLoad {
     stale: Option<Answer>,
 }
 
-impl ToLoad {
-    fn plainly(index: usize, outcome: Outcome) -> Self {
-        Self { index, outcome, node: None, lease: None, stale: None }
+impl<'a, E> Work<'a, E> {
+    fn new(keys: &'a [Key], policy: &'a Policy) -> Self {
+        Self {
+            keys,
+            policy,
+            answers: std::iter::repeat_with(|| None).take(keys.len()).collect(),
+            to_load: Vec::new(),
+            to_await: Vec::new(),
+            first_at: HashMap::new(),
+            twins: Vec::new(),
+        }
     }
-}
 
-impl<E> Work<'_, E> {
     /// Decides what to do about the key at `index`; see the table of the module.
     fn sort(&mut self, index: usize, read: Result<Read, larder_client::Error>) {
-        let read = match read {
-            Ok(read) => read,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cache bypassed");
-                return self.to_load.push(ToLoad::plainly(index, Outcome::Bypass));
-            }
-        };
-        let found = self.found(index, &read);
-        match (found, read.claim) {
-            (Some(answer), _) if !read.is_stale => self.answers[index] = Some(Ok(answer)),
-            (Some(answer), Claim::Lost(_)) if self.policy.stale_while_refreshed => {
+        let stale = match read.as_ref().ok().and_then(|read| self.found(index, read)) {
+            Some(answer) if answer.outcome == Outcome::Hit => {
                 self.answers[index] = Some(Ok(answer));
+                return;
             }
-            (stale, Claim::Won(lease)) => self.to_load.push(ToLoad {
-                index,
-                outcome: Outcome::Miss,
-                node: Some(read.node),
-                lease: Some(lease),
-                stale,
-            }),
-            (_, Claim::Lost(_)) => self.to_await.push(index),
-            (stale, Claim::None) => self.to_load.push(ToLoad {
-                stale,
-                node: Some(read.node),
-                ..ToLoad::plainly(index, Outcome::Miss)
-            }),
+            found => found.filter(|_| self.policy.stale_while_refreshed),
+        };
+        if self.is_twin(index) {
+            return;
         }
+        let Ok(read) = read else {
+            let outcome = Outcome::Bypass;
+            return self.to_load.push(ToLoad { index, outcome, node: None, lease: None, stale: None });
+        };
+        let missing =
+            ToLoad { index, outcome: Outcome::Miss, node: Some(read.node), lease: None, stale: None };
+        match (stale, read.claim) {
+            (Some(answer), Claim::Lost(_)) => self.answers[index] = Some(Ok(answer)),
+            (None, Claim::Lost(_)) => self.to_await.push(missing),
+            (stale, Claim::Won(lease)) => {
+                self.to_load.push(ToLoad { lease: Some(lease), stale, ..missing });
+            }
+            (stale, Claim::None) => self.to_load.push(ToLoad { stale, ..missing }),
+        }
+    }
+
+    /// Whether the key at `index`, which the cache did not answer, stands before it, too. It gets the same answer:
+    /// else the batch would wait for itself, as it has won the lease already.
+    fn is_twin(&mut self, index: usize) -> bool {
+        let first = *self.first_at.entry(&self.keys[index]).or_insert(index);
+        if first != index {
+            self.twins.push((index, first));
+        }
+        first != index
+    }
+
+    /// The answers, in the order of the keys.
+    fn into_answers(mut self) -> Vec<Result<Answer, LoadError<E>>> {
+        for (index, first) in self.twins {
+            self.answers[index] = self.answers[first].clone();
+        }
+        self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline))).collect()
     }
 
     /// The answer that `read` holds; `None` for a miss, and for an item that is not ours or of another schema.
@@ -301,6 +342,11 @@ impl<E> Batch<E> {
             self.counts.negative_hits += u32::from(is_negative_hit);
         }
     }
+}
+
+/// Half of the time that is left until `deadline`.
+fn half_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()) / 2
 }
 
 fn options(policy: &Policy) -> ReadOptions {

@@ -36,7 +36,21 @@ impl ItemFlags {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn flags_that_can_be_read_are_those_that_are_written(client_flags: u32) {
+            // Few of all numbers have a known format; make sure of some that do.
+            for client_flags in [client_flags, client_flags & !0xff | client_flags & 3] {
+                let is_known = (1..=2).contains(&(client_flags & 0xff));
+                let decoded = ItemFlags::decode(client_flags);
+                prop_assert_eq!(decoded.map(ItemFlags::encode), is_known.then_some(client_flags));
+            }
+        }
+    }
 
     #[test]
     fn flags_keep_format_schema_and_epoch() {

@@ -29,7 +29,8 @@ pub struct Policy {
     /// The share of a TTL, from 0 to 0.5, that jitter may take, so that what is stored together does not end
     /// together.
     pub jitter: f64,
-    /// Whether a value that was marked stale may be answered while somebody else refreshes it.
+    /// Whether a value that was marked stale may be answered: while somebody else refreshes it, or where the origin
+    /// fails.
     pub stale_while_refreshed: bool,
     /// The shape of the value. A value of another shape is a miss.
     pub schema: u8,
@@ -113,7 +114,23 @@ const MOST_JITTER: f64 = 0.5;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn jitter_takes_its_share_at_most_and_leaves_a_ttl(
+            secs in 2u64..=2_592_000,
+            jitter in 0.0..=MOST_JITTER,
+            id: u64,
+        ) {
+            let policy = Policy { jitter, ..Policy::fresh_for(Ttl::clamped(secs)) };
+            let stored = u64::from(policy.value_ttl(&Key::compose(["k", &id.to_string()]).unwrap()).as_secs());
+            let least = ((secs as f64 * (1.0 - jitter)).round() as u64).max(2);
+            prop_assert!((least..=secs).contains(&stored), "{stored} s of {secs} s");
+        }
+    }
 
     #[test]
     fn jitter_spreads_the_ends_of_what_is_stored_together() {
