@@ -1,0 +1,113 @@
+//! The guard of the origin: however many miss at once, so many loads are under way and no more.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use larder_cache::{Cache, Counts, LoadError, OriginGuard, Outcome};
+use larder_client::Cluster;
+
+use crate::support::{
+    Memcached, Origin, PATIENT, SLACK, config, impatient, in_millis, key, late, says, told,
+};
+
+#[tokio::test]
+async fn no_more_loads_than_the_guard_allows_are_under_way_at_once() {
+    let (node, origin) = (Memcached::start(), Origin::shut());
+    let cache = guarded(&node, 3);
+    let reads = join_all((0..50).map(|id| {
+        let (cache, origin) = (&cache, &origin);
+        async move {
+            let key = key(&format!("flights:{id}"));
+            cache.get_or_load(&key, &PATIENT, late(), || origin.value("v")).await
+        }
+    }));
+    let conduct = async {
+        node.asked(50).await;
+        origin.begun(3).await;
+        origin.open();
+    };
+    let (reads, ()) = tokio::join!(reads, conduct);
+    for (answer, counts) in reads {
+        assert_eq!(told(answer), says(Outcome::Miss, "v"));
+        assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills: 1, ..Counts::default() });
+    }
+    assert_eq!((origin.calls().len(), origin.most_at_once()), (50, 3));
+}
+
+#[tokio::test]
+async fn a_guard_that_stays_shut_is_an_error_in_time_and_the_lease_goes_back() {
+    let node = Memcached::start();
+    // Through the wait of the policy, and through half of what the deadline leaves.
+    for (policy, deadline, wait) in [(impatient(200), late(), 200), (PATIENT.clone(), in_millis(400), 200)] {
+        let (stuck, origin, cache) = (Origin::shut(), Origin::new(), guarded(&node, 1));
+        let (first, second) = (key("first"), key("second"));
+        let holds = cache.get_or_load(&first, &policy, late(), || stuck.value("never"));
+        let guarded = async {
+            stuck.begun(1).await;
+            let begin = Instant::now();
+            let read = cache.get_or_load(&second, &policy, deadline, || origin.value("v")).await;
+            (read, begin.elapsed())
+        };
+        let ((answer, counts), took) = tokio::select! {
+            guarded = guarded => guarded,
+            _ = holds => panic!("the origin is shut"),
+        };
+        assert!(matches!(answer, Err(LoadError::Guarded)), "{answer:?}");
+        assert_eq!(counts, Counts { errors: 1, ..Counts::default() });
+        assert!(took < Duration::from_millis(wait) + SLACK, "{took:?}");
+        assert!(origin.calls().is_empty());
+        node.check("mg second v\r\nmd first", "EN\r\nHD\r\n");
+    }
+}
+
+#[tokio::test]
+async fn a_guard_that_stays_shut_leaves_a_stale_value_to_answer() {
+    let (node, stuck, origin) = (Memcached::start(), Origin::shut(), Origin::new());
+    node.check("ms k 3 T100 F1\r\nold\r\nmd k I T30", "HD\r\nHD\r\n");
+    let cache = guarded(&node, 1);
+    let (first, second) = (key("first"), key("k"));
+    let policy = impatient(50);
+    let holds = cache.get_or_load(&first, &policy, late(), || stuck.value("never"));
+    let guarded = async {
+        stuck.begun(1).await;
+        cache.get_or_load(&second, &policy, late(), || origin.value("v")).await
+    };
+    let (answer, counts) = tokio::select! {
+        guarded = guarded => guarded,
+        _ = holds => panic!("the origin is shut"),
+    };
+    assert_eq!(told(answer), says(Outcome::Stale, "old"));
+    assert_eq!(counts, Counts { stale: 1, ..Counts::default() });
+}
+
+#[tokio::test]
+async fn hits_pass_a_guard_that_is_shut() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    node.check("ms k 1 T100 F1\r\nv", "HD\r\n");
+    let (answer, _) =
+        guarded(&node, 0).get_or_load(&key("k"), &PATIENT, late(), || origin.value("never")).await;
+    assert_eq!(told(answer), says(Outcome::Hit, "v"));
+}
+
+#[tokio::test]
+async fn the_loads_of_a_dead_cache_are_guarded_too() {
+    let (mut node, origin) = (Memcached::start(), Origin::new());
+    node.kill();
+    let cache = guarded(&node, 2);
+    let reads = (0..20).map(|id| {
+        let (cache, origin) = (&cache, &origin);
+        async move {
+            let key = key(&format!("flights:{id}"));
+            cache.get_or_load(&key, &PATIENT, late(), || origin.value("v")).await
+        }
+    });
+    for (answer, _) in join_all(reads).await {
+        assert_eq!(told(answer), says(Outcome::Bypass, "v"));
+    }
+    assert_eq!((origin.calls().len(), origin.most_at_once()), (20, 2));
+}
+
+/// An environment that has `most` loads under way at once at most.
+fn guarded(node: &Memcached, most: usize) -> Cache {
+    Cache::new(Cluster::new(config(&[node])).unwrap(), OriginGuard::new(most))
+}
