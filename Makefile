@@ -1,11 +1,13 @@
 # The commands of the house; `make` alone lists them. What a command needs and the machine has not, tools/prepare
 # installs and says so.
 
+FUZZ_SECS ?= 30
+FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/bin/sam
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test check fmt fmt-check lint docs template deny build tools
+.PHONY: help test check fmt fmt-check lint docs template deny fuzz build tools
 
 help: ## Lists the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,12 +20,15 @@ check: fmt-check lint test docs template deny ## Passes everything that a commit
 
 fmt: ## Formats the code.
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 fmt-check: ## Fails where the code is not formatted.
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 lint: ## Runs clippy on all targets, warnings denied.
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- --deny warnings
 
 docs: ## Builds the documentation, private items included, warnings denied.
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
@@ -43,10 +48,19 @@ deny: ## Checks licences, bans, sources and advisories of all dependencies.
 		echo "advisories NOT CHECKED: the advisory database could not be fetched"; \
 	fi
 
+fuzz: ## Fuzzes every decoder, each for FUZZ_SECS seconds (30 unless told).
+	tools/prepare fuzz
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		echo "fuzzing $$target for $(FUZZ_SECS) s"; \
+		mkdir -p fuzz/corpus/$$target; \
+		PATH="$(CURDIR)/.tools/bin:$$PATH" cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target \
+			-- -max_total_time=$(FUZZ_SECS) -verbosity=0 -print_final_stats=1; \
+	done
+
 build: ## Builds the functions as `sam deploy` takes them, for arm64.
 	tools/prepare compiler lambda sam
 	rustup target add aarch64-unknown-linux-gnu
 	$(SAM) build
 
 tools: ## Installs everything that the other commands need.
-	tools/prepare compiler memcached python lambda sam deny
+	tools/prepare compiler memcached python lambda sam deny fuzz

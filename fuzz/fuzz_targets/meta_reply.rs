@@ -1,0 +1,9 @@
+//! Replies of the meta protocol.
+#![no_main]
+
+use larder_fuzz::decoder;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|stream: &[u8]| {
+    decoder::check(larder_meta::decode, stream);
+});
