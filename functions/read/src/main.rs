@@ -5,7 +5,7 @@ use std::io::stdout;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lambda_runtime::{LambdaEvent, run, service_fn};
+use lambda_runtime::{LambdaEvent, run_concurrent, service_fn};
 use larder_lambda::environment::{Environment, epoch_ms};
 use larder_lambda::http::{HttpAnswer, HttpRequest};
 use larder_lambda::logs;
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         let function = Arc::clone(&function);
         async move { Ok::<_, Infallible>(function.serve(event).await) }
     };
-    match run(service_fn(serve)).await {
+    match run_concurrent(service_fn(serve)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(wrong) => {
             error!(error = &*wrong as &dyn std::error::Error, "the runtime ended");

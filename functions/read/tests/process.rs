@@ -126,6 +126,33 @@ async fn an_event_of_another_kind_is_an_error_and_the_process_lives_on() -> Resu
 }
 
 #[tokio::test]
+async fn where_lambda_sends_several_events_at_once_all_are_answered() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let api = RuntimeApi::start()?;
+    let variables = house.variables(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]);
+    let function = Function::start(variables.into_iter().chain(of_lambda(&api)))?;
+
+    let ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for request_id in ids {
+        let payload = get("/records/airports/JFK");
+        api.send(Event { request_id, deadline_ms: NO_DEADLINE_MS[0], payload })?;
+    }
+    let mut answered = Vec::new();
+    for _ in ids {
+        let reply = api.reply()?;
+        assert_eq!(reply.body["statusCode"], 200, "{reply:?}");
+        answered.push(reply.path);
+    }
+    answered.sort();
+    assert_eq!(answered, ids.map(|id| format!("{id}/response")));
+
+    let lines = function.end()?;
+    let metrics = lines.iter().filter(|line| line.get("_aws").is_some());
+    assert_eq!(metrics.filter_map(|line| line["OriginCalls"].as_u64()).sum::<u64>(), 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_warning_names_the_request() -> Result<()> {
     let house = House::new(&[]).await?;
     let api = RuntimeApi::start()?;

@@ -55,7 +55,17 @@ impl RuntimeApi {
 
     /// Has `event` handled, within ten seconds.
     pub(crate) fn invoke(&self, event: Event) -> Result<Reply> {
-        self.events.send(event)?;
+        self.send(event)?;
+        self.reply()
+    }
+
+    /// Hands `event` to the process when it next asks for one.
+    pub(crate) fn send(&self, event: Event) -> Result<()> {
+        Ok(self.events.send(event)?)
+    }
+
+    /// The next reply, within ten seconds.
+    pub(crate) fn reply(&self) -> Result<Reply> {
         self.replies.recv_timeout(Duration::from_secs(10)).context("no reply")
     }
 }
