@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct HttpRequest {
     raw_path: String,
     #[serde(default)]
-    raw_query_string: String,
+    raw_query_string: Option<String>,
     #[serde(default)]
     path_parameters: Option<BTreeMap<String, String>>,
     request_context: RequestContext,
@@ -56,7 +56,7 @@ impl HttpRequest {
 
     /// The values of `name` in the query, in order, still encoded.
     pub fn query_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let pairs = self.raw_query_string.split('&');
+        let pairs = self.raw_query_string.as_deref().unwrap_or_default().split('&');
         pairs
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .filter_map(move |(key, value)| decode_query(key).is_some_and(|key| key == name).then_some(value))
@@ -88,12 +88,14 @@ pub struct HttpAnswer {
     /// The body, as text.
     pub body: String,
     is_base64_encoded: bool,
+    /// None; but `cargo lambda watch` refuses an answer that does not say so.
+    cookies: [&'static str; 0],
 }
 
 impl HttpAnswer {
     /// An answer with a body and no header yet.
     pub fn new(status_code: u16, body: String) -> Self {
-        Self { status_code, headers: BTreeMap::new(), body, is_base64_encoded: false }
+        Self { status_code, headers: BTreeMap::new(), body, is_base64_encoded: false, cookies: [] }
     }
 
     /// Sets a header. A value that could not stand in a header (control bytes, not ASCII) is left out.
@@ -174,9 +176,10 @@ mod tests {
 
     #[test]
     fn null_and_missing_members_are_the_same() {
-        let event = r#"{"rawPath":"/","pathParameters":null,"requestContext":{"http":{"method":"HEAD"},"stage":null}}"#;
+        let event = r#"{"rawPath":"/","rawQueryString":null,"pathParameters":null,"requestContext":{"http":{"method":"HEAD"},"stage":null}}"#;
         let event: HttpRequest = serde_json::from_str(event).unwrap();
         assert_eq!((event.method(), event.path()), ("HEAD", "/"));
+        assert_eq!(event.query_values("ids").count(), 0);
     }
 
     #[test]
@@ -191,8 +194,7 @@ mod tests {
         let answer =
             HttpAnswer::new(200, "{}".to_owned()).header("x-cache", "hit").header("x-bad", "a\r\nb: c");
         let json = serde_json::to_string(&answer).unwrap();
-        let expected =
-            r#"{"statusCode":200,"headers":{"x-cache":"hit"},"body":"{}","isBase64Encoded":false}"#;
+        let expected = r#"{"statusCode":200,"headers":{"x-cache":"hit"},"body":"{}","isBase64Encoded":false,"cookies":[]}"#;
         assert_eq!(json, expected);
     }
 }
