@@ -36,7 +36,8 @@ impl Cluster {
             Err(error) => return vec![Err(error); keys.len()],
         };
         let asked = fleet.route(keys).map(|(node, members)| async move {
-            let asked = self.get_plain(node, keys, &members, deadline).await;
+            let request = GetPlain { keys, members: &members };
+            let asked = node.ask(&self.shared.common, deadline, &request).await;
             (node, members, asked)
         });
         let mut results = vec![Ok(None); keys.len()];
@@ -46,17 +47,6 @@ impl Cluster {
         }
         hits.tell_leases_from_empty_values(self).await;
         results
-    }
-
-    /// Asks `node` for those of `keys` that `members` names.
-    pub(crate) async fn get_plain(
-        &self,
-        node: &Node,
-        keys: &[Key],
-        members: &[u32],
-        deadline: Instant,
-    ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        node.ask(&self.shared.common, deadline, &GetPlain { keys, members }).await
     }
 
     /// Reads the items under `keys`, in their order, with all that a cache-aside read needs to know; may win the
@@ -227,8 +217,8 @@ impl AsRef<[u8]> for NewItem<'_> {
 }
 
 /// The answers of classic `get`s, put where their keys are.
-pub(crate) struct Hits<'a> {
-    pub(crate) keys: &'a [Key],
+struct Hits<'a> {
+    keys: &'a [Key],
     results: &'a mut [Result<Option<Item>, Error>],
     /// Empty values without client flags, which may be leases that nobody has filled.
     doubtful: Vec<usize>,
@@ -236,12 +226,12 @@ pub(crate) struct Hits<'a> {
 
 impl<'a> Hits<'a> {
     /// Room for the answers to `keys`, in `results`, which hold misses.
-    pub(crate) fn new(keys: &'a [Key], results: &'a mut [Result<Option<Item>, Error>]) -> Self {
+    fn new(keys: &'a [Key], results: &'a mut [Result<Option<Item>, Error>]) -> Self {
         Self { keys, results, doubtful: Vec::new() }
     }
 
     /// Takes what `node` answered for the keys that `members` names.
-    pub(crate) fn place(
+    fn place(
         &mut self,
         cluster: &Cluster,
         node: &Node,
@@ -277,14 +267,13 @@ impl<'a> Hits<'a> {
     }
 
     /// Asks once more for the few values that may be leases, by `mg`, which tells.
-    pub(crate) async fn tell_leases_from_empty_values(self, cluster: &Cluster) {
+    async fn tell_leases_from_empty_values(self, cluster: &Cluster) {
         if self.doubtful.is_empty() {
             return;
         }
-        let keys: Vec<Key> = self.doubtful.iter().map(|index| self.keys[*index].clone()).collect();
-        let reads = cluster.read_many(&keys, ReadOptions::default()).await;
-        for (index, read) in self.doubtful.into_iter().zip(reads) {
-            self.results[index] = read.map(|read| read.item);
+        let asked = self.doubtful.iter().map(|index| cluster.get(&self.keys[*index]));
+        for (index, item) in self.doubtful.iter().zip(join_all(asked).await) {
+            self.results[*index] = item;
         }
     }
 }

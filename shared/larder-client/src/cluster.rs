@@ -9,10 +9,9 @@ use larder_meta::{
 };
 use tokio::time::Instant;
 
-use crate::batch::Hits;
 use crate::connection::Connection;
 use crate::item::{Cas, Item, NewItem, Stored};
-use crate::lease::{Lease, Read, ReadOptions};
+use crate::lease::{Claim, Lease, Read, ReadOptions};
 use crate::node::{Node, Request};
 use crate::refresh::Shared;
 use crate::requests::{Count, Delete, Get, Set, Stats};
@@ -43,18 +42,15 @@ impl Cluster {
 
     /// Reads the item under `key`; `None` on a miss, and for a lease that nobody has filled yet.
     ///
-    /// Takes no part in who fills an item: that is what [`read`](Self::read) is for.
+    /// Takes no part in who fills an item, which is what [`read`](Self::read) is for: where a node makes us the one
+    /// to refresh a stale item, we decline, at the price of another round trip.
     pub async fn get(&self, key: &Key) -> Result<Option<Item>, Error> {
-        let deadline = self.deadline();
-        let fleet = self.shared.fleet(deadline).await?;
-        let mut result = [Ok(None)];
-        let mut hits = Hits::new(std::slice::from_ref(key), &mut result);
-        let node = fleet.owner(key);
-        let asked = self.get_plain(node, hits.keys, &[0], deadline).await;
-        hits.place(self, node, &[0], asked);
-        hits.tell_leases_from_empty_values(self).await;
-        let [result] = result;
-        result
+        let get = MetaGet { cas: true, client_flags: true, value: true, ..MetaGet::default() };
+        let read = self.mg(key, get).await?;
+        if let Claim::Won(lease) = &read.claim {
+            self.decline(key, lease).await;
+        }
+        Ok(read.item)
     }
 
     /// Reads the item under `key` with its CAS token, to be changed by [`compare_and_set`](Self::compare_and_set).
@@ -114,7 +110,7 @@ impl Cluster {
     /// Marks the item under `key` stale and lets it live for `ttl` yet; answers whether there was one. The next
     /// reader wins the right to fill it, whether it asks for a lease or not.
     pub async fn mark_stale(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
-        self.md(key, MetaDelete { stale_for: Some(ttl), ..MetaDelete::default() }).await
+        self.md(key, MetaDelete { stale: true, ttl: Some(ttl), ..MetaDelete::default() }).await
     }
 
     /// Gives a lease back unfilled, so that the next reader wins it at once.
@@ -124,6 +120,15 @@ impl Cluster {
         match node.ask_on(connection, self.deadline(), &request).await {
             Ok(_) | Err(NodeError::Lost { .. }) => Ok(()),
             Err(error) => Err(self.failed(node, error)),
+        }
+    }
+
+    /// Leaves a stale item for the next reader to win. If that fails, it is old until it ends, as it may be.
+    async fn decline(&self, key: &Key, lease: &Lease) {
+        let delete = MetaDelete { stale: true, compare: Some(lease.cas.0), ..MetaDelete::default() };
+        let declined = lease.node.ask_on(&lease.connection, self.deadline(), &Delete { key, delete }).await;
+        if let Err(error) = declined {
+            tracing::debug!(node = %lease.node.name, %error, "a stale item was not left to others");
         }
     }
 

@@ -153,8 +153,10 @@ impl MetaSet {
 pub struct MetaDelete {
     /// `C`: only where the item's CAS token is this one.
     pub compare: Option<u64>,
-    /// `I T`: do not remove it, mark it stale and let it live this long; the next reader wins it.
-    pub stale_for: Option<Ttl>,
+    /// `I`: do not remove it, mark it stale; the next reader wins it.
+    pub stale: bool,
+    /// `T`: with `stale`, how long it may live yet; without this, as long as before.
+    pub ttl: Option<Ttl>,
     /// `q`: say nothing when it is done.
     pub quiet: bool,
     /// `O`: a number to be echoed.
@@ -165,8 +167,8 @@ impl MetaDelete {
     /// Appends the request for `key` to `out`.
     pub fn encode(&self, key: &Key, out: &mut BytesMut) {
         let mut line = Line::begin(out, b"md ", key);
-        line.flag(b'I', self.stale_for.is_some());
-        line.number(b'T', self.stale_for.map(Ttl::as_secs));
+        line.flag(b'I', self.stale);
+        line.number(b'T', self.ttl.map(Ttl::as_secs));
         line.number(b'C', self.compare);
         line.flag(b'q', self.quiet);
         line.number(b'O', self.opaque);
@@ -359,7 +361,7 @@ mod tests {
     #[test]
     fn a_delete_removes_or_marks_stale() {
         check(|out| MetaDelete::default().encode(&key(), out), b"md k\r\n");
-        let soft = MetaDelete { stale_for: Some(secs(30)), ..MetaDelete::default() };
+        let soft = MetaDelete { stale: true, ttl: Some(secs(30)), ..MetaDelete::default() };
         check(|out| soft.encode(&key(), out), b"md k I T30\r\n");
         let give_back =
             MetaDelete { compare: Some(5), quiet: true, opaque: Some(1), ..MetaDelete::default() };
