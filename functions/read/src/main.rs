@@ -68,12 +68,11 @@ impl Function {
         let handled = handle(&self.app, &event.payload, invocation.answer_by.into()).await;
 
         let ended = Clocks::now();
-        let duration = ended.since(&invocation.started);
+        let duration = self.environment.end(&invocation, ended);
         let metrics = self.chart.metrics(&event.context.request_id, &invocation, &handled, duration);
         if let Err(wrong) = metrics.write(epoch_ms(ended.wall), stdout().lock()) {
             warn!(error = &wrong as &dyn std::error::Error, "metrics not written");
         }
-        self.environment.end(ended);
         handled.answer
     }
 }

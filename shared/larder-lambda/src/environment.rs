@@ -14,7 +14,7 @@ use crate::thaw::{Clocks, Thaw};
 ///
 /// let environment = Environment::new(TimeLimit::new(Duration::from_secs(5)));
 /// let first = environment.begin(600_000, Clocks::now());
-/// environment.end(Clocks::now());
+/// environment.end(&first, Clocks::now());
 /// let second = environment.begin(600_000, Clocks::now());
 /// assert!(first.is_cold_start && !second.is_cold_start);
 /// ```
@@ -54,9 +54,10 @@ impl Environment {
         }
     }
 
-    /// Ends an invocation at `now`.
-    pub fn end(&self, now: Clocks) {
+    /// Ends `invocation` at `now`; how long it took.
+    pub fn end(&self, invocation: &Invocation, now: Clocks) -> Duration {
         self.thaw.mark(now);
+        now.since(&invocation.started)
     }
 }
 
@@ -82,8 +83,9 @@ mod tests {
     fn the_pause_before_an_invocation_is_counted_from_the_end_of_the_one_before() {
         let (environment, now) = (Environment::new(LIMIT), Clocks::now());
         let later = |secs| Clocks { wall: now.wall + Duration::from_secs(secs), ..now };
-        assert_eq!(environment.begin(0, now).idle, None);
-        environment.end(later(2));
+        let first = environment.begin(0, now);
+        assert_eq!(first.idle, None);
+        assert_eq!(environment.end(&first, later(2)), Duration::from_secs(2));
         assert_eq!(environment.begin(0, later(302)).idle, Some(Duration::from_secs(300)));
     }
 
