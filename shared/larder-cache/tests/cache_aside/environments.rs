@@ -94,15 +94,15 @@ async fn a_loser_whose_winner_fails_wins_in_its_place_and_fills() {
 
 #[tokio::test]
 async fn a_fill_after_a_delete_is_refused_and_the_value_answered() {
-    let mut node = Memcached::start();
-    check_refused(&mut node, |node| node.check("md k", "HD\r\n")).await;
+    let node = Memcached::start();
+    check_refused(&node, || node.check("md k", "HD\r\n")).await;
     node.check("mg k v", "EN\r\n");
 }
 
 #[tokio::test]
 async fn a_fill_after_a_delete_and_another_lease_is_refused_and_the_value_answered() {
-    let mut node = Memcached::start();
-    check_refused(&mut node, |node| {
+    let node = Memcached::start();
+    check_refused(&node, || {
         node.check("md k", "HD\r\n");
         assert!(node.ask("mg k N30 t").contains('W'));
     })
@@ -112,31 +112,40 @@ async fn a_fill_after_a_delete_and_another_lease_is_refused_and_the_value_answer
 
 #[tokio::test]
 async fn a_fill_over_a_newer_value_is_refused_and_the_value_answered() {
-    let mut node = Memcached::start();
-    check_refused(&mut node, |node| node.check("ms k 5 T100 F1\r\nnewer", "HD\r\n")).await;
+    let node = Memcached::start();
+    check_refused(&node, || node.check("ms k 5 T100 F1\r\nnewer", "HD\r\n")).await;
     node.check("mg k v", "VA 5\r\nnewer\r\n");
 }
 
 #[tokio::test]
 async fn a_fill_after_a_restart_is_refused_though_the_cas_token_is_the_same_again() {
-    let mut node = Memcached::start();
-    check_refused(&mut node, |node| {
+    let (mut node, origin) = (Memcached::start(), Origin::shut());
+    let (cache, key, other) = (environment(&[&node]), key("k"), key("other"));
+    let read = cache.get_or_load(&key, &PATIENT, late(), || origin.value("old"));
+    let conduct = async {
+        origin.begun(1).await;
         let before = node.ask("mg k c");
         node.restart();
         node.check("mg k N30 c", &before.replace('Z', "W"));
-    })
-    .await;
+        // A connection that the fill could take, if it were not bound to its own.
+        let (answer, _) = cache.get_or_load(&other, &PATIENT, late(), || async { Ok::<_, ()>(None) }).await;
+        assert_eq!(told(answer), (Outcome::Miss, None));
+        origin.open();
+    };
+    let ((answer, counts), ()) = tokio::join!(read, conduct);
+    assert_eq!(told(answer), says(Outcome::Miss, "old"));
+    assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills_refused: 1, ..Counts::default() });
     node.check("mg k f v", "VA 0 f0 Z\r\n\r\n");
 }
 
 /// Loads a value while `meanwhile` happens to the lease.
-async fn check_refused(node: &mut Memcached, meanwhile: impl FnOnce(&mut Memcached)) {
+async fn check_refused(node: &Memcached, meanwhile: impl FnOnce()) {
     let (origin, cache) = (Origin::shut(), environment(&[node]));
     let key = key("k");
     let read = cache.get_or_load(&key, &PATIENT, late(), || origin.value("old"));
     let conduct = async {
         origin.begun(1).await;
-        meanwhile(node);
+        meanwhile();
         origin.open();
     };
     let ((answer, counts), ()) = tokio::join!(read, conduct);
