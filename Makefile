@@ -7,10 +7,14 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/b
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test check fmt fmt-check lint docs template deny fuzz build tools
+.PHONY: help demo test check fmt fmt-check lint docs template deny fuzz build tools
 
 help: ## Lists the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Shows a function that reads flights through memcached nodes, one of which dies and one comes.
+	tools/prepare compiler memcached lambda
+	python3 demo/run.py
 
 test: ## Passes all tests, doc tests included.
 	tools/prepare compiler memcached python
