@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `meta_reply` | what a node sends | [`decoder::check`] |
 //! | `classic_reply` | the same, in the classic protocol | [`decoder::check`] |
+//! | `key_list` | a node's list of its keys | [`decoder::check`] |
 //! | `configuration` | what a configuration endpoint sends | [`decoder::check`], [`topology::check`] on each payload |
 //! | `topology` | a payload without its frame | [`topology::check`] |
 //! | `endpoint` | a setting | an endpoint or a node that is read and written is the same |
