@@ -132,7 +132,7 @@ async fn a_loader_that_fails_fails_what_is_missing_and_no_hit() {
             Err(error) => assert!(matches!(error, LoadError::Origin(source) if *source == Broken)),
         }
     }
-    node.check("mg b v\r\nmg c v", "EN\r\nEN\r\n");
+    node.comes_to("mg b v\r\nmg c v", "EN\r\nEN\r\n").await;
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_loader_that_answers_another_number_of_values_is_told_so_and_nothing_i
                 "{error:?}"
             );
         }
-        node.check("mg a v\r\nmg b v", "EN\r\nEN\r\n");
+        node.comes_to("mg a v\r\nmg b v", "EN\r\nEN\r\n").await;
     }
 }
 

@@ -95,7 +95,7 @@ async fn a_failed_load_stores_nothing_and_the_next_reader_wins_at_once() {
     let error = answer.unwrap_err();
     assert!(matches!(&error, LoadError::Origin(source) if **source == Broken), "{error:?}");
     assert_eq!(counts, Counts { errors: 1, origin_calls: 1, ..Counts::default() });
-    node.check("mg k f v", "EN\r\n");
+    node.comes_to("mg k f v", "EN\r\n").await;
 
     let (answer, counts) = second.get_or_load(&key("k"), &PATIENT, late(), || origin.value("v")).await;
     assert_eq!(told(answer), says(Outcome::Miss, "v"));
@@ -171,7 +171,7 @@ async fn a_value_too_long_for_the_node_is_answered_and_nobody_waits_for_it() {
         let (answer, counts) = cache.get_or_load(&key("k"), &PATIENT, late(), || origin.value(&long)).await;
         assert_eq!(told(answer), says(Outcome::Miss, &long));
         assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills_failed: 1, ..Counts::default() });
-        node.check("mg k f s", "EN\r\n");
+        node.comes_to("mg k f s", "EN\r\n").await;
     }
 }
 
@@ -185,7 +185,7 @@ async fn a_load_that_never_ends_is_an_error_by_the_deadline_and_its_lease_goes_b
     assert!(matches!(answer, Err(LoadError::Deadline)), "{answer:?}");
     assert_eq!(counts, Counts { errors: 1, origin_calls: 1, ..Counts::default() });
     assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(200) + crate::support::SLACK);
-    node.check("mg k f v", "EN\r\n");
+    node.comes_to("mg k f v", "EN\r\n").await;
 }
 
 /// The seconds that the item under `key` has left.

@@ -84,6 +84,7 @@ async fn without_leave_to_answer_stale_values_a_failing_origin_is_an_error() {
         let (answer, counts) = read(&cache, &key("k"), &strict, &origin).await;
         assert!(matches!(answer, Err(LoadError::Origin(_))), "{answer:?}");
         assert_eq!(counts, Counts { errors: 1, origin_calls: 1, ..Counts::default() });
+        node.comes_to("mg k v", "EN\r\n").await;
     }
 }
 
