@@ -12,10 +12,10 @@ pub(crate) enum Awaited {
     Reply,
     /// So many more replies.
     Replies { left: usize, got: Vec<Reply> },
-    /// Replies up to `MN`, which closes a batch of quiet requests.
-    UntilNoop { got: Vec<Reply> },
-    /// Lines of classic answers, of which so many have not ended.
-    Texts { left: usize, got: Vec<Text> },
+    /// Replies up to `MN`, which closes a batch of quiet requests; at most so many.
+    UntilNoop { most: usize, got: Vec<Reply> },
+    /// Lines of classic answers, of which so many have not ended; at most so many lines.
+    Texts { left: usize, most: usize, got: Vec<Text> },
 }
 
 /// A whole answer.
@@ -39,9 +39,14 @@ impl Awaited {
         Self::Replies { left: count, got: Vec::with_capacity(count) }
     }
 
-    /// The lines of `commands` classic commands, about `lines` of them.
-    pub(crate) fn texts(commands: usize, lines: usize) -> Self {
-        Self::Texts { left: commands, got: Vec::with_capacity(lines) }
+    /// What is left to say of `requests` quiet ones that `mn` closes.
+    pub(crate) fn until_noop(requests: usize) -> Self {
+        Self::UntilNoop { most: requests, got: Vec::new() }
+    }
+
+    /// The lines of `commands` classic commands, at most `most` without those that end them.
+    pub(crate) fn texts(commands: usize, most: usize) -> Self {
+        Self::Texts { left: commands, most, got: Vec::with_capacity(most.min(MOST_LINES_AT_FIRST)) }
     }
 
     /// Takes from `incoming` what belongs to this answer.
@@ -70,16 +75,17 @@ impl Awaited {
                 }
                 Ok(Progress::Whole(Answer::Replies(std::mem::take(got))))
             }
-            Self::UntilNoop { got } => loop {
+            Self::UntilNoop { most, got } => loop {
                 match decode(incoming, limits)? {
                     Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
                     Decoded::Reply(Reply::Noop) => {
                         return Ok(Progress::Whole(Answer::Replies(std::mem::take(got))));
                     }
+                    Decoded::Reply(reply) if got.len() == *most => return Err(surplus(&reply)),
                     Decoded::Reply(reply) => got.push(reply),
                 }
             },
-            Self::Texts { left, got } => {
+            Self::Texts { left, most, got } => {
                 while *left > 0 {
                     match decode_text(incoming, limits)? {
                         Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
@@ -88,6 +94,7 @@ impl Awaited {
                             *left -= 1;
                             got.push(refused);
                         }
+                        Decoded::Reply(text) if got.len() == *most => return Err(surplus(&text)),
                         Decoded::Reply(text) => got.push(text),
                     }
                 }
@@ -100,7 +107,7 @@ impl Awaited {
     pub(crate) fn has_begun(&self) -> bool {
         match self {
             Self::Greeting | Self::Reply => false,
-            Self::Replies { got, .. } | Self::UntilNoop { got } => !got.is_empty(),
+            Self::Replies { got, .. } | Self::UntilNoop { got, .. } => !got.is_empty(),
             Self::Texts { got, .. } => !got.is_empty(),
         }
     }
@@ -148,3 +155,11 @@ impl Answer {
         ProtocolError::UnknownReply(format!("{self:.80?}"))
     }
 }
+
+/// The error for more than was asked for.
+fn surplus(reply: &impl std::fmt::Debug) -> ProtocolError {
+    ProtocolError::UnknownReply(format!("{reply:.80?}"))
+}
+
+/// Room for so many lines is reserved before they come.
+const MOST_LINES_AT_FIRST: usize = 1024;

@@ -145,7 +145,8 @@ impl Future for Exchange<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let mut pipeline = this.connection.lock();
-        if std::mem::take(&mut this.is_new) && pipeline.is_busy() {
+        let is_new = std::mem::take(&mut this.is_new);
+        if is_new && !pipeline.is_settled(this.number) && pipeline.is_busy() {
             pipeline.write_soon(this.number, cx);
             return Poll::Pending;
         }
@@ -184,7 +185,7 @@ struct Pipeline {
     waiting: usize,
     /// How many answers have not been fetched yet.
     answered: usize,
-    /// Who polled the stream last, and so is woken by it.
+    /// Who polled the stream last, and so is woken by it, or has been woken to do so.
     driver: Option<u64>,
     /// Who will write `outgoing` once the ready tasks have had their turn.
     writer: Option<u64>,
@@ -336,7 +337,8 @@ impl Pipeline {
         if self.failure.is_some() {
             return;
         }
-        let concerns_all = matches!(error, NodeError::UnsupportedEngine(_));
+        // Whatever goes wrong with the version goes wrong for everyone.
+        let concerns_all = !self.is_greeted;
         for at in self.decoded..self.places.len() {
             let is_read = at == self.decoded;
             let error = match &error {
@@ -350,6 +352,7 @@ impl Pipeline {
             self.settle(at, Err(error));
         }
         self.failure = Some(error);
+        self.stream.shut_down();
     }
 
     /// Hands out what was settled for `number` and gives up its place.
@@ -398,11 +401,14 @@ impl Pipeline {
         }
         self.driver = None;
         self.writer = None;
-        let next = self.places.iter_mut().skip(self.decoded).find_map(|place| match &mut place.state {
-            State::Waiting(waker) => waker.take(),
+        let mut next = (self.first..).zip(&mut self.places).skip(self.decoded);
+        let woken = next.find_map(|(number, place)| match &mut place.state {
+            State::Waiting(waker) => Some((number, waker.take()?)),
             _ => None,
         });
-        if let Some(waker) = next {
+        if let Some((number, waker)) = woken {
+            // It may leave before it is polled; then it is for it to wake the next one.
+            self.driver = Some(number);
             waker.wake();
         }
     }
@@ -441,3 +447,68 @@ const FIRST_BUFFER_BYTES: usize = 16 << 10;
 /// With less room than this, a read would often bring half a reply.
 const LEAST_READ_BYTES: usize = 4 << 10;
 const MOST_EXCERPT_BYTES: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
+    use larder_meta::NOOP;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exchange_that_others_got_the_answer_for_is_ready_at_its_first_poll() {
+        let (connection, mut node) = pair().await;
+        let mut unpolled = ask(&connection);
+        node.write_all(b"VERSION 1.6.22\r\nMN\r\nMN\r\n").await.unwrap();
+        ask(&connection).await.unwrap();
+        let mut writer = ask(&connection);
+        assert!(poll(&mut writer, Waker::noop()).is_pending());
+        assert!(poll(&mut unpolled, Waker::noop()).is_ready(), "nobody would wake it again");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_woken_to_move_the_bytes_and_leaves_instead_wakes_the_next_one() {
+        let (connection, _node) = pair().await;
+        let woken = [(); 3].map(|()| Arc::new(Woken::default()));
+        let mut exchanges = [(); 3].map(|()| ask(&connection));
+        for at in [2, 1, 0, 2, 1, 0] {
+            assert!(poll(&mut exchanges[at], &woken[at].clone().into()).is_pending());
+        }
+        let [driver, first, second] = exchanges;
+        woken[2].0.store(false, Ordering::SeqCst);
+        drop(driver);
+        drop(first);
+        assert!(woken[2].0.load(Ordering::SeqCst), "the last one would wait for ever");
+        drop(second);
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn ask(connection: &Connection) -> Exchange<'_> {
+        connection.exchange(false, |out| {
+            out.extend_from_slice(NOOP);
+            Awaited::Reply
+        })
+    }
+
+    fn poll(exchange: &mut Exchange<'_>, waker: &Waker) -> Poll<Result<Answer, NodeError>> {
+        Pin::new(exchange).poll(&mut Context::from_waker(waker))
+    }
+
+    async fn pair() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Connection::new(Stream::Tcp(stream), Limits::default()), listener.accept().await.unwrap().0)
+    }
+}

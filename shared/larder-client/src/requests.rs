@@ -108,7 +108,7 @@ impl<T: ToStore> Request for SetEach<'_, T> {
             );
         }
         out.extend_from_slice(NOOP);
-        Awaited::UntilNoop { got: Vec::new() }
+        Awaited::until_noop(self.members.len())
     }
 }
 
@@ -155,6 +155,9 @@ impl Request for Stats<'_> {
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         encode_stats(self.group, out);
-        Awaited::texts(1, 64)
+        Awaited::texts(1, MOST_STATS)
     }
 }
+
+/// Most statistics that are taken from one node; `stats slabs` of a full one has some thousands.
+const MOST_STATS: usize = 16 << 10;

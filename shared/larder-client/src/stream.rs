@@ -1,6 +1,7 @@
 //! The byte stream to a node: TCP, or TLS over it.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -21,17 +22,19 @@ impl Stream {
     /// Whether the peer has closed the stream, or sent what nobody asked for. Asks the socket itself: after a
     /// thaw the runtime has not heard of it yet.
     pub(crate) fn is_closed(&self) -> bool {
-        let (tcp, is_tls) = match self {
-            Self::Tcp(tcp) => (tcp, false),
-            Self::Tls(tls) => (tls.get_ref().0, true),
-        };
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(tcp).peek(&mut byte) {
+        match SockRef::from(self.tcp()).peek(&mut byte) {
             Ok(0) => true,
             // Session tickets may lie unread on TLS; on TCP nothing may.
-            Ok(_) => !is_tls,
+            Ok(_) => matches!(self, Self::Tcp(_)),
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Ends the stream at once, also for the peer, although the descriptor lives on for a while.
+    pub(crate) fn shut_down(&self) {
+        // It may have ended by itself.
+        let _ = SockRef::from(self.tcp()).shutdown(Shutdown::Both);
     }
 
     /// Appends what has come to `buffer`. Ready with 0 at the end of the stream.
@@ -59,6 +62,13 @@ impl Stream {
         match self {
             Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
         }
     }
 }

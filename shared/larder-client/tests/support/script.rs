@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder_client::{Cluster, Config};
 use socket2::SockRef;
@@ -31,9 +31,9 @@ pub(crate) enum Step {
     Await(Signal),
     /// The client closes the connection, and has sent nothing more.
     ExpectEnd,
-    /// We close the connection.
+    /// We close the connection; only a `Tell` may follow.
     Close,
-    /// We break the connection.
+    /// We break the connection; only a `Tell` may follow.
     Reset,
 }
 
@@ -48,23 +48,25 @@ pub(crate) fn send(bytes: impl Into<Vec<u8>>) -> Step {
     Step::Send(bytes.into())
 }
 
-/// The first exchange on a connection, which asks the version along.
-pub(crate) fn first(request: &str, reply: &str) -> [Step; 2] {
-    [expect(format!("version\r\n{request}")), send(format!("{GREETING}{reply}"))]
-}
-
-pub(crate) fn then(request: &str, reply: &str) -> [Step; 2] {
-    [expect(request), send(reply)]
+/// The start of a connection: the version is asked along with the first request, whose answer follows.
+pub(crate) fn opening() -> [Step; 2] {
+    [expect("version\r\n"), send(GREETING)]
 }
 
 /// The start of a connection whose first request carries data: it waits for the version.
-pub(crate) fn greet() -> [Step; 2] {
-    first("mn\r\n", "MN\r\n")
+pub(crate) fn guarded_opening() -> [Step; 2] {
+    [expect("version\r\nmn\r\n"), send(format!("{GREETING}MN\r\n"))]
+}
+
+/// A request and its reply.
+pub(crate) fn exchange(request: &str, reply: &str) -> [Step; 2] {
+    [expect(request), send(reply)]
 }
 
 /// A scripted node on a port that the system chose.
 pub(crate) struct Script {
     pub(crate) address: SocketAddr,
+    began: Instant,
     over: oneshot::Sender<()>,
     task: JoinHandle<Result<(), String>>,
 }
@@ -76,7 +78,7 @@ impl Script {
         let address = listener.local_addr().unwrap();
         let (over, is_over) = oneshot::channel();
         let task = tokio::spawn(serve(listener, connections.into_iter().collect(), is_over));
-        Self { address, over, task }
+        Self { address, began: Instant::now(), over, task }
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -100,6 +102,8 @@ impl Script {
         let _ = self.over.send(());
         let end = timeout(PATIENCE, self.task).await.expect("the script should come to its end");
         end.unwrap().unwrap();
+        // Whoever is woken by nothing but the deadline may still find the reply then.
+        assert!(self.began.elapsed() < PATIENCE, "a call was not woken by its reply");
     }
 }
 
@@ -111,31 +115,32 @@ async fn serve(
     let mut talks = JoinSet::new();
     for (number, steps) in connections.into_iter().enumerate() {
         let stream = tokio::select! {
-            accepted = listener.accept() => accepted.map_err(|error| error.to_string())?.0,
+            accepted = listener.accept() => accepted.map_err(told)?.0,
             _ = &mut is_over => return Err(format!("connection {number} never came")),
         };
-        talks.spawn(async move { talk(stream, steps).await.map_err(|error| told(number, error)) });
+        talks.spawn(async move { talk(stream, steps).await.map_err(|error| named(number, &error)) });
     }
     tokio::select! {
         _ = listener.accept() => return Err("a connection came that the script has not".to_owned()),
         _ = is_over => {}
     }
     while let Some(end) = talks.join_next().await {
-        end.map_err(|error| error.to_string())??;
+        end.map_err(told)??;
     }
     Ok(())
 }
 
 /// Says it at once, too: the client sees only that the connection breaks.
-fn told(number: usize, error: String) -> String {
+fn named(number: usize, error: &str) -> String {
     let error = format!("connection {number}: {error}");
     eprintln!("{error}");
     error
 }
 
 async fn talk(mut stream: TcpStream, steps: Vec<Step>) -> Result<(), String> {
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    for step in steps {
+    stream.set_nodelay(true).map_err(told)?;
+    let mut steps = steps.into_iter();
+    while let Some(step) = steps.next() {
         match step {
             Step::Expect(bytes) => expect_bytes(&mut stream, &bytes).await?,
             Step::Send(bytes) => write(&mut stream, &bytes).await?,
@@ -149,11 +154,17 @@ async fn talk(mut stream: TcpStream, steps: Vec<Step>) -> Result<(), String> {
             Step::Tell(signal) => signal.notify_one(),
             Step::Await(signal) => signal.notified().await,
             Step::ExpectEnd => expect_end(&mut stream).await?,
-            Step::Close => return stream.shutdown().await.map_err(|error| error.to_string()),
-            Step::Reset => {
-                return SockRef::from(&stream)
-                    .set_linger(Some(Duration::ZERO))
-                    .map_err(|error| error.to_string());
+            Step::Close | Step::Reset => {
+                if let Step::Reset = step {
+                    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(told)?;
+                }
+                drop(stream);
+                steps.for_each(|step| {
+                    if let Step::Tell(signal) = step {
+                        signal.notify_one()
+                    }
+                });
+                return Ok(());
             }
         }
     }
@@ -186,6 +197,10 @@ async fn expect_end(stream: &mut TcpStream) -> Result<(), String> {
         Ok(1..) => Err(format!("expected no more, got {:?}", text(&got))),
         Ok(0) | Err(_) => Ok(()),
     }
+}
+
+fn told(error: impl std::error::Error) -> String {
+    error.to_string()
 }
 
 fn text(bytes: &[u8]) -> String {
