@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 
-/// A memcached: the program that `MEMCACHED` names, else the one on the path. Ends with this value.
+/// A memcached: the first program that `MEMCACHED` names, else the one on the path. Ends with this value.
 pub(crate) struct Memcached {
     child: Child,
     port: u16,
@@ -131,7 +131,8 @@ impl Drop for Memcached {
 }
 
 fn command(port: &str) -> Command {
-    let program = std::env::var_os("MEMCACHED").unwrap_or_else(|| "memcached".into());
+    let named = std::env::var("MEMCACHED").unwrap_or_default();
+    let program = named.split([':', ',']).find(|program| !program.is_empty()).unwrap_or("memcached");
     let mut command = Command::new(program);
     command.args(["-p", port, "-l", "127.0.0.1", "-U", "0", "-m", "64"]);
     if geteuid().is_root() {
