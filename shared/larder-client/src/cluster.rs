@@ -14,7 +14,7 @@ use crate::item::{Cas, Item, NewItem, Stored};
 use crate::lease::{Claim, Lease, Read, ReadOptions};
 use crate::node::{Node, Request};
 use crate::refresh::Shared;
-use crate::requests::{Count, Delete, Get, Set, Stats};
+use crate::requests::{Count, Delete, Expire, Get, Set, Stats};
 use crate::{Config, ConfigError, Error, NodeError};
 
 /// The nodes behind one configuration endpoint, as one cache.
@@ -116,8 +116,7 @@ impl Cluster {
     /// Gives a lease back unfilled, so that the next reader wins it at once.
     pub async fn give_back(&self, key: &Key, lease: &Lease) -> Result<(), Error> {
         let Lease { node, connection, cas } = lease;
-        let request = Delete { key, delete: MetaDelete { compare: Some(cas.0), ..MetaDelete::default() } };
-        match node.ask_on(connection, self.deadline(), &request).await {
+        match node.ask_on(connection, self.deadline(), &Expire { key, cas: *cas }).await {
             Ok(_) | Err(NodeError::Lost { .. }) => Ok(()),
             Err(error) => Err(self.failed(node, error)),
         }

@@ -1,10 +1,12 @@
 //! The requests to one node, as [`Request`]s: what they send and how they are answered.
 
 use bytes::BytesMut;
-use larder_meta::{Key, MetaArithmetic, MetaDelete, MetaGet, MetaSet, NOOP, encode_get_many, encode_stats};
+use larder_meta::{
+    Key, MetaArithmetic, MetaDelete, MetaExpire, MetaGet, MetaSet, NOOP, encode_get_many, encode_stats,
+};
 
 use crate::answer::Awaited;
-use crate::item::NewItem;
+use crate::item::{Cas, NewItem};
 use crate::node::Request;
 
 /// One `mg`.
@@ -124,6 +126,22 @@ impl Request for Delete<'_> {
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         self.delete.encode(self.key, out);
+        Awaited::Reply
+    }
+}
+
+/// Takes an item away if its CAS token is the one we know.
+pub(crate) struct Expire<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) cas: Cas,
+}
+
+impl Request for Expire<'_> {
+    const IS_REPEATABLE: bool = false;
+    const HAS_DATA: bool = true;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        MetaExpire { compare: self.cas.0 }.encode(self.key, out);
         Awaited::Reply
     }
 }

@@ -46,8 +46,8 @@ pub use frame::{Decoded, Limits, ProtocolError, Refusal};
 pub use key::{InvalidKey, Key};
 pub use reply::{Reply, ReplyFlags, decode};
 pub use request::{
-    Arithmetic, CONFIG_GET, CONFIG_GET_OLD, MetaArithmetic, MetaDelete, MetaGet, MetaSet, NOOP, SetMode,
-    VERSION, encode_get_many, encode_stats,
+    Arithmetic, CONFIG_GET, CONFIG_GET_OLD, MetaArithmetic, MetaDelete, MetaExpire, MetaGet, MetaSet, NOOP,
+    SetMode, VERSION, encode_get_many, encode_stats,
 };
 pub use text::{Text, decode_text};
 pub use ttl::{InvalidTtl, Ttl};

@@ -176,6 +176,27 @@ impl MetaDelete {
     }
 }
 
+/// `ms` of an empty item that is over at once: removes an item, provided that it is the one we know.
+///
+/// What `md` with a CAS token is for, but 1.6.12 answers that by [`Exists`](crate::Reply::Exists) whatever the token
+/// is. Answers: [`Done`](crate::Reply::Done), [`NotFound`](crate::Reply::NotFound), [`Exists`](crate::Reply::Exists).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MetaExpire {
+    /// `C`: only where the item's CAS token is this one.
+    pub compare: u64,
+}
+
+impl MetaExpire {
+    /// Appends the request for `key` to `out`.
+    pub fn encode(&self, key: &Key, out: &mut BytesMut) {
+        let mut line = Line::begin(out, b"ms ", key);
+        line.length(0);
+        line.0.put_slice(b" T-1");
+        line.number(b'C', Some(self.compare));
+        out.put_slice(b"\r\n\r\n");
+    }
+}
+
 /// `ma`: counts up or down in a 64-bit number and answers the new one.
 ///
 /// Going down ends at 0, going up wraps at 2^64. Answers: [`Value`](crate::Reply::Value) with decimal digits,
@@ -366,6 +387,11 @@ mod tests {
         let give_back =
             MetaDelete { compare: Some(5), quiet: true, opaque: Some(1), ..MetaDelete::default() };
         check(|out| give_back.encode(&key(), out), b"md k C5 q O1\r\n");
+    }
+
+    #[test]
+    fn an_expiry_is_a_store_that_is_over_at_once() {
+        check(|out| MetaExpire { compare: 5 }.encode(&key(), out), b"ms k 0 T-1 C5\r\n\r\n");
     }
 
     #[test]
