@@ -55,9 +55,13 @@ impl Health {
         }
     }
 
-    /// The node failed. `jitter` from 0 to 1 shortens the pause by up to a quarter, so that not all come back at
-    /// once.
-    pub(crate) fn failed(&mut self, now: Moment, pauses: &Pauses, jitter: f64) {
+    /// A call that began at `start` failed. Calls under way together fail together: only the first one counts.
+    ///
+    /// `jitter` from 0 to 1 shortens the pause by up to a quarter, so that not all come back at once.
+    pub(crate) fn failed(&mut self, start: Moment, now: Moment, pauses: &Pauses, jitter: f64) {
+        if self.down.is_some_and(|(since, _)| !since.since(&start).is_zero()) {
+            return;
+        }
         let doubled = pauses.first.saturating_mul(1 << self.failures.min(MOST_DOUBLINGS));
         self.failures = self.failures.saturating_add(1);
         self.down = Some((now, doubled.min(pauses.most).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)));
@@ -81,14 +85,14 @@ mod tests {
     fn a_node_is_asked_until_it_fails() {
         let (now, mut health) = (Moment::now(), Health::default());
         assert_eq!(health.admit(now, &PAUSES), Verdict::Ask);
-        health.failed(now, &PAUSES, 0.0);
+        health.failed(now, now, &PAUSES, 0.0);
         assert_eq!(health.admit(after(now, 40), &PAUSES), Verdict::LeaveAlone(Duration::from_millis(60)));
     }
 
     #[test]
     fn one_probe_goes_when_the_pause_is_over_and_another_when_it_got_lost() {
         let (now, mut health) = (Moment::now(), Health::default());
-        health.failed(now, &PAUSES, 0.0);
+        health.failed(now, now, &PAUSES, 0.0);
         assert_eq!(health.admit(after(now, 100), &PAUSES), Verdict::Ask);
         assert_eq!(health.admit(after(now, 101), &PAUSES), Verdict::LeaveAlone(Duration::ZERO));
         assert_eq!(health.admit(after(now, 599), &PAUSES), Verdict::LeaveAlone(Duration::ZERO));
@@ -100,21 +104,32 @@ mod tests {
         let (now, mut health) = (Moment::now(), Health::default());
         let mut pauses = Vec::new();
         for _ in 0..40 {
-            health.failed(now, &PAUSES, 0.0);
+            health.failed(now, now, &PAUSES, 0.0);
             pauses.push(left(&mut health, now));
         }
         assert_eq!(pauses[..5], [100, 200, 400, 800, 1000]);
         assert_eq!(pauses[39], 1000);
         health.succeeded();
         assert_eq!(health.admit(now, &PAUSES), Verdict::Ask);
-        health.failed(now, &PAUSES, 1.0);
+        health.failed(now, now, &PAUSES, 1.0);
         assert_eq!(left(&mut health, now), 75);
+    }
+
+    #[test]
+    fn calls_that_were_under_way_when_the_node_failed_add_nothing() {
+        let (start, mut health) = (Moment::now(), Health::default());
+        for millis in 1..64 {
+            health.failed(start, after(start, millis), &PAUSES, 0.0);
+        }
+        assert_eq!(health.admit(after(start, 101), &PAUSES), Verdict::Ask);
+        health.failed(after(start, 101), after(start, 102), &PAUSES, 0.0);
+        assert_eq!(left(&mut health, after(start, 102)), 200);
     }
 
     #[test]
     fn a_freeze_counts_as_pause() {
         let (now, mut health) = (Moment::now(), Health::default());
-        health.failed(now, &PAUSES, 0.0);
+        health.failed(now, now, &PAUSES, 0.0);
         let thawed = now.later(Duration::ZERO, Duration::from_secs(60));
         assert_eq!(health.admit(thawed, &PAUSES), Verdict::Ask);
     }

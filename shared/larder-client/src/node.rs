@@ -168,7 +168,7 @@ impl Node {
         let is_impatience = matches!(error, NodeError::Deadline) && now.since(&start) < common.config.timeout;
         if error.blames_node() && !is_impatience {
             tracing::warn!(node = %self.name, error = error as &dyn std::error::Error, "node marked down");
-            lock(&self.health).failed(now, &common.pauses, fastrand::f64());
+            lock(&self.health).failed(start, now, &common.pauses, fastrand::f64());
         }
     }
 }
