@@ -11,6 +11,7 @@ use crate::cluster::{Cluster, stored, unexpected};
 use crate::connection::Connection;
 use crate::item::{Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
+use crate::moment::Moment;
 use crate::node::Node;
 use crate::requests::{GetEach, GetPlain, SetEach, ToStore};
 use crate::{Error, NodeError};
@@ -30,14 +31,14 @@ impl Cluster {
     /// One request per node (per 16 KiB of keys), all nodes at once. The keys of a node that fails are errors, the
     /// others are not touched by it; the whole call ends by its deadline.
     pub async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Item>, Error>> {
-        let deadline = self.deadline();
-        let fleet = match self.shared.fleet(deadline).await {
+        let (now, deadline) = self.begin();
+        let fleet = match self.shared.fleet(now, deadline).await {
             Ok(fleet) => fleet,
             Err(error) => return vec![Err(error); keys.len()],
         };
         let asked = fleet.route(keys).map(|(node, members)| async move {
             let request = GetPlain { keys, members: &members };
-            let asked = node.ask(&self.shared.common, deadline, &request).await;
+            let asked = node.ask(&self.shared.common, now, deadline, &request).await;
             (node, members, asked)
         });
         let mut results = vec![Ok(None); keys.len()];
@@ -55,15 +56,15 @@ impl Cluster {
     /// One write per node, all nodes at once. The keys of a node that fails are errors, the others are not touched
     /// by it.
     pub async fn read_many(&self, keys: &[Key], options: ReadOptions) -> Vec<Result<Read, Error>> {
-        let deadline = self.deadline();
-        let fleet = match self.shared.fleet(deadline).await {
+        let (now, deadline) = self.begin();
+        let fleet = match self.shared.fleet(now, deadline).await {
             Ok(fleet) => fleet,
             Err(error) => return vec![Err(error); keys.len()],
         };
         let get = options.to_get();
         let asked = fleet.route(keys).map(|(node, members)| async move {
             let request = GetEach { keys, members: &members, get };
-            let asked = node.ask(&self.shared.common, deadline, &request).await;
+            let asked = node.ask(&self.shared.common, now, deadline, &request).await;
             (node, members, asked)
         });
         let mut results: Vec<Option<Result<Read, Error>>> = vec![None; keys.len()];
@@ -89,8 +90,8 @@ impl Cluster {
     ///
     /// Written in pieces of [`MOST_PIECE_BYTES`], all nodes at once, each piece confirmed by its node.
     pub async fn set_many(&self, items: &[NewItem<'_>]) -> Vec<Failure> {
-        let deadline = self.deadline();
-        let fleet = match self.shared.fleet(deadline).await {
+        let (now, deadline) = self.begin();
+        let fleet = match self.shared.fleet(now, deadline).await {
             Ok(fleet) => fleet,
             Err(error) => {
                 return (0..items.len()).map(|index| Failure { index, error: error.clone() }).collect();
@@ -155,7 +156,8 @@ impl Cluster {
             let request = SetEach { items, members: piece };
             let asked = match target {
                 Target::Node(node) => {
-                    node.ask(&self.shared.common, deadline, &request).await.map(|(answer, _)| answer)
+                    let now = Moment::now();
+                    node.ask(&self.shared.common, now, deadline, &request).await.map(|(answer, _)| answer)
                 }
                 Target::Lease(lease) => lease.node.ask_on(&lease.connection, deadline, &request).await,
             };

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::item::{Cas, Item, NewItem, Stored};
-use crate::lease::{Claim, Lease, Read, ReadOptions};
+use crate::lease::{Lease, Read, ReadOptions, item};
+use crate::moment::Moment;
 use crate::node::{Node, Request};
 use crate::refresh::Shared;
 use crate::requests::{Count, Delete, Expire, Get, Set, Stats};
@@ -45,12 +46,14 @@ impl Cluster {
     /// Takes no part in who fills an item, which is what [`read`](Self::read) is for: where a node makes us the one
     /// to refresh a stale item, we decline, at the price of another round trip.
     pub async fn get(&self, key: &Key) -> Result<Option<Item>, Error> {
-        let get = MetaGet { cas: true, client_flags: true, value: true, ..MetaGet::default() };
-        let read = self.mg(key, get).await?;
-        if let Claim::Won(lease) = &read.claim {
-            self.decline(key, lease).await;
+        let get = MetaGet { client_flags: true, value: true, ..MetaGet::default() };
+        let (item, flags) = self.ask(key, Get { key, get }, |reply, _, _| item(reply)).await?;
+        if flags.won {
+            // If that fails, the item is old until it ends, as it may be.
+            let declined = self.md(key, MetaDelete { stale: true, ..MetaDelete::default() }).await;
+            tracing::debug!(%key, ?declined, "left a stale item to others");
         }
-        Ok(read.item)
+        Ok(item)
     }
 
     /// Reads the item under `key` with its CAS token, to be changed by [`compare_and_set`](Self::compare_and_set).
@@ -122,15 +125,6 @@ impl Cluster {
         }
     }
 
-    /// Leaves a stale item for the next reader to win. If that fails, it is old until it ends, as it may be.
-    async fn decline(&self, key: &Key, lease: &Lease) {
-        let delete = MetaDelete { stale: true, compare: Some(lease.cas.0), ..MetaDelete::default() };
-        let declined = lease.node.ask_on(&lease.connection, self.deadline(), &Delete { key, delete }).await;
-        if let Err(error) = declined {
-            tracing::debug!(node = %lease.node.name, %error, "a stale item was not left to others");
-        }
-    }
-
     /// Gives the item under `key` a new TTL without reading it; answers whether there was one.
     pub async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
         let get = MetaGet { touch: Some(ttl), ..MetaGet::default() };
@@ -166,10 +160,10 @@ impl Cluster {
 
     /// The statistics of every node; `group` is `items`, `slabs` or `settings`, none of which Serverless knows.
     pub async fn stats(&self, group: Option<&Key>) -> Result<Vec<NodeStats>, Error> {
-        let deadline = self.deadline();
-        let fleet = self.shared.fleet(deadline).await?;
+        let (now, deadline) = self.begin();
+        let fleet = self.shared.fleet(now, deadline).await?;
         let asked = fleet.nodes().iter().map(|node| async move {
-            let asked = node.ask(&self.shared.common, deadline, &Stats { group }).await;
+            let asked = node.ask(&self.shared.common, now, deadline, &Stats { group }).await;
             let stats = asked.and_then(|(answer, _)| stats_of(answer.into_texts()?));
             NodeStats { node: Arc::clone(&node.name), stats: stats.map_err(|error| self.failed(node, error)) }
         });
@@ -178,13 +172,15 @@ impl Cluster {
 
     /// `host:port` of the node that owns `key`.
     pub async fn owner(&self, key: &Key) -> Result<Arc<str>, Error> {
-        let fleet = self.shared.fleet(self.deadline()).await?;
+        let (now, deadline) = self.begin();
+        let fleet = self.shared.fleet(now, deadline).await?;
         Ok(Arc::clone(&fleet.owner(key).name))
     }
 
     /// The topology in use, asked for if it is due; `None` for a fixed list.
     pub async fn topology(&self) -> Result<Option<Topology>, Error> {
-        let fleet = self.shared.fleet(self.deadline()).await?;
+        let (now, deadline) = self.begin();
+        let fleet = self.shared.fleet(now, deadline).await?;
         Ok(fleet.topology.clone())
     }
 
@@ -234,10 +230,10 @@ impl Cluster {
         request: R,
         understand: impl FnOnce(Reply, &Arc<Node>, &Arc<Connection>) -> Result<T, NodeError>,
     ) -> Result<T, Error> {
-        let deadline = self.deadline();
-        let fleet = self.shared.fleet(deadline).await?;
+        let (now, deadline) = self.begin();
+        let fleet = self.shared.fleet(now, deadline).await?;
         let node = fleet.owner(key);
-        let asked = node.ask(&self.shared.common, deadline, &request).await;
+        let asked = node.ask(&self.shared.common, now, deadline, &request).await;
         asked
             .and_then(|(answer, connection)| {
                 understand(answer.into_reply()?, node, &connection)
@@ -257,10 +253,16 @@ impl Cluster {
         Ok(Set { key: item.key, value: item.value, set })
     }
 
+    /// The moment at which a call begins, and its deadline.
+    pub(crate) fn begin(&self) -> (Moment, Instant) {
+        let now = Moment::now();
+        let most = now.instant() + self.shared.common.config.timeout;
+        (now, self.deadline.map_or(most, |deadline| deadline.min(most)))
+    }
+
     /// The deadline of a call that begins now.
     pub(crate) fn deadline(&self) -> Instant {
-        let most = Instant::now() + self.shared.common.config.timeout;
-        self.deadline.map_or(most, |deadline| deadline.min(most))
+        self.begin().1
     }
 
     /// The error for the caller; a failed node makes discovery urgent.

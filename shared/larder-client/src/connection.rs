@@ -55,6 +55,7 @@ impl Connection {
     pub(crate) fn new(stream: Stream, limits: Limits) -> Self {
         let mut outgoing = BytesMut::with_capacity(FIRST_BUFFER_BYTES);
         outgoing.extend_from_slice(VERSION);
+        let now = Moment::now();
         let greeting = Place { awaited: Awaited::Greeting, has_data: false, state: State::Dropped };
         Self {
             pipeline: Mutex::new(Pipeline {
@@ -71,7 +72,8 @@ impl Connection {
                 writer: None,
                 failure: None,
                 is_greeted: false,
-                last_used: Moment::now(),
+                last_used: now,
+                rests_from: None,
             }),
         }
     }
@@ -102,11 +104,12 @@ impl Connection {
         if pipeline.failure.is_some() {
             return Fitness::Gone;
         }
-        let idle = now.since(&pipeline.last_used);
-        if pipeline.waiting > 0 || idle <= look_after {
+        if pipeline.waiting > 0 || !pipeline.has_rested(now, look_after) {
+            pipeline.used_at(now, look_after);
             return Fitness::Good;
         }
-        if idle <= most && !pipeline.stream.is_closed() {
+        if now.since(&pipeline.last_used) <= most && !pipeline.stream.is_closed() {
+            pipeline.used_at(now, look_after);
             return Fitness::Rested;
         }
         pipeline.fail(lost(None));
@@ -191,7 +194,10 @@ struct Pipeline {
     writer: Option<u64>,
     failure: Option<NodeError>,
     is_greeted: bool,
+    /// When the last request was made.
     last_used: Moment,
+    /// When it counts as rested, if none is made until then; told from `last_used` the first time.
+    rests_from: Option<Moment>,
 }
 
 /// The place of an exchange in the order of replies.
@@ -229,6 +235,16 @@ impl Pipeline {
     /// Whether others wait, or are about to ask more, so that it pays to let them write along.
     fn is_busy(&self) -> bool {
         self.failure.is_none() && self.waiting + self.answered > 1
+    }
+
+    fn used_at(&mut self, now: Moment, look_after: Duration) {
+        self.last_used = now;
+        self.rests_from = Some(now.plus(look_after));
+    }
+
+    fn has_rested(&self, now: Moment, look_after: Duration) -> bool {
+        let rests_from = self.rests_from.unwrap_or_else(|| self.last_used.plus(look_after));
+        now.has_reached(&rests_from)
     }
 
     /// Lets the ready tasks append their requests before one of them writes.
@@ -277,7 +293,7 @@ impl Pipeline {
             self.make_room(missing);
             match self.stream.poll_read(cx, &mut self.incoming) {
                 Poll::Ready(Ok(0)) => return Err(lost(None)),
-                Poll::Ready(Ok(_)) => self.last_used = Moment::now(),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Err(lost(Some(error))),
                 Poll::Pending => return Ok(()),
             }

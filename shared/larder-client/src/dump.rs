@@ -38,7 +38,8 @@ impl Cluster {
     ///
     /// ElastiCache has the command switched off from 1.6.17 on, and Serverless does not know it.
     pub async fn dump(&self, index: usize) -> Result<Option<Dump>, Error> {
-        let fleet = self.shared.fleet(self.deadline()).await?;
+        let (now, deadline) = self.begin();
+        let fleet = self.shared.fleet(now, deadline).await?;
         let Some(node) = fleet.nodes().get(index) else { return Ok(None) };
         let common = &self.shared.common;
         let begin = async {
@@ -46,7 +47,7 @@ impl Cluster {
             write_all(&mut stream, DUMP_KEYS).await?;
             Ok(stream)
         };
-        let begun = tokio::time::timeout_at(self.deadline(), begin).await.unwrap_or(Err(NodeError::Deadline));
+        let begun = tokio::time::timeout_at(deadline, begin).await.unwrap_or(Err(NodeError::Deadline));
         Ok(Some(Dump {
             stream: begun.map_err(|error| self.failed(node, error))?,
             node: Arc::clone(&node.name),

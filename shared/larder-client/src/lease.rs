@@ -78,11 +78,7 @@ impl Read {
         node: &Arc<Node>,
         connection: &Arc<Connection>,
     ) -> Result<Self, NodeError> {
-        let (value, flags) = match reply {
-            Reply::Value(value, flags) => (Some(value), flags),
-            Reply::Miss(flags) => (None, flags),
-            other => return Err(unexpected(other)),
-        };
+        let (item, flags) = item(reply)?;
         let claim = match (flags.cas, flags) {
             (Some(cas), ReplyFlags { won: true, .. }) => Claim::Won(Lease {
                 node: Arc::clone(node),
@@ -92,10 +88,6 @@ impl Read {
             (Some(cas), ReplyFlags { lost: true, .. }) => Claim::Lost(cas),
             _ => Claim::None,
         };
-        let is_lease = (flags.won || flags.lost) && flags.client_flags.unwrap_or(0) == 0;
-        let item = value
-            .filter(|value| !(value.is_empty() && is_lease))
-            .map(|value| Item { value, client_flags: flags.client_flags.unwrap_or(0) });
         Ok(Self {
             item,
             ttl_secs: flags.ttl_secs.unwrap_or(u64::MAX),
@@ -105,4 +97,16 @@ impl Read {
             cas: flags.cas.map(Cas),
         })
     }
+}
+
+/// The item that an `mg` found, if any, and what was said beside it. A lease that nobody has filled is a miss.
+pub(crate) fn item(reply: Reply) -> Result<(Option<Item>, ReplyFlags), NodeError> {
+    let (value, flags) = match reply {
+        Reply::Value(value, flags) => (value, flags),
+        Reply::Miss(flags) => return Ok((None, flags)),
+        other => return Err(unexpected(other)),
+    };
+    let client_flags = flags.client_flags.unwrap_or(0);
+    let is_lease = (flags.won || flags.lost) && value.is_empty() && client_flags == 0;
+    Ok(((!is_lease).then_some(Item { value, client_flags }), flags))
 }

@@ -20,6 +20,24 @@ impl Moment {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
+    /// The moment on the monotonic clock, for deadlines.
+    pub(crate) fn instant(&self) -> Instant {
+        self.monotonic
+    }
+
+    /// The moment that comes `pause` later on both clocks; a pause that no clock can tell is none.
+    pub(crate) fn plus(&self, pause: Duration) -> Self {
+        Self {
+            monotonic: self.monotonic.checked_add(pause).unwrap_or(self.monotonic),
+            wall: self.wall.checked_add(pause).unwrap_or(self.wall),
+        }
+    }
+
+    /// Whether `other` has come, by whichever clock says so.
+    pub(crate) fn has_reached(&self, other: &Self) -> bool {
+        self.monotonic >= other.monotonic || self.wall >= other.wall
+    }
+
     /// How much time has passed since `earlier`; zero where it is later.
     pub fn since(&self, earlier: &Self) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
@@ -44,7 +62,9 @@ mod tests {
     #[test]
     fn a_freeze_that_only_the_wall_clock_saw_counts() {
         let before = Moment::now();
-        assert_eq!(before.later(SECOND, 3600 * SECOND).since(&before), 3600 * SECOND);
+        let after = before.later(SECOND, 3600 * SECOND);
+        assert_eq!(after.since(&before), 3600 * SECOND);
+        assert!(after.has_reached(&before.plus(3600 * SECOND)));
     }
 
     #[test]
@@ -52,5 +72,7 @@ mod tests {
         let before = Moment::now().later(Duration::ZERO, 3600 * SECOND);
         let after = Moment { monotonic: before.monotonic + SECOND, wall: before.wall - 60 * SECOND };
         assert_eq!(after.since(&before), SECOND);
+        assert!(after.has_reached(&before.plus(SECOND)));
+        assert!(!after.has_reached(&before.plus(2 * SECOND)));
     }
 }

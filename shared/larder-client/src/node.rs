@@ -1,5 +1,6 @@
 //! One node: its connection, its health, and how a request gets an answer from it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -24,6 +25,8 @@ pub(crate) struct Node {
     /// Held by the one who connects; the others wait for what comes of it.
     connecting: tokio::sync::Mutex<()>,
     health: Mutex<Health>,
+    /// Whether `health` is worth a look: it has failed since its last success.
+    has_failed: AtomicBool,
 }
 
 /// What is the same for all nodes of a cluster.
@@ -54,60 +57,83 @@ impl Node {
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             health: Mutex::default(),
+            has_failed: AtomicBool::new(false),
         }
     }
 
-    /// Sends `request` and waits for its answer, until `deadline`; answers the connection, too, for what is only
-    /// good on this one.
+    /// Sends `request` and waits for its answer, from `now` until `deadline`; answers the connection, too, for what
+    /// is only good on this one.
     ///
     /// A request that got no byte of a reply on a used connection is repeated once on a fresh one, if it may be.
     /// If the future is dropped, nothing is left behind; see [`connection`](crate::connection).
     pub(crate) async fn ask<R: Request>(
         &self,
         common: &Common,
+        now: Moment,
         deadline: Instant,
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        let start = Moment::now();
-        if let Verdict::LeaveAlone(retry_in) = lock(&self.health).admit(start, &common.pauses) {
+        if self.has_failed.load(Relaxed)
+            && let Verdict::LeaveAlone(retry_in) = lock(&self.health).admit(now, &common.pauses)
+        {
             return Err(NodeError::Down { retry_in });
         }
-        let asked = timeout_at(deadline, self.ask_until(common, deadline, start, request)).await;
+        let asked = timeout_at(deadline, self.ask_until(common, now, deadline, request)).await;
         let result = asked.unwrap_or(Err(NodeError::Deadline));
-        self.note(common, start, result.as_ref().err());
+        self.note(common, now, result.as_ref().err());
         result
     }
 
     async fn ask_until<R: Request>(
         &self,
         common: &Common,
-        deadline: Instant,
         now: Moment,
+        deadline: Instant,
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        let Some((connection, rested)) = self.usable(common, now) else {
-            let connection = self.connect(common).await?;
-            return exchange(&connection, request).await.map(|answer| (answer, connection));
+        let rested = match self.usable(common, now) {
+            Some((connection, false)) => match exchange(&connection, request).await {
+                Err(error) if R::IS_REPEATABLE && error.may_try_again() => {
+                    self.give_up(&connection, &error);
+                    None
+                }
+                result => return result.map(|answer| (answer, connection)),
+            },
+            rested => rested.map(|(connection, _)| connection),
         };
-        let first_try = exchange(&connection, request);
-        let result = if rested && R::IS_REPEATABLE {
+        // Boxed, for it is rare and large, and would have to be carried along by every request.
+        Box::pin(self.ask_anew(common, rested, deadline, request)).await
+    }
+
+    /// Asks on a connection that has `rested`, then on a fresh one; at once on a fresh one where there is none.
+    async fn ask_anew<R: Request>(
+        &self,
+        common: &Common,
+        rested: Option<Arc<Connection>>,
+        deadline: Instant,
+        request: &R,
+    ) -> Result<(Answer, Arc<Connection>), NodeError> {
+        if let Some(connection) = rested {
             // After a rest silence may mean that the way to the node has forgotten us: leave time to try anew.
-            let patience = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-            timeout_at(patience, first_try)
-                .await
-                .unwrap_or(Err(NodeError::Lost { replied: false, source: None }))
-        } else {
-            first_try.await
-        };
-        match result {
-            Err(error) if R::IS_REPEATABLE && error.may_try_again() => {
-                tracing::debug!(node = %self.name, %error, "trying once more on a fresh connection");
-                connection.close();
-                let connection = self.connect(common).await?;
-                exchange(&connection, request).await.map(|answer| (answer, connection))
+            let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            let (patience, silence) = match R::IS_REPEATABLE {
+                true => (half, NodeError::Lost { replied: false, source: None }),
+                false => (deadline, NodeError::Deadline),
+            };
+            let tried = timeout_at(patience, exchange(&connection, request)).await;
+            match tried.unwrap_or(Err(silence)) {
+                Err(error) if R::IS_REPEATABLE && error.may_try_again() => self.give_up(&connection, &error),
+                result => return result.map(|answer| (answer, connection)),
             }
-            result => result.map(|answer| (answer, connection)),
         }
+        let connection = self.connect(common).await?;
+        exchange(&connection, request).await.map(|answer| (answer, connection))
+    }
+
+    /// Ends a connection on which a request was lost, before it is tried once more.
+    fn give_up(&self, connection: &Connection, error: &NodeError) {
+        tracing::debug!(node = %self.name, %error, "trying once more on a fresh connection");
+        connection.close();
     }
 
     /// Sends `request` on `connection` and no other, until `deadline`: for what is only good there.
@@ -162,13 +188,19 @@ impl Node {
 
     /// Draws conclusions from how a call that began at `start` ended.
     fn note(&self, common: &Common, start: Moment, error: Option<&NodeError>) {
-        let Some(error) = error else { return lock(&self.health).succeeded() };
+        let Some(error) = error else {
+            if self.has_failed.swap(false, Relaxed) {
+                lock(&self.health).succeeded();
+            }
+            return;
+        };
         let now = Moment::now();
         // A deadline that was nearer than our own says nothing about the node.
         let is_impatience = matches!(error, NodeError::Deadline) && now.since(&start) < common.config.timeout;
         if error.blames_node() && !is_impatience {
             tracing::warn!(node = %self.name, error = error as &dyn std::error::Error, "node marked down");
             lock(&self.health).failed(start, now, &common.pauses, fastrand::f64());
+            self.has_failed.store(true, Relaxed);
         }
     }
 }

@@ -55,48 +55,49 @@ impl Shared {
         })
     }
 
-    /// The fleet to use now.
+    /// The fleet to use at the moment `now`.
     ///
     /// Where the topology is due, one caller asks for it, for half of the time to `deadline` at most; the others go
     /// on with the one at hand. Only while there is none they wait, and only then a failure is an error.
-    pub(crate) async fn fleet(&self, deadline: Instant) -> Result<Arc<Fleet>, Error> {
-        let known = self.known();
-        match (known, &self.endpoint) {
+    pub(crate) async fn fleet(&self, now: Moment, deadline: Instant) -> Result<Arc<Fleet>, Error> {
+        match (self.known(), &self.endpoint) {
+            (Some(fleet), Some(_)) if !self.schedule().is_due(now) => Ok(fleet),
             (Some(fleet), None) => Ok(fleet),
-            (Some(fleet), Some(endpoint)) => {
-                if !self.schedule().is_due(Moment::now(), &self.common.config) {
-                    return Ok(fleet);
-                }
-                let Ok(_asking) = self.asking.try_lock() else { return Ok(fleet) };
-                let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-                match self.ask(endpoint, Some(&fleet), half).await {
-                    Ok(fleet) => Ok(fleet),
-                    Err(error) => {
-                        tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "no new topology");
-                        Ok(fleet)
-                    }
-                }
-            }
-            (None, Some(endpoint)) => {
-                let first = async {
-                    let _asking = self.asking.lock().await;
-                    match self.known() {
-                        Some(fleet) => Ok(fleet),
-                        None => self.ask(endpoint, None, deadline).await,
-                    }
-                };
-                timeout_at(deadline, first)
-                    .await
-                    .unwrap_or(Err(NodeError::Deadline.into()))
-                    .map_err(|source| Error::Discovery { endpoint: endpoint.to_string().into(), source })
-            }
+            // Boxed, for it is rare and large, and would have to be carried along by every request.
+            (Some(fleet), Some(endpoint)) => Ok(Box::pin(self.refreshed(endpoint, fleet, deadline)).await),
+            (None, Some(endpoint)) => Box::pin(self.discovered(endpoint, deadline)).await,
             (None, None) => Err(Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten }),
         }
     }
 
+    /// The fleet after asking anew; the one at hand, if somebody else asks already or nothing comes of it.
+    async fn refreshed(&self, endpoint: &Seen, fleet: Arc<Fleet>, deadline: Instant) -> Arc<Fleet> {
+        let Ok(_asking) = self.asking.try_lock() else { return fleet };
+        match self.ask(endpoint, Some(&fleet), halfway(deadline)).await {
+            Ok(fleet) => fleet,
+            Err(error) => {
+                tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "no new topology");
+                fleet
+            }
+        }
+    }
+
+    /// The first fleet, which somebody else may be asking for already.
+    async fn discovered(&self, endpoint: &Seen, deadline: Instant) -> Result<Arc<Fleet>, Error> {
+        let first = async {
+            let _asking = self.asking.lock().await;
+            match self.known() {
+                Some(fleet) => Ok(fleet),
+                None => self.ask(endpoint, None, deadline).await,
+            }
+        };
+        let first = timeout_at(deadline, first).await.unwrap_or(Err(NodeError::Deadline.into()));
+        first.map_err(|source| Error::Discovery { endpoint: endpoint.to_string().into(), source })
+    }
+
     /// A node has failed: its replacement may be known by now.
     pub(crate) fn hasten_discovery(&self) {
-        self.schedule().hasten();
+        self.schedule().hasten(&self.common.config);
     }
 
     /// Asks `endpoint`, and where that fails a node of `before`, for the topology until `deadline`, and takes it.
@@ -108,18 +109,16 @@ impl Shared {
     ) -> Result<Arc<Fleet>, DiscoveryError> {
         let asked = match before.and_then(|fleet| any_node(fleet)) {
             None => self.ask_one(endpoint, before, deadline).await,
-            Some(node) => {
-                let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-                match self.ask_one(endpoint, before, half).await {
-                    Ok(topology) => Ok(topology),
-                    Err(_) => self.ask_one(&node, before, deadline).await,
-                }
-            }
+            Some(node) => match self.ask_one(endpoint, before, halfway(deadline)).await {
+                Ok(topology) => Ok(topology),
+                Err(_) => self.ask_one(&node, before, deadline).await,
+            },
         };
         let taken = asked.and_then(|topology| self.take(topology, before));
+        let (now, config, jitter) = (Moment::now(), &self.common.config, fastrand::f64());
         match &taken {
-            Ok((_, brought_news)) => self.schedule().answered(Moment::now(), *brought_news, fastrand::f64()),
-            Err(_) => self.schedule().failed(Moment::now(), fastrand::f64()),
+            Ok((_, brought_news)) => self.schedule().answered(now, *brought_news, config, jitter),
+            Err(_) => self.schedule().failed(now, config, jitter),
         }
         taken.map(|(fleet, _)| fleet)
     }
@@ -170,6 +169,12 @@ impl Shared {
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Half of the time from now to `deadline`.
+fn halfway(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
 }
 
 /// One of the nodes that discovery told, each as likely: any of them knows the others.

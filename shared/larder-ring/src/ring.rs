@@ -58,6 +58,9 @@ impl Ring {
     /// `key` is hashed as it is, whatever its bytes and length; this allocates nothing.
     #[inline]
     pub fn owner(&self, key: &[u8]) -> usize {
+        if self.nodes.len() == 1 {
+            return 0;
+        }
         match &self.placement {
             Placement::Continuum { key_hash, continuum } => continuum.owner(key_hash.of(key)),
             Placement::Modulo(modulo) => modulo.owner(key),
