@@ -107,6 +107,7 @@ impl Shared {
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
     ) -> Result<Arc<Fleet>, DiscoveryError> {
+        self.schedule().begun(Moment::now(), &self.common.config);
         let asked = match before.and_then(|fleet| any_node(fleet)) {
             None => self.ask_one(endpoint, before, deadline).await,
             Some(node) => match self.ask_one(endpoint, before, halfway(deadline)).await {

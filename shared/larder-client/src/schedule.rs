@@ -37,6 +37,12 @@ impl Schedule {
         }
     }
 
+    /// The endpoint is asked at `now`. That counts, for whoever asks may leave before the answer.
+    pub(crate) fn begun(&mut self, now: Moment, config: &Config) {
+        self.asked = Some(now);
+        self.set_due(config);
+    }
+
     /// The endpoint was asked at `now`; `brought_news` says whether the answer was another one than before.
     pub(crate) fn answered(&mut self, now: Moment, brought_news: bool, config: &Config, jitter: f64) {
         let was_fruitless = self.is_urgent && !brought_news;

@@ -648,7 +648,7 @@ fn value_k(value: &str) -> String {
 }
 
 /// What `get` of `k` sends.
-const GET_K: &str = "mg k c f v\r\n";
+const GET_K: &str = "mg k f v\r\n";
 /// What `get_many` of `k` sends.
 const GET_MANY_K: &str = "get k\r\n";
 /// Long enough for a connection to be looked at before its next use, not so long that it is given up.

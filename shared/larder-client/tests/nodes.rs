@@ -12,8 +12,7 @@ use larder_client::{Claim, Cluster, Config, Endpoint, Error, Item, Key, NodeErro
 use larder_ring::RingNode;
 use support::memcached::Memcached;
 use support::script::{Script, Step, exchange, expect, opening};
-use support::{MINUTE, PATIENCE, config, fault, item, key, key_on, pass, text};
-use tempfile::TempDir;
+use support::{Hosts, MINUTE, PATIENCE, config, fault, item, key, key_on, pass, text};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -96,11 +95,8 @@ async fn one_silent_node_of_forty_takes_its_own_keys_only() {
     let node = Memcached::start();
     // The system takes the connection; nobody ever answers.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let dir = TempDir::new().unwrap();
-    let hosts_file = dir.path().join("hosts");
     let names: Vec<String> = (0..40).map(|number| format!("n{number}.test")).collect();
-    std::fs::write(&hosts_file, names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect::<String>())
-        .unwrap();
+    let hosts = Hosts::new(names.iter().map(|name| (&**name, Ipv4Addr::LOCALHOST.into())));
     let port = |number| if number == 7 { silent.local_addr().unwrap().port() } else { node.address.port() };
     let list = (0..40).map(|number| RingNode {
         host: names[number].clone(),
@@ -110,7 +106,7 @@ async fn one_silent_node_of_forty_takes_its_own_keys_only() {
     });
     let endpoint = Endpoint::Nodes(list.collect());
     let cluster =
-        Cluster::new(Config { timeout: A_MOMENT, hosts_file: Some(hosts_file), ..Config::new(endpoint) })
+        Cluster::new(Config { timeout: A_MOMENT, hosts_file: Some(hosts.path()), ..Config::new(endpoint) })
             .unwrap();
 
     let keys: Vec<Key> = (0..2000).map(|number| key(&format!("key-{number}"))).collect();
@@ -249,7 +245,7 @@ async fn check_partial(
 }
 
 /// What `get` of `k` sends.
-const GET_K: &str = "mg k c f v\r\n";
+const GET_K: &str = "mg k f v\r\n";
 const HIT: &str = "VA 1 f1\r\nv\r\n";
 /// How long a failed node is left alone in these tests.
 const PAUSE: Duration = Duration::from_secs(10);

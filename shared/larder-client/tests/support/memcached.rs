@@ -31,8 +31,15 @@ impl Memcached {
         programs().into_iter().map(Self::of)
     }
 
+    /// Starts another one with the same port on another address, as a node that was replaced.
+    pub(crate) fn replacing(&self) -> Self {
+        let (program, ip) = (self.program.clone(), ANOTHER_ADDRESS);
+        let (child, address) = spawn(&program, ip, &self.address.port().to_string());
+        Self { address, program, child }
+    }
+
     fn of(program: PathBuf) -> Self {
-        let (child, address) = spawn(&program, ANY_PORT);
+        let (child, address) = spawn(&program, Ipv4Addr::LOCALHOST, ANY_PORT);
         Self { address, program, child }
     }
 
@@ -53,7 +60,8 @@ impl Memcached {
     /// Ends the process and starts another one, empty, on the same port.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        (self.child, self.address) = spawn(&self.program, &self.address.port().to_string());
+        (self.child, self.address) =
+            spawn(&self.program, Ipv4Addr::LOCALHOST, &self.address.port().to_string());
     }
 
     /// Stops the process as it stands: the system still takes connections for it, but nobody answers.
@@ -89,11 +97,11 @@ fn programs() -> Vec<PathBuf> {
 }
 
 /// Starts `program` and returns when it listens.
-fn spawn(program: &PathBuf, port: &str) -> (Child, SocketAddr) {
+fn spawn(program: &PathBuf, ip: Ipv4Addr, port: &str) -> (Child, SocketAddr) {
     let dir = TempDir::new().unwrap();
     let port_file = dir.path().join("port");
     let mut command = Command::new(program);
-    command.args(["-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "2", "-m", "64"]);
+    command.args(["-l", &ip.to_string(), "-p", port, "-U", "0", "-t", "2", "-m", "64"]);
     if geteuid().is_root() {
         command.args(["-u", "root"]);
     }
@@ -109,7 +117,7 @@ fn spawn(program: &PathBuf, port: &str) -> (Child, SocketAddr) {
         // The file takes this name when it is whole.
         if let Ok(ports) = fs::read_to_string(&port_file) {
             let port = ports.lines().find_map(|line| line.strip_prefix("TCP INET: ")).unwrap();
-            return (child, SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().unwrap())));
+            return (child, SocketAddr::from((ip, port.parse().unwrap())));
         }
         let ended = child.try_wait().unwrap();
         assert!(ended.is_none(), "{} ended with {}", program.display(), ended.unwrap());
@@ -120,4 +128,5 @@ fn spawn(program: &PathBuf, port: &str) -> (Child, SocketAddr) {
 
 /// What memcached takes for "any": 0 means none.
 const ANY_PORT: &str = "-1";
+const ANOTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const START_PAUSE: Duration = Duration::from_millis(1);

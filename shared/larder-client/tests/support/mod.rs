@@ -7,11 +7,14 @@ pub(crate) mod endpoint;
 pub(crate) mod memcached;
 pub(crate) mod script;
 
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use larder_client::{Cluster, Config, Endpoint, Error, Item, Key, NewItem, NodeError, Ttl};
 use larder_ring::RingNode;
+use tempfile::TempDir;
 
 pub(crate) fn key(text: &str) -> Key {
     Key::new(text.as_bytes()).unwrap()
@@ -49,6 +52,29 @@ pub(crate) fn config(nodes: &[SocketAddr]) -> Config {
 
 pub(crate) fn cluster(nodes: &[SocketAddr]) -> Cluster {
     Cluster::new(config(nodes)).unwrap()
+}
+
+/// Names that resolve without the machine's hosts file.
+pub(crate) struct Hosts {
+    dir: TempDir,
+}
+
+impl Hosts {
+    pub(crate) fn new<'a>(names: impl IntoIterator<Item = (&'a str, IpAddr)>) -> Self {
+        let hosts = Self { dir: TempDir::new().unwrap() };
+        hosts.change(names);
+        hosts
+    }
+
+    /// Gives the names other addresses from now on.
+    pub(crate) fn change<'a>(&self, names: impl IntoIterator<Item = (&'a str, IpAddr)>) {
+        let lines: String = names.into_iter().map(|(name, ip)| format!("{ip} {name}\n")).collect();
+        fs::write(self.path(), lines).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("hosts")
+    }
 }
 
 /// Lets `time` pass at once for whoever asks the clock. Not while bytes are on their way: timers would run out.
