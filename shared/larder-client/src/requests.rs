@@ -102,12 +102,11 @@ impl<T: ToStore> Request for SetEach<'_, T> {
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         for member in self.members {
-            let (item, set) = (&self.items[*member as usize], self.items[*member as usize].set());
-            MetaSet { quiet: true, opaque: Some(*member), ..set }.encode(
-                item.item().key,
-                item.item().value,
-                out,
-            );
+            let stored = &self.items[*member as usize];
+            let (item, set) = (stored.item(), stored.set());
+            // Only what is compared can be refused item by item, and has to tell which it was.
+            let opaque = set.compare.map(|_| *member);
+            MetaSet { quiet: true, opaque, ..set }.encode(item.key, item.value, out);
         }
         out.extend_from_slice(NOOP);
         Awaited::until_noop(self.members.len())
