@@ -22,8 +22,8 @@ pub(crate) struct Node {
     /// Where discovery saw it last.
     seen: Mutex<larder_discovery::Node>,
     connection: Mutex<Option<Arc<Connection>>>,
-    /// Held by the one who connects; the others wait for what comes of it.
-    connecting: tokio::sync::Mutex<()>,
+    /// Held by the one who connects; the others wait for what comes of it. Holds the last failure.
+    connecting: tokio::sync::Mutex<Option<(Moment, NodeError)>>,
     health: Mutex<Health>,
     /// Whether `health` is worth a look: it has failed since its last success.
     has_failed: AtomicBool,
@@ -176,12 +176,19 @@ impl Node {
 
     /// Connects, or waits for somebody else who does.
     async fn connect(&self, common: &Common) -> Result<Arc<Connection>, NodeError> {
-        let _connecting = self.connecting.lock().await;
+        let asked = Moment::now();
+        let mut last_failure = self.connecting.lock().await;
         if let Some((connection, _)) = self.usable(common, Moment::now()) {
             return Ok(connection);
         }
-        let seen = self.seen();
-        let connection = Arc::new(common.connector.connect(&seen, common.limits).await?);
+        if let Some((failed, error)) = &*last_failure
+            && !failed.since(&asked).is_zero()
+        {
+            return Err(error.clone());
+        }
+        let connected = common.connector.connect(&self.seen(), common.limits).await;
+        *last_failure = connected.as_ref().err().map(|error| (Moment::now(), error.clone()));
+        let connection = Arc::new(connected?);
         *lock(&self.connection) = Some(connection.clone());
         Ok(connection)
     }

@@ -1,6 +1,6 @@
 //! The byte stream to a node: TCP, or TLS over it.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,13 +21,14 @@ pub(crate) enum Stream {
 impl Stream {
     /// Whether the peer has closed the stream, or sent what nobody asked for. Asks the socket itself: after a
     /// thaw the runtime has not heard of it yet.
-    pub(crate) fn is_closed(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(self.tcp()).peek(&mut byte) {
-            Ok(0) => true,
-            // Session tickets may lie unread on TLS; on TCP nothing may.
-            Ok(_) => matches!(self, Self::Tcp(_)),
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    pub(crate) fn is_closed(&mut self) -> bool {
+        match self {
+            Self::Tcp(tcp) => {
+                let mut byte = [std::mem::MaybeUninit::uninit()];
+                let nothing = SockRef::from(&*tcp).peek(&mut byte);
+                !nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(tls) => is_tls_closed(tls).unwrap_or(true),
         }
     }
 
@@ -73,7 +74,32 @@ impl Stream {
     }
 }
 
+/// Takes in what lies unread: session tickets mean nothing, the alert that announces the end does.
+fn is_tls_closed(tls: &mut TlsStream<TcpStream>) -> io::Result<bool> {
+    let (tcp, session) = tls.get_mut();
+    let mut bytes = [0; 4 << 10];
+    for _ in 0..MOST_LOOKS {
+        let len = match (&*SockRef::from(&*tcp)).read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Ok(0) => return Ok(true),
+            read => read?,
+        };
+        let mut unread = &bytes[..len];
+        while !unread.is_empty() {
+            session.read_tls(&mut unread)?;
+            let state = session.process_new_packets().map_err(io::Error::other)?;
+            if state.peer_has_closed() || state.plaintext_bytes_to_read() > 0 {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// Polls a future that holds no state between polls, such as one read.
 fn poll_future<T>(cx: &mut Context<'_>, future: impl Future<Output = T>) -> Poll<T> {
     std::pin::pin!(future).poll(cx)
 }
+
+/// Who has more to say than this after a rest, a few kilobytes each time, says what nobody asked for.
+const MOST_LOOKS: usize = 8;
