@@ -16,10 +16,11 @@
 //! | `protocol.rs` | what the program is told, and what it answers |
 //! | `meter.rs`, `histogram.rs`, `allocations.rs` | one measured window, its latencies, its allocations |
 //! | `load.rs` | what the workloads on a cluster share |
-//! | `reads.rs`, `crowd.rs`, `writes.rs`, `fresh.rs` | the workloads on a cluster |
+//! | `reads.rs`, `crowd.rs`, `writes.rs`, `copies.rs`, `fresh.rs` | the workloads on a cluster |
 //! | `rings.rs` | the workloads on a ring alone |
 
 mod allocations;
+mod copies;
 mod crowd;
 mod fresh;
 mod histogram;
@@ -35,7 +36,7 @@ use std::future::Future;
 use anyhow::{Context, Result, bail};
 
 use crate::meter::Summary;
-use crate::protocol::{Answer, Settings, Workload};
+use crate::protocol::{Settings, Workload};
 use crate::rings::LookUp;
 
 #[global_allocator]
@@ -48,18 +49,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn run(settings: &Settings, look_up: LookUp) -> Result<Answer> {
-    let summary = match settings.workload {
-        Workload::Get => on_one_thread(reads::get(settings))?,
-        Workload::GetMany => on_one_thread(reads::get_many(settings))?,
-        Workload::Crowd => on_one_thread(crowd::crowd(settings))?,
-        Workload::SetMany => on_one_thread(writes::set_many(settings))?,
-        Workload::Owners => rings::owners(settings, look_up)?,
-        Workload::RingBuilding => rings::building(settings)?,
-        Workload::Fresh => on_one_thread(fresh::fresh(settings))?,
-        Workload::NotOffered => return Ok(Answer::NOT_OFFERED),
-    };
-    Ok(Answer::Measured(summary))
+fn run(settings: &Settings, look_up: LookUp) -> Result<Summary> {
+    match settings.workload {
+        Workload::Get => on_one_thread(reads::get(settings)),
+        Workload::GetMany => on_one_thread(reads::get_many(settings)),
+        Workload::Crowd => on_one_thread(crowd::crowd(settings)),
+        Workload::SetMany => on_one_thread(writes::set_many(settings)),
+        Workload::Owners => rings::owners(settings, look_up),
+        Workload::RingBuilding => rings::building(settings),
+        Workload::Fresh => on_one_thread(fresh::fresh(settings)),
+        Workload::List => on_one_thread(copies::list(settings)),
+        Workload::Copy => on_one_thread(copies::copy(settings)),
+    }
 }
 
 fn on_one_thread(work: impl Future<Output = Result<Summary>>) -> Result<Summary> {

@@ -23,9 +23,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use larder_client::{Endpoint, Key};
 use larder_ring::RingNode;
-use serde::Serialize;
-
-use crate::meter::Summary;
 
 /// What the program is told.
 #[derive(Debug)]
@@ -59,8 +56,10 @@ pub(crate) enum Workload {
     RingBuilding,
     /// `W7`: a new client, one get, and its end.
     Fresh,
-    /// `W5`, `W5C`: listing and copying a node. ElastiCache does not let a client list keys.
-    NotOffered,
+    /// `W5`: the keys of a node, listed.
+    List,
+    /// `W5C`: a node, copied into another.
+    Copy,
 }
 
 /// When the window ends.
@@ -121,28 +120,14 @@ impl FromStr for Workload {
             "W2" => Self::GetMany,
             "W3" => Self::Crowd,
             "W4" => Self::SetMany,
-            "W5" | "W5C" => Self::NotOffered,
+            "W5" => Self::List,
+            "W5C" => Self::Copy,
             "W6" => Self::Owners,
             "W6B" => Self::RingBuilding,
             "W7" => Self::Fresh,
             _ => bail!("no such workload"),
         })
     }
-}
-
-/// What the program answers.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Answer {
-    Measured(Summary),
-    /// The workload is none of ours.
-    NotOffered {
-        na: bool,
-    },
-}
-
-impl Answer {
-    pub(crate) const NOT_OFFERED: Self = Self::NotOffered { na: true };
 }
 
 fn seconds(text: &str) -> Result<Duration> {
@@ -198,11 +183,6 @@ mod tests {
             let error = settings(&said).unwrap_err().to_string();
             assert!(error.contains(wrong.0), "{wrong:?}: {error}");
         }
-    }
-
-    #[test]
-    fn a_workload_not_offered_says_so() {
-        assert_eq!(serde_json::to_string(&Answer::NOT_OFFERED).unwrap(), r#"{"na":true}"#);
     }
 
     fn settings(said: &[(&str, &str)]) -> Result<Settings> {
