@@ -78,7 +78,8 @@ impl Connection {
         }
     }
 
-    /// Appends a request to the pipeline, written by `encode`, which tells the answer to wait for.
+    /// Appends a request to the pipeline, written by `encode`, which tells the answer to wait for; `None` if the
+    /// connection has ended, and nothing of it is sent.
     ///
     /// `has_data` says that the request carries a data block, which a node that refuses the request may take for
     /// commands. A dropped future takes nothing from others; see the module.
@@ -86,9 +87,9 @@ impl Connection {
         &self,
         has_data: bool,
         encode: impl FnOnce(&mut BytesMut) -> Awaited,
-    ) -> Exchange<'_> {
-        let number = self.lock().enter(has_data, encode);
-        Exchange { connection: self, number, is_new: true, is_over: false }
+    ) -> Option<Exchange<'_>> {
+        let number = self.lock().enter(has_data, encode)?;
+        Some(Exchange { connection: self, number, is_new: true, is_over: false })
     }
 
     /// Whether the engine has told its version. Before that no data may be sent: an engine that is too old would
@@ -219,17 +220,15 @@ enum State {
 }
 
 impl Pipeline {
-    fn enter(&mut self, has_data: bool, encode: impl FnOnce(&mut BytesMut) -> Awaited) -> u64 {
+    fn enter(&mut self, has_data: bool, encode: impl FnOnce(&mut BytesMut) -> Awaited) -> Option<u64> {
+        if self.failure.is_some() {
+            return None;
+        }
         let number = self.first + self.places.len() as u64;
-        let place = if self.failure.is_none() {
-            self.waiting += 1;
-            Place { awaited: encode(&mut self.outgoing), has_data, state: State::Waiting(None) }
-        } else {
-            self.answered += 1;
-            Place { awaited: Awaited::Reply, has_data, state: State::Settled(Err(lost(None))) }
-        };
-        self.places.push_back(place);
-        number
+        let awaited = encode(&mut self.outgoing);
+        self.places.push_back(Place { awaited, has_data, state: State::Waiting(None) });
+        self.waiting += 1;
+        Some(number)
     }
 
     /// Whether others wait, or are about to ask more, so that it pays to let them write along.
@@ -502,6 +501,13 @@ mod tests {
         drop(second);
     }
 
+    #[tokio::test]
+    async fn a_connection_that_has_ended_takes_no_request() {
+        let (connection, _node) = pair().await;
+        drop(ask(&connection));
+        assert!(connection.exchange(true, |_| panic!("it would never be sent")).is_none());
+    }
+
     #[derive(Default)]
     struct Woken(AtomicBool);
 
@@ -512,10 +518,11 @@ mod tests {
     }
 
     fn ask(connection: &Connection) -> Exchange<'_> {
-        connection.exchange(false, |out| {
+        let encode = |out: &mut BytesMut| {
             out.extend_from_slice(NOOP);
             Awaited::Reply
-        })
+        };
+        connection.exchange(false, encode).unwrap()
     }
 
     fn poll(exchange: &mut Exchange<'_>, waker: &Waker) -> Poll<Result<Answer, NodeError>> {

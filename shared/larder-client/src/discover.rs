@@ -31,7 +31,8 @@ async fn ask(connection: &Connection, request: &[u8]) -> Result<Option<Topology>
         out.extend_from_slice(request);
         Awaited::texts(1, 1)
     };
-    let texts = connection.exchange(false, encode).await?.into_texts().map_err(NodeError::from)?;
+    let exchange = connection.exchange(false, encode).ok_or_else(NodeError::unanswered)?;
+    let texts = exchange.await?.into_texts().map_err(NodeError::from)?;
     match texts.into_iter().next() {
         Some(Text::Config(payload) | Text::Value { value: payload, .. }) => {
             Ok(Some(Topology::parse(&payload)?))

@@ -57,6 +57,11 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// The connection ended without a byte of a reply.
+    pub(crate) fn unanswered() -> Self {
+        Self::Lost { replied: false, source: None }
+    }
+
     /// Whether the same request may be sent again, provided that doing it twice does no harm.
     pub(crate) fn may_try_again(&self) -> bool {
         matches!(self, Self::Lost { replied: false, .. })

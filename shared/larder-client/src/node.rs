@@ -93,11 +93,13 @@ impl Node {
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
         let rested = match self.usable(common, now) {
             Some((connection, false)) => match exchange(&connection, request).await {
+                Ok(Some(answer)) => return Ok((answer, connection)),
+                Ok(None) => None,
                 Err(error) if R::IS_REPEATABLE && error.may_try_again() => {
                     self.give_up(&connection, &error);
                     None
                 }
-                result => return result.map(|answer| (answer, connection)),
+                Err(error) => return Err(error),
             },
             rested => rested.map(|(connection, _)| connection),
         };
@@ -117,17 +119,24 @@ impl Node {
             // After a rest silence may mean that the way to the node has forgotten us: leave time to try anew.
             let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
             let (patience, silence) = match R::IS_REPEATABLE {
-                true => (half, NodeError::Lost { replied: false, source: None }),
+                true => (half, NodeError::unanswered()),
                 false => (deadline, NodeError::Deadline),
             };
             let tried = timeout_at(patience, exchange(&connection, request)).await;
             match tried.unwrap_or(Err(silence)) {
+                Ok(Some(answer)) => return Ok((answer, connection)),
+                Ok(None) => {}
                 Err(error) if R::IS_REPEATABLE && error.may_try_again() => self.give_up(&connection, &error),
-                result => return result.map(|answer| (answer, connection)),
+                Err(error) => return Err(error),
             }
         }
-        let connection = self.connect(common).await?;
-        exchange(&connection, request).await.map(|answer| (answer, connection))
+        for _ in 0..MOST_CONNECTIONS {
+            let connection = self.connect(common).await?;
+            if let Some(answer) = exchange(&connection, request).await? {
+                return Ok((answer, connection));
+            }
+        }
+        Err(NodeError::unanswered())
     }
 
     /// Ends a connection on which a request was lost, before it is tried once more.
@@ -143,7 +152,8 @@ impl Node {
         deadline: Instant,
         request: &R,
     ) -> Result<Answer, NodeError> {
-        timeout_at(deadline, exchange(connection, request)).await.unwrap_or(Err(NodeError::Deadline))
+        let asked = timeout_at(deadline, exchange(connection, request)).await;
+        asked.unwrap_or(Err(NodeError::Deadline))?.ok_or_else(NodeError::unanswered)
     }
 
     /// Where discovery saw it last.
@@ -212,18 +222,26 @@ impl Node {
     }
 }
 
-async fn exchange<R: Request>(connection: &Connection, request: &R) -> Result<Answer, NodeError> {
+/// The answer to `request`; `None` if `connection` had ended before, so that any request may go to another one.
+async fn exchange<R: Request>(connection: &Connection, request: &R) -> Result<Option<Answer>, NodeError> {
     if R::HAS_DATA && !connection.is_greeted() {
         // The version comes before the answer to this; an engine that is too old never gets the data.
         let noop = |out: &mut BytesMut| {
             out.extend_from_slice(NOOP);
             Awaited::Reply
         };
-        connection.exchange(false, noop).await?;
+        let Some(greeting) = connection.exchange(false, noop) else { return Ok(None) };
+        greeting.await?;
     }
-    connection.exchange(R::HAS_DATA, |out| request.encode(out)).await
+    match connection.exchange(R::HAS_DATA, |out| request.encode(out)) {
+        Some(exchange) => exchange.await.map(Some),
+        None => Ok(None),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How many fresh connections a request is offered to that others end, by leaving, before it is sent.
+const MOST_CONNECTIONS: usize = 3;

@@ -147,7 +147,7 @@ async fn a_fresh_connection_that_is_closed_is_not_tried_again() {
 async fn silence_after_a_rest_leaves_half_of_the_time_for_a_fresh_connection() {
     let silence = [expect(GET_K), Step::ExpectEnd];
     let script = Script::start([[&call_k("1")[..], &silence].concat(), call_k("2")]).await;
-    let cluster = script.cluster_with(|config| config.timeout = Duration::from_secs(1));
+    let cluster = script.cluster_with(|config| config.timeout = Duration::from_secs(2));
     check_k(&cluster, "1").await;
     pass(A_REST).await;
     check_k(&cluster, "2").await;
@@ -428,7 +428,7 @@ async fn a_refused_store_keeps_the_connection_only_if_the_node_has_swallowed_the
 
 #[tokio::test]
 async fn a_batch_of_stores_with_a_refusal_in_it_is_not_known_to_be_stored() {
-    let batch = "ms a 1 T60 F1 q O0\r\n1\r\nms b 1 T60 F1 q O1\r\n2\r\nmn\r\n";
+    let batch = "ms a 1 T60 F1 q\r\n1\r\nms b 1 T60 F1 q\r\n2\r\nmn\r\n";
     let reply = "SERVER_ERROR out of memory storing object\r\nMN\r\n";
     let steps = [guarded_opening(), exchange(batch, reply), exchange(GET_K, &value_k("1"))].concat();
     let script = Script::start([steps]).await;
@@ -550,7 +550,7 @@ impl Call {
             Self::Read => "mg k t c f v\r\n",
             Self::ReadMany => "mg k t c f v\r\nmg l t c f v\r\n",
             Self::Set => "ms k 1 T60 F1\r\nv\r\n",
-            Self::SetMany => "ms k 1 T60 F1 q O0\r\nv\r\nms l 1 T60 F1 q O1\r\nv\r\nmn\r\n",
+            Self::SetMany => "ms k 1 T60 F1 q\r\nv\r\nms l 1 T60 F1 q\r\nv\r\nmn\r\n",
             Self::Add => "ms k 1 T60 F1 ME\r\nv\r\n",
             Self::Delete => "md k\r\n",
             Self::Touch => "mg k T60\r\n",

@@ -249,4 +249,5 @@ const GET_K: &str = "mg k f v\r\n";
 const HIT: &str = "VA 1 f1\r\nv\r\n";
 /// How long a failed node is left alone in these tests.
 const PAUSE: Duration = Duration::from_secs(10);
-const A_MOMENT: Duration = Duration::from_millis(500);
+/// A deadline that is meant to pass, but not for those who are asked and answer.
+const A_MOMENT: Duration = Duration::from_secs(1);
