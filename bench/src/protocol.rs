@@ -13,7 +13,7 @@
 //! | `ITEMS` | items of `W4` | 200000 |
 //! | `CONFIG_NODE` | `W7`: `host:port` that answers `config get cluster`; empty: use `PEER_NODES` | |
 //!
-//! The answer is one line of JSON, a [`Summary`] or `{"na":true}`.
+//! The answer is one line of JSON, a [`Summary`](crate::meter::Summary).
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
