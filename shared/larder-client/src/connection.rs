@@ -396,14 +396,13 @@ impl Pipeline {
     fn abandon(&mut self, number: u64) {
         let Some(place) = self.place_mut(number) else { return };
         match std::mem::replace(&mut place.state, State::Dropped) {
-            State::Waiting(_) => {
-                self.waiting -= 1;
-                if self.waiting == 0 {
-                    self.fail(lost(None));
-                }
-            }
+            State::Waiting(_) => self.waiting -= 1,
             State::Settled(_) => self.answered -= 1,
             State::Dropped => {}
+        }
+        // Who has an answer to fetch may have more to ask: the data, for one, after the version.
+        if self.waiting + self.answered == 0 && self.decoded < self.places.len() {
+            self.fail(lost(None));
         }
         self.forget_finished();
         self.hand_over(number);
@@ -499,6 +498,21 @@ mod tests {
         drop(first);
         assert!(woken[2].0.load(Ordering::SeqCst), "the last one would wait for ever");
         drop(second);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_closed_when_the_last_one_leaves_who_waits_or_has_an_answer_to_fetch() {
+        let (connection, mut node) = pair().await;
+        let (answered, mut waiting) = (ask(&connection), ask(&connection));
+        node.write_all(b"VERSION 1.6.22\r\nMN\r\n").await.unwrap();
+        while connection.lock().answered == 0 {
+            assert!(poll(&mut waiting, Waker::noop()).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(waiting);
+        assert!(connection.lock().failure.is_none());
+        drop(answered);
+        assert!(connection.lock().failure.is_some());
     }
 
     #[tokio::test]
