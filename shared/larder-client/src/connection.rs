@@ -262,6 +262,10 @@ impl Pipeline {
     /// Writes what is due, then reads and decodes until the answer for `number` is here or nothing comes.
     fn drive(&mut self, number: u64, cx: &mut Context<'_>) {
         self.driver = Some(number);
+        // Who is awake need not be woken: it would cost a turn of the runtime.
+        if let Some(Place { state: State::Waiting(waker), .. }) = self.place_mut(number) {
+            *waker = None;
+        }
         if let Err(error) = self.write(cx).and_then(|()| self.read(number, cx)) {
             self.fail(error);
         }
