@@ -100,7 +100,9 @@ impl Cluster {
         match result {
             Err(NodeError::Lost { .. }) => Ok(Stored::Refused),
             result => result
-                .and_then(|answer| stored(answer.into_reply()?))
+                .and_then(|answer| {
+                    stored(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
+                })
                 .map_err(|error| self.failed(node, error)),
         }
     }

@@ -276,6 +276,22 @@ async fn a_stale_mark_lets_one_reader_refill_and_the_others_see_that_it_is_stale
 }
 
 #[tokio::test]
+async fn a_plain_get_leaves_a_stale_item_to_those_who_refill() {
+    on_each(async |cluster| {
+        let key = key("k");
+        cluster.set(item(&key, "old")).await.unwrap();
+        assert!(cluster.mark_stale(&key, MINUTE).await.unwrap());
+        for _ in 0..2 {
+            assert_eq!(text(cluster.get(&key).await).unwrap(), "old");
+            assert_eq!(text(cluster.get_many(&[key.clone()]).await.remove(0)).unwrap(), "old");
+        }
+        let read = read(&cluster, &key, LEASE).await;
+        assert!(matches!(read.claim, Claim::Won(_)), "{read:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fill_is_refused_after_a_stale_mark() {
     on_each(async |cluster| {
         let key = key("k");
@@ -515,6 +531,31 @@ async fn every_node_tells_its_statistics() {
         let items = cluster.stats(Some(&key("items"))).await.unwrap().remove(0).stats.unwrap();
         assert!(items.is_empty(), "{items:?}");
     }
+}
+
+#[tokio::test]
+async fn the_keys_of_a_node_are_listed_with_their_ttls() {
+    on_each(async |cluster| {
+        let names: Vec<Key> = (0..3000).map(|number| key(&format!("key-%{number}"))).collect();
+        let items: Vec<_> = names.iter().map(|key| item(key, "v")).collect();
+        assert!(cluster.set_many(&items).await.is_empty());
+        let (mut dump, mut listed) = (cluster.dump(0).await.unwrap().unwrap(), Vec::new());
+        loop {
+            let keys = dump.next().await.unwrap();
+            if keys.is_empty() {
+                break;
+            }
+            listed.extend(keys);
+        }
+        assert!(listed.iter().all(|listed| (55..=62).contains(&listed.ttl.as_secs())), "{:?}", listed[0]);
+        let mut listed: Vec<Key> = listed.into_iter().map(|listed| listed.key).collect();
+        let mut names = names;
+        listed.sort();
+        names.sort();
+        assert_eq!(listed, names);
+        assert!(cluster.dump(1).await.unwrap().is_none());
+    })
+    .await;
 }
 
 /// Runs `contract` against an empty node of every program.

@@ -183,14 +183,16 @@ async fn a_plain_memcached_is_its_own_only_node() {
 
 #[tokio::test]
 async fn an_endpoint_that_learns_of_a_cluster_is_followed() {
-    let endpoint = ConfigEndpoint::start(Answer::bytes("ERROR\r\n")).await;
-    let cluster = cluster(&endpoint);
-    let topology = cluster.topology().await.unwrap().unwrap();
-    assert_eq!(topology.nodes().len(), 1);
-    assert_eq!(topology.nodes()[0].to_string(), endpoint.address.to_string());
-    endpoint.list(LIST);
-    pass(INTERVAL).await;
-    check_list(&cluster, LIST).await;
+    for unknown in ["ERROR\r\n", "END\r\n"] {
+        let endpoint = ConfigEndpoint::start(Answer::bytes(unknown)).await;
+        let cluster = cluster(&endpoint);
+        let topology = cluster.topology().await.unwrap().unwrap();
+        assert_eq!(topology.nodes().len(), 1);
+        assert_eq!(topology.nodes()[0].to_string(), endpoint.address.to_string());
+        endpoint.list(LIST);
+        pass(INTERVAL).await;
+        check_list(&cluster, LIST).await;
+    }
 }
 
 #[tokio::test]

@@ -347,6 +347,25 @@ async fn check_broken(
 }
 
 #[tokio::test]
+async fn a_fill_that_is_not_answered_as_one_ends_the_connection() {
+    let fill = "ms k 1 T60 F1 C7\r\nv\r\n";
+    let lease = exchange("mg k N60 t c f v\r\n", "VA 0 t60 c7 f0 W\r\n\r\n");
+    let steps = [opening(), lease, exchange(fill, "EN\r\n")].concat();
+    let script = Script::start([[&steps[..], &[Step::ExpectEnd]].concat(), call_k("2")]).await;
+    let cluster = script.cluster();
+    let options = ReadOptions { lease_for: Some(MINUTE), ..ReadOptions::default() };
+    let Claim::Won(lease) = cluster.read(&key("k"), options).await.unwrap().claim else {
+        panic!("it should be won")
+    };
+    let error = fault(cluster.fill(item(&key("k"), "v"), &lease).await);
+    assert!(matches!(error, NodeError::Protocol(_)), "{error:?}");
+    assert_eq!(cluster.fill(item(&key("k"), "v"), &lease).await.unwrap(), Stored::Refused);
+    check_k(&cluster, "2").await;
+    drop(lease);
+    script.finish(cluster).await;
+}
+
+#[tokio::test]
 async fn more_than_was_asked_for_ends_the_connection_after_its_answer() {
     for more in ["EN\r\n", "HD\r\n", "VA 1 f1\r\nX\r\n", "x"] {
         let steps = [&opening()[..], &exchange(GET_K, &(value_k("1") + more)), &[Step::ExpectEnd]].concat();
