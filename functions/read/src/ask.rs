@@ -30,7 +30,8 @@ impl Ask {
     /// Reads a request: its path first, then its method, then its ids.
     ///
     /// The gateway's own path parameters `table` and `id` are taken where a route gives them, for they hold under any
-    /// stage and any mapped base path; otherwise the path is read. A comma always stands between two ids: a record with one in its id is read by its path.
+    /// stage and any mapped base path; otherwise the path is read. A comma always stands between two ids: a record with
+    /// one in its id is read by its path.
     pub fn of(request: &HttpRequest) -> Result<Self, Refusal> {
         let (table, id) = target(request).ok_or(Refusal::UnknownPath)?;
         if !METHODS.contains(&request.method()) {

@@ -1,7 +1,6 @@
 //! Answers without a record, and why.
 
 use larder_lambda::http::HttpAnswer;
-
 use larder_origin::BadId;
 
 use crate::answer::json;

@@ -17,7 +17,7 @@
 //! | `LARDER_TTL_JITTER_PERCENT` | the share of a time to live that may be cut off, so that what is stored together does not end together, per cent | 15 | 0 to 50 |
 //! | `LARDER_LEASE_SECS` | how long one environment has to load a record that others wait for, in seconds | 10 | 2 to 60 |
 //! | `LARDER_WAIT_MS` | how long a request waits for a record that another one loads, in milliseconds | 200 | 0 to 10000, less than the lease |
-//! | `LARDER_ORIGIN_LIMIT` | loads that one environment has under way at once; more are answered 503 | 4 | 1 to 1000 |
+//! | `LARDER_ORIGIN_LIMIT` | loads that one environment has under way at once; more wait for `LARDER_WAIT_MS` and are then answered 503 | 4 | 1 to 1000 |
 //! | `LARDER_CACHE_TIMEOUT_MS` | how long one call to the cache may take before the origin is asked instead, in milliseconds | 500 | 5 to 10000 |
 //! | `LARDER_TIMEOUT_MS` | how long a request may take in all, in milliseconds; what Lambda leaves may be less | 5000 | 50 to 900000 |
 //! | `POWERTOOLS_SERVICE_NAME` | the service in logs and metrics | `larder` | |
