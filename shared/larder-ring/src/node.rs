@@ -39,11 +39,7 @@ impl RingNode {
         Self { host: host.into(), port, weight: 1, ip: None }
     }
 
-    /// Whether `self` and `other` are the same node: same host, same port.
-    pub fn is_same_node(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
-    }
-
+    /// What makes it the same node in two lists: host and port.
     pub(crate) fn identity(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
