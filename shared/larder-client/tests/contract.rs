@@ -283,7 +283,7 @@ async fn a_plain_get_leaves_a_stale_item_to_those_who_refill() {
         assert!(cluster.mark_stale(&key, MINUTE).await.unwrap());
         for _ in 0..2 {
             assert_eq!(text(cluster.get(&key).await).unwrap(), "old");
-            assert_eq!(text(cluster.get_many(&[key.clone()]).await.remove(0)).unwrap(), "old");
+            assert_eq!(text(cluster.get_many(std::slice::from_ref(&key)).await.remove(0)).unwrap(), "old");
         }
         let read = read(&cluster, &key, LEASE).await;
         assert!(matches!(read.claim, Claim::Won(_)), "{read:?}");
