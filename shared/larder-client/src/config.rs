@@ -1,5 +1,6 @@
 //! What a client is told when it is made.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -91,8 +92,12 @@ impl FromStr for Endpoint {
         let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(invalid)?;
         let host = match host.strip_prefix('[') {
-            Some(address) => address.strip_suffix(']').ok_or_else(invalid)?,
-            None if host.contains(':') => return Err(invalid()),
+            Some(address) => {
+                let address = address.strip_suffix(']').ok_or_else(invalid)?;
+                address.parse::<Ipv6Addr>().map_err(|_| invalid())?;
+                address
+            }
+            None if host.contains([':', '[', ']']) => return Err(invalid()),
             None => host,
         };
         let is_sound = (1..=255).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic());
@@ -126,6 +131,9 @@ mod tests {
             "host:x",
             "::1:11211",
             "[::1:1",
+            "[[::1]:1",
+            "[host]:1",
+            "ho]st:1",
             "a b:1",
             "h\n:1",
         ] {
