@@ -31,8 +31,20 @@ pub(crate) async fn load(data: &Path, database: &Path) -> Result<Vec<(&'static s
     }
     connection.close().await?;
 
+    let_all_read(&file)?;
     file.persist(database).with_context(|| format!("cannot write {}", database.display()))?;
     Ok(counts)
+}
+
+/// A temporary file is its owner's alone, but a function reads its layers as somebody else.
+fn let_all_read(file: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+            .with_context(|| format!("cannot let others read {}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// Opens a file that nobody reads before it is whole: no journal, no waiting for the disk.
