@@ -108,12 +108,14 @@ impl Cluster {
     }
 
     /// Removes the item under `key`; answers whether there was one.
+    ///
+    /// Where the first try got no answer and was repeated, that may be `false` for an item that the first one removed.
     pub async fn delete(&self, key: &Key) -> Result<bool, Error> {
         self.md(key, MetaDelete::default()).await
     }
 
     /// Marks the item under `key` stale and lets it live for `ttl` yet; answers whether there was one. The next
-    /// reader wins the right to fill it, whether it asks for a lease or not.
+    /// reader wins the right to fill it, whether it asks for a lease or not. Plain reads give it as any other item.
     pub async fn mark_stale(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
         self.md(key, MetaDelete { stale: true, ttl: Some(ttl), ..MetaDelete::default() }).await
     }

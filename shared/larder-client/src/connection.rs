@@ -105,6 +105,10 @@ impl Connection {
         if pipeline.failure.is_some() {
             return Fitness::Gone;
         }
+        if let Some(error) = pipeline.unasked_bytes() {
+            pipeline.fail(error);
+            return Fitness::Gone;
+        }
         if pipeline.waiting > 0 || !pipeline.has_rested(now, look_after) {
             pipeline.used_at(now, look_after);
             return Fitness::Good;
@@ -221,6 +225,9 @@ enum State {
 
 impl Pipeline {
     fn enter(&mut self, has_data: bool, encode: impl FnOnce(&mut BytesMut) -> Awaited) -> Option<u64> {
+        if self.places.len() >= MOST_PLACES {
+            self.fail(lost(None));
+        }
         if self.failure.is_some() {
             return None;
         }
@@ -234,6 +241,14 @@ impl Pipeline {
     /// Whether others wait, or are about to ask more, so that it pays to let them write along.
     fn is_busy(&self) -> bool {
         self.failure.is_none() && self.waiting + self.answered > 1
+    }
+
+    /// The error for bytes that came while nothing was asked: they would be taken for the answer to what is asked
+    /// next, and every later answer for the one after.
+    fn unasked_bytes(&mut self) -> Option<NodeError> {
+        let is_at_rest = self.decoded == self.places.len() && self.outgoing.is_empty();
+        let has_come = is_at_rest && self.stream.read_at_hand(&mut self.incoming) > 0;
+        has_come.then(|| unasked(&self.incoming))
     }
 
     fn used_at(&mut self, now: Moment, look_after: Duration) {
@@ -372,6 +387,8 @@ impl Pipeline {
         }
         self.failure = Some(error);
         self.stream.shut_down();
+        // Whoever holds a lease may hold this for long yet.
+        (self.outgoing, self.incoming) = (BytesMut::new(), BytesMut::new());
     }
 
     /// Hands out what was settled for `number` and gives up its place.
@@ -465,6 +482,8 @@ const FIRST_BUFFER_BYTES: usize = 16 << 10;
 /// With less room than this, a read would often bring half a reply.
 const LEAST_READ_BYTES: usize = 4 << 10;
 const MOST_EXCERPT_BYTES: usize = 80;
+/// With so many requests in flight, a node has been silent for long, and memory is not to be spent on it.
+const MOST_PLACES: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {

@@ -69,7 +69,14 @@ impl NodeError {
 
     /// Whether it says something about the node, rather than about the request.
     pub(crate) fn blames_node(&self) -> bool {
-        !matches!(self, Self::Down { .. } | Self::Refused(_) | Self::TooLong { .. })
+        !matches!(
+            self,
+            Self::Down { .. }
+                | Self::Refused(_)
+                | Self::TooLong { .. }
+                // Somebody else may store longer items than we take; that is no reason to leave the node alone.
+                | Self::Protocol(ProtocolError::ValueTooLong { .. })
+        )
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Health {
     down: Option<(Moment, Duration)>,
     /// Since when somebody tries it.
     probe: Option<Moment>,
+    /// Since when it has answered nobody, though nobody waited for long.
+    silent: Option<Moment>,
 }
 
 /// How long a failed node is left alone.
@@ -50,9 +52,14 @@ impl Health {
 
     /// The node answered.
     pub(crate) fn succeeded(&mut self) {
-        if self.failures > 0 {
-            *self = Self::default();
-        }
+        *self = Self::default();
+    }
+
+    /// A call that began at `start` gave up by `now`. Says whether that is the node's fault: it is once the node has
+    /// answered nobody for `limit`, however little each of them waited.
+    pub(crate) fn is_to_blame(&mut self, start: Moment, now: Moment, limit: Duration) -> bool {
+        let since = *self.silent.get_or_insert(start);
+        now.since(&since) >= limit
     }
 
     /// A call that began at `start` failed. Calls under way together fail together: only the first one counts.
@@ -66,6 +73,7 @@ impl Health {
         self.failures = self.failures.saturating_add(1);
         self.down = Some((now, doubled.min(pauses.most).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)));
         self.probe = None;
+        self.silent = None;
     }
 }
 
@@ -124,6 +132,17 @@ mod tests {
         assert_eq!(health.admit(after(start, 101), &PAUSES), Verdict::Ask);
         health.failed(after(start, 101), after(start, 102), &PAUSES, 0.0);
         assert_eq!(left(&mut health, after(start, 102)), 200);
+    }
+
+    #[test]
+    fn many_who_wait_a_little_find_a_silent_node_out_together() {
+        let (now, mut health) = (Moment::now(), Health::default());
+        let limit = Duration::from_millis(500);
+        assert!(!health.is_to_blame(now, after(now, 50), limit));
+        assert!(!health.is_to_blame(after(now, 400), after(now, 450), limit));
+        assert!(health.is_to_blame(after(now, 460), after(now, 510), limit));
+        health.succeeded();
+        assert!(!health.is_to_blame(after(now, 520), after(now, 570), limit));
     }
 
     #[test]

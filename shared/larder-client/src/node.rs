@@ -196,28 +196,45 @@ impl Node {
         {
             return Err(error.clone());
         }
-        let connected = common.connector.connect(&self.seen(), common.limits).await;
-        *last_failure = connected.as_ref().err().map(|error| (Moment::now(), error.clone()));
-        let connection = Arc::new(connected?);
-        *lock(&self.connection) = Some(connection.clone());
-        Ok(connection)
+        loop {
+            let seen = self.seen();
+            let connected = common.connector.connect(&seen, common.limits).await;
+            if self.seen() != seen {
+                // It has moved meanwhile; the deadline of the caller bounds how often.
+                continue;
+            }
+            *last_failure = connected.as_ref().err().map(|error| (Moment::now(), error.clone()));
+            let connection = Arc::new(connected?);
+            *lock(&self.connection) = Some(connection.clone());
+            return Ok(connection);
+        }
     }
 
     /// Draws conclusions from how a call that began at `start` ended.
     fn note(&self, common: &Common, start: Moment, error: Option<&NodeError>) {
-        let Some(error) = error else {
+        // A node that refuses a request is alive.
+        let Some(error) = error.filter(|error| !matches!(error, NodeError::Refused(_))) else {
             if self.has_failed.swap(false, Relaxed) {
                 lock(&self.health).succeeded();
             }
             return;
         };
+        if !error.blames_node() {
+            return;
+        }
         let now = Moment::now();
-        // A deadline that was nearer than our own says nothing about the node.
-        let is_impatience = matches!(error, NodeError::Deadline) && now.since(&start) < common.config.timeout;
-        if error.blames_node() && !is_impatience {
-            tracing::warn!(node = %self.name, error = error as &dyn std::error::Error, "node marked down");
-            lock(&self.health).failed(start, now, &common.pauses, fastrand::f64());
-            self.has_failed.store(true, Relaxed);
+        let mut health = lock(&self.health);
+        self.has_failed.store(true, Relaxed);
+        let is_silent = matches!(error, NodeError::Deadline);
+        if is_silent && !health.is_to_blame(start, now, common.config.timeout) {
+            return;
+        }
+        health.failed(start, now, &common.pauses, fastrand::f64());
+        drop(health);
+        tracing::warn!(node = %self.name, error = error as &dyn std::error::Error, "node marked down");
+        if is_silent && let Some(connection) = lock(&self.connection).take() {
+            // Whoever tries the node next finds out whether it was the node or the way to it.
+            connection.close();
         }
     }
 }

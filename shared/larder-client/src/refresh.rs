@@ -73,6 +73,11 @@ impl Shared {
     /// The fleet after asking anew; the one at hand, if somebody else asks already or nothing comes of it.
     async fn refreshed(&self, endpoint: &Seen, fleet: Arc<Fleet>, deadline: Instant) -> Arc<Fleet> {
         let Ok(_asking) = self.asking.try_lock() else { return fleet };
+        // Somebody else may have asked since we looked.
+        let fleet = self.known().unwrap_or(fleet);
+        if !self.schedule().is_due(Moment::now()) {
+            return fleet;
+        }
         match self.ask(endpoint, Some(&fleet), halfway(deadline)).await {
             Ok(fleet) => fleet,
             Err(error) => {

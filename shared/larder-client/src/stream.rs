@@ -38,6 +38,15 @@ impl Stream {
         let _ = SockRef::from(self.tcp()).shutdown(Shutdown::Both);
     }
 
+    /// Appends to `buffer` what the runtime has heard of already, without waiting; answers how many bytes. Says
+    /// nothing of TLS, where session tickets come unasked.
+    pub(crate) fn read_at_hand(&mut self, buffer: &mut BytesMut) -> usize {
+        match self {
+            Self::Tcp(tcp) => tcp.try_read_buf(buffer).unwrap_or(0),
+            Self::Tls(_) => 0,
+        }
+    }
+
     /// Appends what has come to `buffer`. Ready with 0 at the end of the stream.
     pub(crate) fn poll_read(
         &mut self,

@@ -179,6 +179,39 @@ async fn a_caller_in_a_hurry_does_not_mark_the_node_down() {
     script.finish(cluster).await;
 }
 
+#[tokio::test]
+async fn callers_in_a_hurry_find_a_silent_node_out_together() {
+    let node = Memcached::start();
+    let cluster = Cluster::new(Config { timeout: A_MOMENT, ..config(&[node.address]) }).unwrap();
+    cluster.set(item(&key("k"), "v")).await.unwrap();
+    node.stop();
+    let began = Instant::now();
+    loop {
+        let late = fault(cluster.until(Instant::now() + A_MOMENT / 20).get(&key("k")).await);
+        match late {
+            NodeError::Deadline => assert!(began.elapsed() < PATIENCE, "nobody found it out"),
+            late => break assert!(matches!(late, NodeError::Down { .. }), "{late:?}"),
+        }
+    }
+    assert!(began.elapsed() >= A_MOMENT, "it was given too little time");
+    node.resume();
+}
+
+#[tokio::test]
+async fn an_item_that_is_too_long_for_us_does_not_take_its_node_away() {
+    let too_long = format!("VA {} f0\r\n", (1 << 20) + 1);
+    let script = Script::start([
+        [opening(), exchange(GET_K, &too_long)].concat(),
+        [opening(), exchange(GET_K, HIT)].concat(),
+    ]);
+    let script = script.await;
+    let cluster = script.cluster();
+    let refused = fault(cluster.get(&key("k")).await);
+    assert!(refused.to_string().contains("protocol"), "{refused:?}");
+    assert_eq!(text(cluster.get(&key("k")).await).unwrap(), "v");
+    script.finish(cluster).await;
+}
+
 /// A restarted node gives the same CAS tokens again: an old lease must not fit a new item.
 #[tokio::test]
 async fn a_lease_ends_with_its_node() {
