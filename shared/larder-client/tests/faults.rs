@@ -109,11 +109,12 @@ async fn bytes_that_nobody_asked_for_end_a_connection_at_rest() {
 
 #[tokio::test]
 async fn a_reply_that_nobody_asked_for_is_not_taken_for_the_next_one() {
-    let sent = Signal::default();
-    let stray = vec![send("VA 1 f0\r\nX\r\n"), Step::Tell(sent.clone())];
+    let (answered, sent) = (Signal::default(), Signal::default());
+    let stray = vec![Step::Await(answered.clone()), send("VA 1 f0\r\nX\r\n"), Step::Tell(sent.clone())];
     let script = Script::start([[call_k("1"), stray].concat(), call_k("2")]).await;
     let cluster = script.cluster();
     check_k(&cluster, "1").await;
+    answered.notify_one();
     sent.notified().await;
     // The runtime hears of what came when it looks, which it does here.
     tokio::task::yield_now().await;
