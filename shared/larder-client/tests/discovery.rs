@@ -322,7 +322,7 @@ async fn a_node_that_moves_keeps_its_keys_and_gets_new_connections() {
     // The same version and name, another address, and the old node lives on.
     hosts.change([("a.test", new)]);
     endpoint.list(&list(new));
-    pass(INTERVAL).await;
+    pass(SHORT_INTERVAL).await;
     assert_eq!(text(cluster.get(&key("k")).await).unwrap(), "new");
 }
 
@@ -339,7 +339,7 @@ async fn two_nodes_that_swap_their_addresses_are_told_apart_by_name() {
     }
     hosts.change([("a.test", y), ("b.test", x)]);
     endpoint.list(&format!("1\na.test|{y}|{port} b.test|{x}|{port}\n"));
-    pass(INTERVAL).await;
+    pass(SHORT_INTERVAL).await;
     for number in 0..20 {
         let key = key(&format!("key-{number}"));
         assert_eq!(text(cluster.get(&key).await), None);
@@ -384,8 +384,10 @@ fn cluster(endpoint: &ConfigEndpoint) -> Cluster {
     Cluster::new(config(endpoint)).unwrap()
 }
 
+/// A cluster that asks so often that its connections do not end by rest.
 fn cluster_with(endpoint: &ConfigEndpoint, hosts: &Hosts) -> Cluster {
-    Cluster::new(Config { hosts_file: Some(hosts.path()), ..config(endpoint) }).unwrap()
+    let config = Config { discovery_interval: SHORT_INTERVAL, ..config(endpoint) };
+    Cluster::new(Config { hosts_file: Some(hosts.path()), ..config }).unwrap()
 }
 
 fn config(endpoint: &ConfigEndpoint) -> Config {
@@ -408,5 +410,6 @@ const LIST: &str = "12\n127.0.0.1||1 127.0.0.1||2\n";
 const OTHER_LIST: &str = "13\n127.0.0.1||2 127.0.0.1||3\n";
 /// Longer than a list lives unasked.
 const INTERVAL: Duration = Duration::from_secs(61);
+const SHORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Long enough for whoever answers at all.
 const A_MOMENT: Duration = Duration::from_millis(500);
