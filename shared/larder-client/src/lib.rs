@@ -34,7 +34,7 @@
 //! | `refresh.rs`, `schedule.rs`, `discover.rs` | asking for the list of nodes: how, when, what |
 //! | `fleet.rs` | the nodes in use and the ring over them, replaced whole |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
-//! | `connection.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
+//! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
 //! | `connect.rs`, `resolve.rs`, `stream.rs` | from a name to an open stream |
 //! | `moment.rs` | time across a freeze |
 //! | `config.rs`, `error.rs` | what it is told, and what can go wrong |
@@ -54,6 +54,7 @@ mod item;
 mod lease;
 mod moment;
 mod node;
+mod pipeline;
 mod refresh;
 mod requests;
 mod resolve;

@@ -9,9 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Answer, Awaited};
 use crate::connect::Connector;
-use crate::connection::{Connection, Fitness};
+use crate::connection::Connection;
 use crate::health::{Health, Pauses, Verdict};
 use crate::moment::Moment;
+use crate::pipeline::Fitness;
 use crate::{Config, NodeError};
 
 /// A node of the cluster, for as long as its name and port are in the topology.
