@@ -9,14 +9,14 @@ use tokio::time::Instant;
 /// While an environment is frozen the monotonic clock may stand still; the wall clock may be set back. So the
 /// age of a thing is the larger of what both clocks say.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     monotonic: Instant,
     wall: SystemTime,
 }
 
 impl Moment {
     /// Now.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
@@ -39,7 +39,7 @@ impl Moment {
     }
 
     /// How much time has passed since `earlier`; zero where it is later.
-    pub fn since(&self, earlier: &Self) -> Duration {
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
         monotonic.max(self.wall.duration_since(earlier.wall).unwrap_or_default())
     }
