@@ -23,6 +23,9 @@ use crate::{Config, ConfigError, Error, NodeError};
 /// A clone is the same cluster, and cheap. Many tasks may use one at once; they share one connection per node.
 /// Every call is bounded by [`Config::timeout`], and by the deadline of [`until`](Self::until). No task runs behind
 /// it; a dropped future leaves nothing behind.
+///
+/// Poll a call or drop it: whoever waits moves the bytes for all who share a connection, so one that is kept without
+/// being polled may hold up the others until their deadlines.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub(crate) shared: Arc<Shared>,

@@ -215,7 +215,8 @@ impl Node {
     fn note(&self, common: &Common, start: Moment, error: Option<&NodeError>) {
         // A node that refuses a request is alive.
         let Some(error) = error.filter(|error| !matches!(error, NodeError::Refused(_))) else {
-            if self.has_failed.swap(false, Relaxed) {
+            if self.has_failed.load(Relaxed) {
+                self.has_failed.store(false, Relaxed);
                 lock(&self.health).succeeded();
             }
             return;
