@@ -1,5 +1,6 @@
 //! One node: its connection, its health, and how a request gets an answer from it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -79,8 +80,9 @@ impl Node {
         {
             return Err(NodeError::Down { retry_in });
         }
-        let asked = timeout_at(deadline, self.ask_until(common, now, deadline, request)).await;
-        let result = asked.unwrap_or(Err(NodeError::Deadline));
+        // Pinned here, not moved into the timer: it is large.
+        let asked = pin!(self.ask_until(common, now, deadline, request));
+        let result = timeout_at(deadline, asked).await.unwrap_or(Err(NodeError::Deadline));
         self.note(common, now, result.as_ref().err());
         result
     }
