@@ -29,24 +29,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Which ring a fleet uses, and how it gets from one to the next, says the [`RingDocument`]: it is stored on the nodes
+//! themselves, and read in passing.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `ring.rs`, `kind.rs`, `node.rs`, `moved.rs` | [`Ring`]: the owner of every key; what moves between two rings |
+//! | `continuum.rs`, `points.rs`, `modulo.rs`, `rendezvous.rs`, `share.rs`, `hash/` | the ways of thirteen libraries |
+//! | `document.rs`, `epoch.rs`, `phase.rs` | [`RingDocument`]: which ring is in use |
+//! | `change.rs` | the steps from one ring to the next |
+//! | `history.rs` | [`History`]: whether an old item may still speak |
+//!
 //! The crate is pure: no socket, no clock, no environment. A [`Ring`] never changes; another node list is another ring.
 
+mod change;
 mod continuum;
+mod document;
+mod epoch;
 mod error;
 mod hash;
+mod history;
 mod key_hash;
 mod kind;
 mod modulo;
 mod moved;
 mod node;
 mod node_name;
+mod phase;
 mod points;
 mod rendezvous;
 mod ring;
 mod share;
 
+pub use change::Sighting;
+pub use document::{MalformedDocument, RingDocument};
+pub use epoch::Epoch;
 pub use error::RingError;
+pub use history::{History, Reign, Trust};
 pub use kind::{RingKind, UnknownRing};
 pub use moved::{Measure, Moved};
 pub use node::{InvalidNode, RingNode};
+pub use phase::{Phase, Reads, Writes};
 pub use ring::Ring;

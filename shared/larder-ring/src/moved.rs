@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use crate::continuum::Continuum;
+use crate::node::RingNode;
 use crate::ring::{Placement, Ring};
 
 /// How much changes its owner between two rings.
@@ -51,21 +52,32 @@ impl Ring {
     /// # Ok::<(), larder_ring::RingError>(())
     /// ```
     pub fn moved(&self, next: &Ring) -> Moved {
-        let owners = Owners::of(self, next);
+        self.moved_between(next, &Owners::of(self, next))
+    }
+
+    /// Whether no key but those of nodes that `are_gone` changes its owner when `next` takes the place of this ring.
+    ///
+    /// As [`moved`](Self::moved) it is exact but for rendezvous. A modulo ring never keeps the others where they are.
+    pub fn keeps_all_but(&self, next: &Ring, are_gone: impl Fn(&RingNode) -> bool) -> bool {
+        let owners = Owners::of(self, next).ignoring(self.nodes().iter().map(are_gone));
+        self.moved_between(next, &owners).share == 0.0
+    }
+
+    fn moved_between(&self, next: &Ring, owners: &Owners) -> Moved {
         match (&self.placement, &next.placement) {
             (
                 Placement::Continuum { key_hash, continuum },
                 Placement::Continuum { key_hash: next_hash, continuum: next },
             ) if key_hash == next_hash => {
-                let moved = moved_on_circles(continuum, next, &owners);
+                let moved = moved_on_circles(continuum, next, owners);
                 Moved { share: moved as f64 / HASHES_IN_ALL as f64, measure: Measure::Exact }
             }
             (Placement::Modulo(modulo), Placement::Modulo(next)) if modulo.key_hash == next.key_hash => {
-                let moved = moved_by_modulo(modulo.nodes, next.nodes, &owners);
+                let moved = moved_by_modulo(modulo.nodes, next.nodes, owners);
                 Moved { share: moved as f64 / HASHES_IN_ALL as f64, measure: Measure::Exact }
             }
             _ => Moved {
-                share: f64::from(moved_samples(self, next, &owners)) / f64::from(SAMPLES),
+                share: f64::from(moved_samples(self, next, owners)) / f64::from(SAMPLES),
                 measure: Measure::Sampled { keys: SAMPLES },
             },
         }
@@ -95,6 +107,8 @@ impl Ring {
 struct Owners {
     before: Vec<usize>,
     after: Vec<usize>,
+    /// The nodes of the first ring from which nothing counts as moved.
+    ignored: Vec<bool>,
 }
 
 impl Owners {
@@ -109,11 +123,15 @@ impl Owners {
                 })
                 .collect()
         };
-        Self { before: number(before), after: number(after) }
+        Self { before: number(before), after: number(after), ignored: vec![false; before.len()] }
+    }
+
+    fn ignoring(self, ignored: impl Iterator<Item = bool>) -> Self {
+        Self { ignored: ignored.collect(), ..self }
     }
 
     fn differ(&self, before: usize, after: usize) -> bool {
-        self.before[before] != self.after[after]
+        self.before[before] != self.after[after] && !self.ignored[before]
     }
 }
 
@@ -246,6 +264,23 @@ mod tests {
         let moved = |kind| ring(kind, &before).moved(&ring(kind, &after)).share;
         assert_eq!(moved(RingKind::LibmemcachedKetamaWeighted), 0.0);
         assert!(moved(RingKind::AwsJavaKetamaDynamicIpOnly) > 0.2);
+    }
+
+    #[test]
+    fn a_node_that_goes_takes_only_its_own_keys_along_where_the_ring_is_consistent() {
+        for kind in RingKind::ALL {
+            let (before, gone) = (nodes(6), nodes(6)[2].clone());
+            let after: Vec<_> = before.iter().filter(|node| **node != gone).cloned().collect();
+            let (before, after) = (ring(kind, &before), ring(kind, &after));
+            let is_modulo =
+                matches!(kind, RingKind::LibmemcachedDefault | RingKind::SpymemcachedArrayModNative);
+            // In 64-bit floats six nodes have as many points each as five, seven have four fewer.
+            assert_eq!(before.keeps_all_but(&after, |node| *node == gone), !is_modulo, "{kind}");
+            assert!(!before.keeps_all_but(&after, |node| node.host == "cache-1"), "{kind}");
+        }
+        let kind = RingKind::NodeMemcachedKetama;
+        let (seven, six) = (ring(kind, &nodes(7)), ring(kind, &nodes(6)));
+        assert!(!seven.keeps_all_but(&six, |node| node.host == "cache-7"), "the others get points");
     }
 
     fn ring(kind: RingKind, nodes: &[RingNode]) -> Ring {

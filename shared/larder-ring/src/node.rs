@@ -40,7 +40,7 @@ impl RingNode {
     }
 
     /// What makes it the same node in two lists: host and port.
-    pub(crate) fn identity(&self) -> (&str, u16) {
+    pub fn identity(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
 

@@ -1,0 +1,107 @@
+//! Which ring was in force when: what says whether an old item may still speak.
+
+use std::sync::OnceLock;
+
+use crate::epoch::Epoch;
+use crate::kind::RingKind;
+use crate::node::RingNode;
+use crate::ring::Ring;
+
+/// A ring and the epochs in which its owners heard of every write.
+///
+/// While the fleet moves from one ring to the next, two reigns overlap: from the phase `warming` on the next owners hold
+/// items, until the phase `leaving` the present ones do.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Reign {
+    /// The first epoch.
+    pub from: Epoch,
+    /// The first epoch after it; `None` for a ring that is in force.
+    pub to: Option<Epoch>,
+    /// The nodes, in the order of the ring.
+    pub nodes: Vec<RingNode>,
+}
+
+/// Whether an item may be believed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trust {
+    /// Its node has owned its key in every epoch since it was stored.
+    Trusted,
+    /// It has not, or that is not known: somebody may have written to another node since.
+    Untrusted,
+    /// It was stored under a document that we do not know yet.
+    Newer,
+}
+
+/// The reigns of a document, with their rings, each made when it is first needed.
+#[derive(Debug)]
+pub struct History {
+    kind: RingKind,
+    now: Epoch,
+    is_complete: bool,
+    reigns: Vec<(Reign, OnceLock<Option<Ring>>)>,
+}
+
+impl History {
+    /// The history as it stands in the epoch `now`, the oldest reign first; `is_complete` says that nothing is missing
+    /// before the first.
+    pub(crate) fn new(kind: RingKind, now: Epoch, is_complete: bool, reigns: &[Reign]) -> Self {
+        let reigns = reigns.iter().map(|reign| (reign.clone(), OnceLock::new())).collect();
+        Self { kind, now, is_complete, reigns }
+    }
+
+    /// Whether the item that `node` holds under `key` may be believed, if `stamp` says the epoch it was stored under.
+    ///
+    /// The stamp 0 is that of an item which knew of no document: as old as the first reign, provided that the history
+    /// goes back so far. What is older than the history is not trusted. For an item of the present epoch this is one
+    /// comparison.
+    pub fn trust(&self, key: &[u8], node: &RingNode, stamp: u16) -> Trust {
+        if stamp == self.now.stamp() {
+            return Trust::Trusted;
+        }
+        match self.epoch_of(stamp) {
+            None => Trust::Untrusted,
+            Some(epoch) if epoch > self.now => Trust::Newer,
+            Some(epoch) if self.owned_since(epoch, key, node) => Trust::Trusted,
+            Some(_) => Trust::Untrusted,
+        }
+    }
+
+    fn epoch_of(&self, stamp: u16) -> Option<Epoch> {
+        let first = self.reigns.first()?.0.from;
+        match self.now.of_stamp(stamp) {
+            None if stamp == 0 && self.is_complete => Some(first),
+            epoch => epoch.filter(|epoch| *epoch >= first),
+        }
+    }
+
+    /// Whether `node` owned `key` without a gap from `epoch` to now: its reigns are put end to end, from the newest.
+    fn owned_since(&self, epoch: Epoch, key: &[u8], node: &RingNode) -> bool {
+        let mut owned_from = None;
+        for (reign, ring) in self.reigns.iter().rev() {
+            let joins = match (reign.to, owned_from) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(to), Some(owned_from)) => to >= owned_from,
+            };
+            if !joins || owned_from.is_some_and(|owned_from| reign.from >= owned_from) {
+                continue;
+            }
+            if self.ring(reign, ring).is_some_and(|ring| owns(ring, key, node)) {
+                owned_from = Some(reign.from);
+                if reign.from <= epoch {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// The ring of a reign; `None` where the library refuses its nodes, which then owned nothing that we know of.
+    fn ring<'a>(&self, reign: &Reign, ring: &'a OnceLock<Option<Ring>>) -> Option<&'a Ring> {
+        ring.get_or_init(|| Ring::new(self.kind, &reign.nodes).ok()).as_ref()
+    }
+}
+
+fn owns(ring: &Ring, key: &[u8], node: &RingNode) -> bool {
+    ring.nodes()[ring.owner(key)].identity() == node.identity()
+}
