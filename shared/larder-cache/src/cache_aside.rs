@@ -320,7 +320,7 @@ impl<'a, E> Work<'a, E> {
             Some(_) => (Format::Value, self.policy.value_ttl(key)),
             None => (Format::NotFound, self.policy.negative_ttl(key)),
         };
-        let flags = ItemFlags { format, schema: self.policy.schema, epoch: 0 };
+        let flags = ItemFlags { format, schema: self.policy.schema };
         NewItem { key, value: value.unwrap_or_default(), client_flags: flags.encode(), ttl }
     }
 }

@@ -1,6 +1,7 @@
 //! What the client flags of an item say about its value.
 
-/// The meaning of an item's client flags: bits 0 to 7 format, 8 to 15 schema, 16 to 31 epoch.
+/// The meaning of an item's client flags: bits 0 to 7 format, 8 to 15 schema. The others are the client's, which keeps
+/// there under which ring an item was stored.
 ///
 /// The format is never 0, so that neither a lease that nobody filled nor an item of somebody else is taken for a
 /// value of ours.
@@ -8,8 +9,6 @@
 pub(crate) struct ItemFlags {
     pub(crate) format: Format,
     pub(crate) schema: u8,
-    /// The low 16 bits of the epoch of the ring that the item was stored under.
-    pub(crate) epoch: u16,
 }
 
 /// What an item's bytes are.
@@ -23,14 +22,14 @@ pub(crate) enum Format {
 
 impl ItemFlags {
     pub(crate) fn encode(self) -> u32 {
-        self.format as u32 | u32::from(self.schema) << 8 | u32::from(self.epoch) << 16
+        self.format as u32 | u32::from(self.schema) << 8
     }
 
     /// Reads client flags; `None` for a format that is not known here.
     pub(crate) fn decode(client_flags: u32) -> Option<Self> {
         let [format, schema, ..] = client_flags.to_le_bytes();
         let format = [Format::Value, Format::NotFound].into_iter().find(|known| *known as u8 == format)?;
-        Some(Self { format, schema, epoch: (client_flags >> 16) as u16 })
+        Some(Self { format, schema })
     }
 }
 
@@ -47,15 +46,15 @@ mod tests {
             for client_flags in [client_flags, client_flags & !0xff | client_flags & 3] {
                 let is_known = (1..=2).contains(&(client_flags & 0xff));
                 let decoded = ItemFlags::decode(client_flags);
-                prop_assert_eq!(decoded.map(ItemFlags::encode), is_known.then_some(client_flags));
+                prop_assert_eq!(decoded.map(ItemFlags::encode), is_known.then_some(client_flags & 0xffff));
             }
         }
     }
 
     #[test]
-    fn flags_keep_format_schema_and_epoch() {
-        let flags = ItemFlags { format: Format::NotFound, schema: 0xab, epoch: 0xcdef };
-        assert_eq!(flags.encode(), 0xcdef_ab02);
+    fn flags_keep_format_and_schema() {
+        let flags = ItemFlags { format: Format::NotFound, schema: 0xab };
+        assert_eq!(flags.encode(), 0xab02);
         assert_eq!(ItemFlags::decode(flags.encode()), Some(flags));
     }
 

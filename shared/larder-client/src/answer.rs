@@ -16,6 +16,8 @@ pub(crate) enum Awaited {
     UntilNoop { most: usize, got: Vec<Reply> },
     /// Lines of classic answers, of which so many have not ended; at most so many lines.
     Texts { left: usize, most: usize, got: Vec<Text> },
+    /// Another answer, and one reply behind it.
+    WithReply { first: Box<Awaited>, got: Option<Box<Answer>> },
 }
 
 /// A whole answer.
@@ -24,6 +26,7 @@ pub(crate) enum Answer {
     Reply(Reply),
     Replies(Vec<Reply>),
     Texts(Vec<Text>),
+    WithReply(Box<Answer>, Reply),
 }
 
 /// How far decoding got.
@@ -47,6 +50,11 @@ impl Awaited {
     /// The lines of `commands` classic commands, at most `most` without those that end them.
     pub(crate) fn texts(commands: usize, most: usize) -> Self {
         Self::Texts { left: commands, most, got: Vec::with_capacity(most.min(MOST_LINES_AT_FIRST)) }
+    }
+
+    /// `first`, and one reply more.
+    pub(crate) fn with_reply(first: Self) -> Self {
+        Self::WithReply { first: Box::new(first), got: None }
     }
 
     /// Takes from `incoming` what belongs to this answer.
@@ -100,6 +108,21 @@ impl Awaited {
                 }
                 Ok(Progress::Whole(Answer::Texts(std::mem::take(got))))
             }
+            Self::WithReply { first, got } => {
+                if got.is_none() {
+                    match first.decode(incoming, limits)? {
+                        Progress::Whole(answer) => *got = Some(Box::new(answer)),
+                        progress => return Ok(progress),
+                    }
+                }
+                Ok(match decode(incoming, limits)? {
+                    Decoded::NeedMore { missing } => Progress::NeedMore { missing },
+                    Decoded::Reply(reply) => match got.take() {
+                        Some(answer) => Progress::Whole(Answer::WithReply(answer, reply)),
+                        None => return Err(surplus(&reply)),
+                    },
+                })
+            }
         }
     }
 
@@ -109,6 +132,7 @@ impl Awaited {
             Self::Greeting | Self::Reply => false,
             Self::Replies { got, .. } | Self::UntilNoop { got, .. } => !got.is_empty(),
             Self::Texts { got, .. } => !got.is_empty(),
+            Self::WithReply { first, got } => got.is_some() || first.has_begun(),
         }
     }
 }
@@ -138,6 +162,14 @@ impl Answer {
         }
     }
 
+    /// The answer, and the reply behind it.
+    pub(crate) fn into_parts(self) -> Result<(Answer, Reply), ProtocolError> {
+        match self {
+            Self::WithReply(answer, reply) => Ok((*answer, reply)),
+            other => Err(other.unexpected()),
+        }
+    }
+
     /// Whether it is the answer of a node that may have taken a data block for commands.
     pub(crate) fn may_have_run_data(&self) -> bool {
         let is_unsound = |refusal: &Refusal| !refusal.leaves_connection_sound();
@@ -147,6 +179,7 @@ impl Answer {
                 replies.iter().any(|reply| matches!(reply, Reply::Refused(refusal) if is_unsound(refusal)))
             }
             Self::Texts(_) => false,
+            Self::WithReply(answer, _) => answer.may_have_run_data(),
         }
     }
 

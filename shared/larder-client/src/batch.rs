@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use larder_meta::{Key, MetaSet, ProtocolError, Reply, Text};
 use tokio::time::Instant;
 
@@ -11,9 +11,11 @@ use crate::cluster::{Cluster, stored, unexpected};
 use crate::connection::Connection;
 use crate::item::{Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
-use crate::moment::Moment;
 use crate::node::Node;
-use crate::requests::{GetEach, GetPlain, SetEach, ToStore};
+use crate::place::Place;
+use crate::requests::{DeleteEach, GetPlain, SetEach, ToStore};
+use crate::view::{Found, View};
+use crate::write::removed;
 use crate::{Error, NodeError};
 
 /// What failed of a batch of stores.
@@ -29,76 +31,135 @@ impl Cluster {
     /// Reads the items under `keys`, in their order; `None` for a miss.
     ///
     /// One request per node (per 16 KiB of keys), all nodes at once. The keys of a node that fails are errors, the
-    /// others are not touched by it; the whole call ends by its deadline.
+    /// others are not touched by it; the whole call ends by its deadline. Of keys that move to another owner, those that
+    /// are not there yet take a second round, and a third one that copies them.
     pub async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Item>, Error>> {
-        let (now, deadline) = self.begin();
-        let fleet = match self.shared.fleet(now, deadline).await {
-            Ok(fleet) => fleet,
+        let mut view = match self.view().await {
+            Ok(view) => view,
             Err(error) => return vec![Err(error); keys.len()],
         };
-        let asked = fleet.route(keys).map(|(node, members)| async move {
-            let request = GetPlain { keys, members: &members };
-            let asked = node.ask(&self.shared.common, now, deadline, &request).await;
-            (node, members, asked)
-        });
         let mut results = vec![Ok(None); keys.len()];
-        let mut hits = Hits::new(keys, &mut results);
-        for (node, members, asked) in join_all(asked).await {
+        let mut members = None;
+        loop {
+            self.get_round(&view, keys, members.as_deref(), &mut results).await;
+            let Some(newer) = self.shared.newer(&view).await else { return results };
+            let again = read_elsewhere(&view, &newer, keys);
+            if again.is_empty() {
+                return results;
+            }
+            again.iter().for_each(|member| results[*member as usize] = Ok(None));
+            (view, members) = (newer, Some(again));
+        }
+    }
+
+    async fn get_round(
+        &self,
+        view: &View,
+        keys: &[Key],
+        members: Option<&[u32]>,
+        results: &mut [Result<Option<Item>, Error>],
+    ) {
+        let (settled, moving) = match view.fleet.is_warming() {
+            true => {
+                let (moving, settled) = view.fleet.split(keys, members, |place| place.read_then().is_some());
+                (Some(settled), moving)
+            }
+            false => (None, Vec::new()),
+        };
+        let settled = settled.as_deref().or(members);
+        let asked = view.fleet.route(keys, settled, Place::read_first).into_iter().map(
+            |(node, members)| async move {
+                let asked = view.ask(&self.shared, node, &GetPlain { keys, members: &members }).await;
+                (node, members, asked)
+            },
+        );
+        let (asked, moved) = join(join_all(asked), async {
+            match moving.is_empty() {
+                true => Vec::new(),
+                false => Box::pin(self.get_moving_many(view, keys, &moving)).await,
+            }
+        })
+        .await;
+        let mut hits = Hits::new(keys, results);
+        for (node, members, asked) in asked {
             hits.place(self, node, &members, asked);
         }
         hits.tell_leases_from_empty_values(self).await;
-        results
+        for (member, got) in moving.iter().zip(moved) {
+            results[*member as usize] = got;
+        }
     }
 
     /// Reads the items under `keys`, in their order, with all that a cache-aside read needs to know; may win the
-    /// right to fill some of them.
+    /// right to fill some of them. See [`read`](Self::read).
     ///
     /// One write per node, all nodes at once. The keys of a node that fails are errors, the others are not touched
-    /// by it.
+    /// by it. Of keys that move to another owner, those that are not there yet take a second round, and a third one that
+    /// copies them.
     pub async fn read_many(&self, keys: &[Key], options: ReadOptions) -> Vec<Result<Read, Error>> {
-        let (now, deadline) = self.begin();
-        let fleet = match self.shared.fleet(now, deadline).await {
-            Ok(fleet) => fleet,
-            Err(error) => return vec![Err(error); keys.len()],
-        };
-        let get = options.to_get();
-        let asked = fleet.route(keys).map(|(node, members)| async move {
-            let request = GetEach { keys, members: &members, get };
-            let asked = node.ask(&self.shared.common, now, deadline, &request).await;
-            (node, members, asked)
-        });
-        let mut results: Vec<Option<Result<Read, Error>>> = vec![None; keys.len()];
-        for (node, members, asked) in join_all(asked).await {
-            match asked.and_then(|(answer, connection)| Ok((answer.into_replies()?, connection))) {
-                Ok((replies, connection)) => {
-                    for (member, reply) in members.iter().zip(replies) {
-                        let read = Read::from_reply(reply, node, &connection)
-                            .inspect_err(|error| connection.distrust(error));
-                        results[*member as usize] = Some(read.map_err(|error| self.failed(node, error)));
-                    }
-                }
-                Err(error) => {
-                    let error = self.failed(node, error);
-                    members.iter().for_each(|member| results[*member as usize] = Some(Err(error.clone())));
-                }
-            }
+        match self.view().await {
+            Ok(view) => self.read_many_under(view, keys, options).await,
+            Err(error) => vec![Err(error); keys.len()],
         }
-        results.into_iter().map(|read| read.expect("the ring gives every key an owner")).collect()
+    }
+
+    pub(crate) async fn read_many_under(
+        &self,
+        mut view: View,
+        keys: &[Key],
+        options: ReadOptions,
+    ) -> Vec<Result<Read, Error>> {
+        let get = options.to_get();
+        let mut reads: Vec<Option<Result<Read, Error>>> = vec![None; keys.len()];
+        let mut members = None;
+        loop {
+            self.read_round(&view, keys, members.as_deref(), get, &mut reads).await;
+            let Some(newer) = self.shared.newer(&view).await else { break };
+            let mut again = read_elsewhere(&view, &newer, keys);
+            let is_later = matches!(view.found(), Some(Found::Later(_)));
+            again.extend((0..keys.len() as u32).filter(|_| is_later));
+            again.sort_unstable();
+            again.dedup();
+            if again.is_empty() {
+                break;
+            }
+            (view, members) = (newer, Some(again));
+        }
+        let read = |read: Option<Result<Read, Error>>| read.expect("the ring gives every key an owner");
+        reads.into_iter().map(|answer| read(answer).map(Read::unstamped)).collect()
     }
 
     /// Stores `items`, whatever was there; answers those that are not known to be stored, none if all went well.
     ///
     /// Written in pieces of [`MOST_PIECE_BYTES`], all nodes at once, each piece confirmed by its node.
     pub async fn set_many(&self, items: &[NewItem<'_>]) -> Vec<Failure> {
-        let (now, deadline) = self.begin();
-        let fleet = match self.shared.fleet(now, deadline).await {
-            Ok(fleet) => fleet,
+        let mut view = match self.view().await {
+            Ok(view) => view,
             Err(error) => {
                 return (0..items.len()).map(|index| Failure { index, error: error.clone() }).collect();
             }
         };
-        let stored = fleet.route(items).map(|(node, members)| async move {
-            (node, self.store_each(items, members, Target::Node(node), deadline).await)
+        loop {
+            let mut failures = self.void_many(&view, items, Place::voided_before).await;
+            failures.extend(self.set_round(&view, items).await);
+            failures.extend(self.void_many(&view, items, Place::voided_after).await);
+            let newer = self.shared.newer_after_write(&view).await;
+            // A store may be repeated: only one that ends late could undo a later one, as it could anyway.
+            match newer.filter(|newer| is_written_elsewhere(&view, newer, items)) {
+                Some(newer) => view = newer,
+                None => {
+                    failures.sort_by_key(|failure| failure.index);
+                    failures.dedup_by_key(|failure| failure.index);
+                    return failures;
+                }
+            }
+        }
+    }
+
+    async fn set_round(&self, view: &View, items: &[NewItem<'_>]) -> Vec<Failure> {
+        let routed = view.fleet.route(items, None, Place::written).into_iter();
+        let stored = routed.map(|(node, members)| async move {
+            (node, self.store_each(items, members, Target::Node(view, node), view.deadline).await)
         });
         let mut failures = Vec::new();
         for (node, exceptions) in join_all(stored).await {
@@ -106,6 +167,37 @@ impl Cluster {
                 let error = outcome.map_or_else(Some, |_| None)?;
                 Some(Failure { index, error: self.failed(node, error) })
             }));
+        }
+        failures
+    }
+
+    /// Removes the keys of `items` that move from the nodes that `choose` says; answers which could not be.
+    async fn void_many<'v>(
+        &self,
+        view: &'v View,
+        items: &[NewItem<'_>],
+        choose: impl Fn(Place<'v>) -> Option<&'v Arc<Node>>,
+    ) -> Vec<Failure> {
+        if !view.fleet.is_moving() {
+            return Vec::new();
+        }
+        let keys: Vec<&Key> = items.iter().map(|item| item.key).collect();
+        let (voided, _) = view.fleet.split(&keys, None, |place| choose(place).is_some());
+        let routed = view.fleet.route(&keys, Some(&voided), |place| choose(place).unwrap_or(place.written()));
+        let asked = routed.into_iter().map(|(node, members)| {
+            let keys = &keys;
+            async move {
+                let asked = view.ask(&self.shared, node, &DeleteEach { keys, members: &members }).await;
+                (node, members, asked.and_then(|(answer, _)| all_removed(answer)))
+            }
+        });
+        let mut failures = Vec::new();
+        for (node, members, asked) in join_all(asked).await {
+            if let Err(error) = asked {
+                let error = self.failed(node, error);
+                let failure = |member: u32| Failure { index: member as usize, error: error.clone() };
+                failures.extend(members.into_iter().map(failure));
+            }
         }
         failures
     }
@@ -155,9 +247,8 @@ impl Cluster {
             let piece = &rest[..piece_len(items, rest)];
             let request = SetEach { items, members: piece };
             let asked = match target {
-                Target::Node(node) => {
-                    let now = Moment::now();
-                    node.ask(&self.shared.common, now, deadline, &request).await.map(|(answer, _)| answer)
+                Target::Node(view, node) => {
+                    view.ask(&self.shared, node, &request).await.map(|(answer, _)| answer)
                 }
                 Target::Lease(lease) => lease.node.ask_on(&lease.connection, deadline, &request).await,
             };
@@ -177,7 +268,7 @@ impl Cluster {
 #[derive(Clone, Copy)]
 enum Target<'a> {
     /// To a node, on whichever connection it has.
-    Node(&'a Node),
+    Node(&'a View, &'a Arc<Node>),
     /// To the connection of a lease, and no other.
     Lease(&'a Lease),
 }
@@ -207,7 +298,8 @@ impl ToStore for Fill<'_> {
     }
 
     fn set(&self) -> MetaSet {
-        MetaSet { compare: Some(self.lease.cas.0), ..self.item.to_set() }
+        let client_flags = self.lease.stamped(self.item.client_flags);
+        MetaSet { compare: Some(self.lease.cas.token), client_flags, ..self.item.to_set() }
     }
 }
 
@@ -278,6 +370,24 @@ impl<'a> Hits<'a> {
             self.results[*index] = item;
         }
     }
+}
+
+/// Those of `keys` that are read by `newer` where they were not read by `view`.
+fn read_elsewhere(view: &View, newer: &View, keys: &[Key]) -> Vec<u32> {
+    let is_elsewhere = |key: &Key| !view.fleet.place(key).reads_like(newer.fleet.place(key));
+    (0..).zip(keys).filter_map(|(member, key)| is_elsewhere(key).then_some(member)).collect()
+}
+
+/// Whether one of `items` is written by `newer` where it was not written, or forgotten, by `view`.
+fn is_written_elsewhere(view: &View, newer: &View, items: &[NewItem<'_>]) -> bool {
+    items.iter().any(|item| {
+        let now = newer.fleet.place(item.key);
+        !view.fleet.place(item.key).writes_like(now) || now.voided_after().is_some()
+    })
+}
+
+fn all_removed(answer: Answer) -> Result<(), NodeError> {
+    answer.into_replies()?.into_iter().try_for_each(|reply| removed(reply).map(drop))
 }
 
 /// Adds what was not simply stored; an error where that cannot be told item by item.

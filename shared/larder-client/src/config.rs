@@ -28,6 +28,9 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How old the topology may grow before the next call asks for it again.
     pub discovery_interval: Duration,
+    /// How old the view of the ring may grow before the next request looks at the ring document in passing. All
+    /// environments and the publisher of a fleet must go by the same: a change waits for the slowest.
+    pub ring_check_interval: Duration,
     /// How soon it may be asked for again because a node failed. Doubles while that does not help, up to
     /// `discovery_interval`.
     pub early_discovery: Duration,
@@ -57,6 +60,7 @@ impl Config {
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(500),
             discovery_interval: Duration::from_secs(60),
+            ring_check_interval: Duration::from_secs(1),
             early_discovery: Duration::from_secs(1),
             look_after_idle: Duration::from_secs(2),
             max_idle: Duration::from_secs(60),

@@ -1,39 +1,59 @@
-//! One exchange with a configuration endpoint: which nodes are there?
+//! One exchange with a configuration endpoint: which nodes are there, and which ring do they make?
 
 use bytes::BytesMut;
+use futures_util::future::join;
 use larder_discovery::{MAX_PAYLOAD_LEN, Node, Topology};
 use larder_meta::{CONFIG_GET, CONFIG_GET_OLD, Limits, Refusal, Text};
+use larder_ring::RingDocument;
 
-use crate::answer::Awaited;
+use crate::answer::{Answer, Awaited};
 use crate::connect::Connector;
-use crate::connection::Connection;
+use crate::connection::{Connection, Exchange};
+use crate::direct::readable_document_of;
+use crate::node::Request;
+use crate::requests::GetDocument;
 use crate::{DiscoveryError, NodeError};
 
-/// Asks `endpoint` for its topology, on a connection of its own; the caller bounds the time.
-///
-/// `None` where it knows of no cluster: a plain memcached, or ElastiCache Serverless.
-pub(crate) async fn discover(
-    connector: &Connector,
-    endpoint: &Node,
-) -> Result<Option<Topology>, DiscoveryError> {
-    let limits = Limits { value_len: MAX_PAYLOAD_LEN, ..Limits::default() };
-    let connection = connector.connect(endpoint, limits).await?;
-    for request in [CONFIG_GET, CONFIG_GET_OLD] {
-        if let Some(topology) = ask(&connection, request).await? {
-            return Ok(Some(topology));
-        }
-    }
-    Ok(None)
+/// What an endpoint told.
+#[derive(Debug)]
+pub(crate) struct Discovered {
+    /// `None` where it knows of no cluster: a plain memcached, or ElastiCache Serverless.
+    pub(crate) topology: Option<Topology>,
+    /// `None` where there is none, or none that can be read.
+    pub(crate) document: Option<RingDocument>,
 }
 
-async fn ask(connection: &Connection, request: &[u8]) -> Result<Option<Topology>, DiscoveryError> {
-    let encode = |out: &mut BytesMut| {
-        out.extend_from_slice(request);
-        Awaited::texts(1, 1)
+/// Asks `endpoint` for its topology and its ring document in one round trip, on a connection of its own; the caller
+/// bounds the time.
+pub(crate) async fn discover(connector: &Connector, endpoint: &Node) -> Result<Discovered, DiscoveryError> {
+    let limits = Limits { value_len: MAX_PAYLOAD_LEN, ..Limits::default() };
+    let connection = connector.connect(endpoint, limits).await?;
+    // Both before either is waited for, so that they leave in one write.
+    let config = begin(&connection, |out| text(out, CONFIG_GET))?;
+    let document = begin(&connection, |out| GetDocument.encode(out))?;
+    let (config, document) = join(config, document).await;
+    let topology = match topology_of(config?)? {
+        Some(topology) => Some(topology),
+        None => topology_of(begin(&connection, |out| text(out, CONFIG_GET_OLD))?.await?)?,
     };
-    let exchange = connection.exchange(false, encode).ok_or_else(NodeError::unanswered)?;
-    let texts = exchange.await?.into_texts().map_err(NodeError::from)?;
-    match texts.into_iter().next() {
+    // An endpoint that is no node, or does not want to be asked for this, has no document.
+    Ok(Discovered { topology, document: document.ok().and_then(document_of) })
+}
+
+fn begin(
+    connection: &Connection,
+    encode: impl FnOnce(&mut BytesMut) -> Awaited,
+) -> Result<Exchange<'_>, NodeError> {
+    connection.exchange(false, encode).ok_or_else(NodeError::unanswered)
+}
+
+fn text(out: &mut BytesMut, request: &[u8]) -> Awaited {
+    out.extend_from_slice(request);
+    Awaited::texts(1, 1)
+}
+
+fn topology_of(answer: Answer) -> Result<Option<Topology>, DiscoveryError> {
+    match answer.into_texts().map_err(NodeError::from)?.into_iter().next() {
         Some(Text::Config(payload) | Text::Value { value: payload, .. }) => {
             Ok(Some(Topology::parse(&payload)?))
         }
@@ -41,6 +61,10 @@ async fn ask(connection: &Connection, request: &[u8]) -> Result<Option<Topology>
         Some(Text::Refused(refusal)) => Err(NodeError::Refused(refusal).into()),
         Some(other) => Err(NodeError::from(unexpected(&other)).into()),
     }
+}
+
+fn document_of(answer: Answer) -> Option<RingDocument> {
+    readable_document_of(answer.into_reply().ok()?).ok()?
 }
 
 fn unexpected(text: &Text) -> larder_meta::ProtocolError {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::stream::Stream;
+use crate::view::View;
 use crate::{Error, NodeError};
 
 /// A key of a node, and when its item ends.
@@ -38,8 +39,7 @@ impl Cluster {
     ///
     /// ElastiCache has the command switched off from 1.6.17 on, and Serverless does not know it.
     pub async fn dump(&self, index: usize) -> Result<Option<Dump>, Error> {
-        let (now, deadline) = self.begin();
-        let fleet = self.shared.fleet(now, deadline).await?;
+        let View { fleet, deadline, .. } = self.view().await?;
         let Some(node) = fleet.nodes().get(index) else { return Ok(None) };
         let common = &self.shared.common;
         let begin = async {

@@ -1,54 +1,65 @@
-//! The nodes in use and the ring over them: one value, replaced whole.
+//! The nodes in use and the rings over them: one value, replaced whole.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use larder_discovery::Topology;
 use larder_meta::Key;
-use larder_ring::{Ring, RingError, RingKind, RingNode};
+use larder_ring::{Epoch, History, Phase, Ring, RingDocument, RingError, RingKind, RingNode, Trust};
 
 use crate::node::Node;
+use crate::place::Place;
 
-/// The nodes in use and the ring over them.
+/// The nodes in use and the rings over them.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     /// What discovery said; `None` for a fixed list.
     pub(crate) topology: Option<Topology>,
+    /// What the fleet has agreed on; `None` where nobody has published anything, so that the topology is the ring.
+    pub(crate) document: Option<RingDocument>,
+    history: Option<History>,
     ring: Ring,
+    /// The next ring, while there is one, and where its nodes stand in `nodes`.
+    next: Option<(Ring, Vec<usize>)>,
+    /// The nodes of the present ring in its order, and then those of the next ring that are not among them.
     nodes: Vec<Arc<Node>>,
 }
 
 impl Fleet {
     /// The fleet of a list that does not change.
     pub(crate) fn fixed(kind: RingKind, list: &[RingNode]) -> Result<Self, RingError> {
-        let seen = |node: &RingNode| larder_discovery::Node {
-            host: node.host.clone(),
-            port: node.port,
-            ip: node.ip.clone(),
-        };
-        let nodes = list.iter().map(|node| Arc::new(Node::new(seen(node)))).collect();
-        Ok(Self { topology: None, ring: Ring::new(kind, list)?, nodes })
+        let nodes = list.iter().map(|node| Arc::new(Node::of_ring(node))).collect();
+        let ring = Ring::new(kind, list)?;
+        Ok(Self { topology: None, document: None, history: None, ring, next: None, nodes })
     }
 
-    /// The fleet of `topology`. Nodes that `before` has, too, keep their connections, unless they have moved.
-    pub(crate) fn discovered(
+    /// The fleet of `topology`, in the ring of `document` if there is one. Nodes that `before` has, too, keep their
+    /// connections, unless they have moved.
+    pub(crate) fn new(
         kind: RingKind,
         topology: Topology,
+        document: Option<RingDocument>,
         before: Option<&Self>,
     ) -> Result<Self, RingError> {
-        let list: Vec<_> = topology.nodes().iter().map(ring_node).collect();
-        let ring = Ring::new(kind, &list)?;
+        let listed: Vec<_> = topology.nodes().iter().map(ring_node).collect();
+        let present = document.as_ref().map_or(&listed, |document| &document.nodes);
+        let ring = Ring::new(kind, present)?;
+        let all = document.as_ref().map_or_else(|| listed.clone(), RingDocument::all_nodes);
+        let next = match document.as_ref().filter(|document| !document.next.is_empty()) {
+            Some(document) => Some((Ring::new(kind, &document.next)?, places(&document.next, &all))),
+            None => None,
+        };
         let known: HashMap<&str, &Arc<Node>> =
             before.iter().flat_map(|fleet| &fleet.nodes).map(|node| (&*node.name, node)).collect();
-        let nodes = topology
-            .nodes()
-            .iter()
-            .map(|seen| match known.get(seen.to_string().as_str()) {
-                Some(node) => Arc::clone(node),
-                None => Arc::new(Node::new(seen.clone())),
-            })
-            .collect();
-        let fleet = Self { topology: Some(topology), ring, nodes };
+        let nodes = all.iter().map(|node| {
+            // Where discovery saw it last is newer than what the document says of its address.
+            let listed = topology.nodes().iter().find(|listed| listed.id() == node.identity());
+            let node = listed.cloned().map_or_else(|| Node::of_ring(node), Node::new);
+            known.get(&*node.name).map_or_else(|| Arc::new(node), |known| Arc::clone(known))
+        });
+        let nodes = nodes.collect();
+        let history = document.as_ref().map(|document| document.ownership(kind));
+        let fleet = Self { topology: Some(topology), document, history, ring, next, nodes };
         fleet.follow_moves(before);
         Ok(fleet)
     }
@@ -68,29 +79,119 @@ impl Fleet {
         }
     }
 
-    /// The node that owns `key`.
-    pub(crate) fn owner(&self, key: &Key) -> &Arc<Node> {
-        &self.nodes[self.ring.owner(key.as_bytes())]
+    /// Where `key` is read and written.
+    pub(crate) fn place(&self, key: &Key) -> Place<'_> {
+        self.place_of(key.as_bytes(), self.ring.owner(key.as_bytes()))
     }
 
-    /// The nodes with the indices of the `keys` that they own, without those that own none.
-    pub(crate) fn route<K: AsRef<[u8]>>(&self, keys: &[K]) -> impl Iterator<Item = (&Arc<Node>, Vec<u32>)> {
-        let share = keys.len() / self.nodes.len() + keys.len() / 8;
-        let mut owned: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
-        self.ring.owners(keys, |key, owner| {
-            let owned = &mut owned[owner];
-            if owned.is_empty() {
-                owned.reserve(share + 1);
+    fn place_of(&self, key: &[u8], owner: usize) -> Place<'_> {
+        let present = &self.nodes[owner];
+        let (Some((next, places)), Some(document)) = (&self.next, &self.document) else {
+            return Place::Settled(present);
+        };
+        match &self.nodes[places[next.owner(key)]] {
+            next if Arc::ptr_eq(next, present) => Place::Settled(present),
+            next => Place::Moving { phase: document.phase, present, next },
+        }
+    }
+
+    /// The nodes with the indices of the `keys` that go to them, without those that get none. Where `members` are
+    /// given, only these of the keys are looked at.
+    pub(crate) fn route<'f, K: AsRef<[u8]>>(
+        &'f self,
+        keys: &[K],
+        members: Option<&[u32]>,
+        choose: impl Fn(Place<'f>) -> &'f Arc<Node>,
+    ) -> Vec<(&'f Arc<Node>, Vec<u32>)> {
+        let count = members.map_or(keys.len(), <[u32]>::len);
+        let share = count / self.nodes.len() + count / 8;
+        let mut routed: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
+        let mut put = |key: usize, owner: usize| {
+            let at = match self.next {
+                None => owner,
+                Some(_) => self.position(choose(self.place_of(keys[key].as_ref(), owner))),
+            };
+            let routed = &mut routed[at];
+            if routed.is_empty() {
+                routed.reserve(share + 1);
             }
-            owned.push(key as u32);
-        });
-        self.nodes.iter().zip(owned).filter(|(_, keys)| !keys.is_empty())
+            routed.push(key as u32);
+        };
+        match members {
+            None => self.ring.owners(keys, put),
+            Some(members) => members.iter().for_each(|member| {
+                let key = *member as usize;
+                put(key, self.ring.owner(keys[key].as_ref()));
+            }),
+        }
+        self.nodes.iter().zip(routed).filter(|(_, keys)| !keys.is_empty()).collect()
     }
 
-    /// The nodes, in the order of the topology.
+    fn position(&self, node: &Arc<Node>) -> usize {
+        self.nodes.iter().position(|other| Arc::ptr_eq(other, node)).unwrap_or_default()
+    }
+
+    /// Whether the fleet moves from one ring to another.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Whether keys that move are read from two owners.
+    pub(crate) fn is_warming(&self) -> bool {
+        self.document.as_ref().is_some_and(|document| document.phase == Phase::Warming)
+    }
+
+    /// The indices of those of the `keys` whose place is as `wanted`, and of the others. Where `members` are given, only
+    /// these of the keys are looked at.
+    pub(crate) fn split<'f, K: AsRef<[u8]>>(
+        &'f self,
+        keys: &[K],
+        members: Option<&[u32]>,
+        wanted: impl Fn(Place<'f>) -> bool,
+    ) -> (Vec<u32>, Vec<u32>) {
+        let is_wanted = |member: &u32| {
+            let key = keys[*member as usize].as_ref();
+            wanted(self.place_of(key, self.ring.owner(key)))
+        };
+        match members {
+            None => (0..keys.len() as u32).partition(is_wanted),
+            Some(members) => members.iter().copied().partition(is_wanted),
+        }
+    }
+
+    /// Whether an item that `node` holds under `key` may be believed, by the stamp in its client flags.
+    pub(crate) fn trust(&self, key: &Key, node: &Node, stamp: u16) -> Trust {
+        match &self.history {
+            None => Trust::Trusted,
+            Some(history) => history.trust(key.as_bytes(), &node.id, stamp),
+        }
+    }
+
+    /// The epoch of its document.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.document.as_ref().map(|document| document.epoch)
+    }
+
+    /// What items that are stored under this ring are stamped with; 0 where there is no document.
+    pub(crate) fn stamp(&self) -> u16 {
+        self.epoch().map_or(0, Epoch::stamp)
+    }
+
+    /// The node with this host and port.
+    pub(crate) fn node(&self, id: &RingNode) -> Option<Arc<Node>> {
+        self.nodes.iter().find(|node| node.id.identity() == id.identity()).cloned()
+    }
+
+    /// All nodes, those of the present ring first, in its order.
     pub(crate) fn nodes(&self) -> &[Arc<Node>] {
         &self.nodes
     }
+}
+
+/// Where each of `list` stands in `all`, which holds them all.
+fn places(list: &[RingNode], all: &[RingNode]) -> Vec<usize> {
+    let place = |node: &RingNode| all.iter().position(|other| other.identity() == node.identity());
+    list.iter().map(|node| place(node).unwrap_or_default()).collect()
 }
 
 fn ring_node(node: &larder_discovery::Node) -> RingNode {

@@ -42,7 +42,11 @@ impl NewItem<'_> {
 
 /// The version of an item on its node, which changes with every store. Good on the same node until it restarts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Cas(pub(crate) u64);
+pub struct Cas {
+    pub(crate) token: u64,
+    /// Another node may use the same tokens for other items.
+    pub(crate) node: u64,
+}
 
 /// What came of a store that asks for something first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

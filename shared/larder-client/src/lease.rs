@@ -19,6 +19,8 @@ pub struct Lease {
     pub(crate) node: Arc<Node>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) cas: Cas,
+    /// Under which ring it was won, to be told by the item; `None` for an item whose client flags are all its owner's.
+    pub(crate) stamp: Option<u16>,
 }
 
 /// What a read asks beside the value.
@@ -28,6 +30,16 @@ pub struct ReadOptions {
     pub lease_for: Option<Ttl>,
     /// On a hit with less than these seconds left, let one reader win a lease.
     pub recache_below_secs: Option<u32>,
+}
+
+impl Lease {
+    /// The client flags of an item that is stored under this lease.
+    pub(crate) fn stamped(&self, client_flags: u32) -> u32 {
+        match self.stamp {
+            Some(stamp) => client_flags & FLAGS_OF_CALLERS | u32::from(stamp) << STAMP_SHIFT,
+            None => client_flags,
+        }
+    }
 }
 
 impl ReadOptions {
@@ -72,18 +84,21 @@ pub enum Claim {
 }
 
 impl Read {
-    /// Makes sense of what `node` replied to an `mg` on `connection`.
+    /// Makes sense of what `node` replied to an `mg` on `connection`, asked under the ring of `stamp`; see [`Lease`].
     pub(crate) fn from_reply(
         reply: Reply,
         node: &Arc<Node>,
         connection: &Arc<Connection>,
+        stamp: Option<u16>,
     ) -> Result<Self, NodeError> {
         let (item, flags) = item(reply)?;
+        let version = |token| Cas { token, node: node.number };
         let claim = match (flags.cas, flags) {
-            (Some(cas), ReplyFlags { won: true, .. }) => Claim::Won(Lease {
+            (Some(token), ReplyFlags { won: true, .. }) => Claim::Won(Lease {
                 node: Arc::clone(node),
                 connection: Arc::clone(connection),
-                cas: Cas(cas),
+                cas: version(token),
+                stamp,
             }),
             (Some(cas), ReplyFlags { lost: true, .. }) => Claim::Lost(cas),
             _ => Claim::None,
@@ -94,8 +109,26 @@ impl Read {
             is_stale: flags.stale,
             claim,
             node: Arc::clone(&node.name),
-            cas: flags.cas.map(Cas),
+            cas: flags.cas.map(version),
         })
+    }
+
+    /// The same without its item: a miss.
+    pub(crate) fn without_item(self) -> Self {
+        Self { item: None, is_stale: false, cas: None, ..self }
+    }
+
+    /// The same with the client flags as their owner gave them: without the stamp.
+    pub(crate) fn unstamped(mut self) -> Self {
+        if let Some(item) = &mut self.item {
+            item.client_flags &= FLAGS_OF_CALLERS;
+        }
+        self
+    }
+
+    /// The stamp of its item.
+    pub(crate) fn stamp(&self) -> Option<u16> {
+        self.item.as_ref().map(|item| (item.client_flags >> STAMP_SHIFT) as u16)
     }
 }
 
@@ -110,3 +143,6 @@ pub(crate) fn item(reply: Reply) -> Result<(Option<Item>, ReplyFlags), NodeError
     let is_lease = (flags.won || flags.lost) && value.is_empty() && client_flags == 0;
     Ok(((!is_lease).then_some(Item { value, client_flags }), flags))
 }
+
+const FLAGS_OF_CALLERS: u32 = 0xffff;
+const STAMP_SHIFT: u32 = 16;

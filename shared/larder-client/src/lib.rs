@@ -28,11 +28,15 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `cluster.rs`, `batch.rs` | [`Cluster`]: the calls, for one key and for many |
+//! | `cluster.rs` | [`Cluster`] |
+//! | `read.rs`, `write.rs`, `batch.rs` | its calls, for one key and for many |
+//! | `moving.rs` | reads while the fleet moves to another ring, and of items that were stored under an older one |
 //! | `item.rs`, `lease.rs` | what goes in and what comes out; the right to fill a key |
 //! | `dump.rs` | the keys of a node, where it lists them: for copies and diagnosis |
 //! | `refresh.rs`, `schedule.rs`, `discover.rs` | asking for the list of nodes: how, when, what |
-//! | `fleet.rs` | the nodes in use and the ring over them, replaced whole |
+//! | `fleet.rs`, `place.rs` | the nodes in use and the rings over them, replaced whole; where a key is read and written |
+//! | `watch.rs`, `view.rs` | looking at the ring document in passing: when, and what comes of it |
+//! | `direct.rs` | one node by its name: for whoever publishes the ring document |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
 //! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
 //! | `connect.rs`, `resolve.rs`, `stream.rs` | from a name to an open stream |
@@ -45,6 +49,7 @@ mod cluster;
 mod config;
 mod connect;
 mod connection;
+mod direct;
 mod discover;
 mod dump;
 mod error;
@@ -53,17 +58,24 @@ mod health;
 mod item;
 mod lease;
 mod moment;
+mod moving;
 mod node;
 mod pipeline;
+mod place;
+mod read;
 mod refresh;
 mod requests;
 mod resolve;
 mod schedule;
 mod stream;
+mod view;
+mod watch;
+mod write;
 
 pub use batch::{Failure, Fill, MOST_PIECE_BYTES};
 pub use cluster::{Cluster, NodeStats};
 pub use config::{Config, Endpoint, Tls};
+pub use direct::{DirectNode, HeldDocument};
 pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};

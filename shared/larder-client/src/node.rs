@@ -1,11 +1,12 @@
 //! One node: its connection, its health, and how a request gets an answer from it.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use larder_meta::{Limits, NOOP};
+use larder_ring::RingNode;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Answer, Awaited};
@@ -21,6 +22,10 @@ use crate::{Config, NodeError};
 pub(crate) struct Node {
     /// `host:port`.
     pub(crate) name: Arc<str>,
+    /// The same as the rings have it.
+    pub(crate) id: RingNode,
+    /// No other node of this process has it.
+    pub(crate) number: u64,
     /// Where discovery saw it last.
     seen: Mutex<larder_discovery::Node>,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -55,12 +60,19 @@ impl Node {
     pub(crate) fn new(seen: larder_discovery::Node) -> Self {
         Self {
             name: seen.to_string().into(),
+            id: RingNode::new(seen.host.clone(), seen.port),
+            number: NUMBERS.fetch_add(1, Relaxed),
             seen: Mutex::new(seen),
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             health: Mutex::default(),
             has_failed: AtomicBool::new(false),
         }
+    }
+
+    /// A node that only a ring has told of.
+    pub(crate) fn of_ring(node: &RingNode) -> Self {
+        Self::new(larder_discovery::Node { host: node.host.clone(), port: node.port, ip: node.ip.clone() })
     }
 
     /// Sends `request` and waits for its answer, from `now` until `deadline`; answers the connection, too, for what
@@ -264,5 +276,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// How many fresh connections a request is offered to that others end, by leaving, before it is sent.
 const MOST_CONNECTIONS: usize = 3;

@@ -4,15 +4,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use larder_discovery::{Node as Seen, Topology};
 use larder_meta::Limits;
+use larder_ring::{RingDocument, RingError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connect::Connector;
-use crate::discover::discover;
+use crate::direct::readable_document_of;
+use crate::discover::{Discovered, discover};
 use crate::fleet::Fleet;
 use crate::health::Pauses;
 use crate::moment::Moment;
-use crate::node::Common;
+use crate::node::{Common, Node};
+use crate::requests::GetDocument;
 use crate::schedule::Schedule;
+use crate::view::{Found, View};
+use crate::watch::Watch;
 use crate::{Config, ConfigError, DiscoveryError, Endpoint, Error, NodeError};
 
 /// What all clones of a cluster share.
@@ -22,9 +27,16 @@ pub(crate) struct Shared {
     /// The configuration endpoint; `None` for a fixed list.
     endpoint: Option<Seen>,
     fleet: RwLock<Option<Arc<Fleet>>>,
-    schedule: Mutex<Schedule>,
+    times: Mutex<Times>,
     /// Held by the one who asks for the topology.
     asking: tokio::sync::Mutex<()>,
+}
+
+/// What is due when.
+#[derive(Debug, Default)]
+struct Times {
+    discovery: Schedule,
+    ring: Watch,
 }
 
 impl Shared {
@@ -46,28 +58,159 @@ impl Shared {
             config,
         };
         let fleet = RwLock::new(fleet);
-        Ok(Self {
-            common,
-            endpoint,
-            fleet,
-            schedule: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
-        })
+        Ok(Self { common, endpoint, fleet, times: Mutex::default(), asking: tokio::sync::Mutex::default() })
     }
 
-    /// The fleet to use at the moment `now`.
+    /// The ring as a call sees it that begins at `now` and has to end by `deadline`.
     ///
     /// Where the topology is due, one caller asks for it, for half of the time to `deadline` at most; the others go
-    /// on with the one at hand. Only while there is none they wait, and only then a failure is an error.
-    pub(crate) async fn fleet(&self, now: Moment, deadline: Instant) -> Result<Arc<Fleet>, Error> {
-        match (self.known(), &self.endpoint) {
-            (Some(fleet), Some(_)) if !self.schedule().is_due(now) => Ok(fleet),
-            (Some(fleet), None) => Ok(fleet),
-            // Boxed, for it is rare and large, and would have to be carried along by every request.
-            (Some(fleet), Some(endpoint)) => Ok(Box::pin(self.refreshed(endpoint, fleet, deadline)).await),
-            (None, Some(endpoint)) => Box::pin(self.discovered(endpoint, deadline)).await,
-            (None, None) => Err(Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten }),
+    /// on with the one at hand. Only while there is none they wait, and only then a failure is an error. Where it is
+    /// time to look at the ring document, the call's first request is to carry the look.
+    pub(crate) async fn view(&self, now: Moment, deadline: Instant) -> Result<View, Error> {
+        let fleet = match (self.known(), &self.endpoint) {
+            (Some(fleet), Some(endpoint)) => {
+                let (is_discovery_due, is_to_look) = self.due(&fleet, now);
+                if !is_discovery_due {
+                    return Ok(View::new(fleet, now, deadline, is_to_look));
+                }
+                // Boxed, for it is rare and large, and would have to be carried along by every request.
+                Box::pin(self.refreshed(endpoint, fleet, deadline)).await
+            }
+            (Some(fleet), None) => return Ok(View::new(fleet, now, deadline, false)),
+            (None, Some(endpoint)) => Box::pin(self.discovered(endpoint, deadline)).await?,
+            (None, None) => {
+                return Err(Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten });
+            }
+        };
+        let now = Moment::now();
+        let (_, is_to_look) = self.due(&fleet, now);
+        Ok(View::new(fleet, now, deadline, is_to_look))
+    }
+
+    /// The fleet in use, without looking at the ring document.
+    pub(crate) async fn peek(&self, now: Moment, deadline: Instant) -> Result<Arc<Fleet>, Error> {
+        match self.known() {
+            Some(fleet) => Ok(fleet),
+            None => Ok(self.view(now, deadline).await?.fleet),
         }
+    }
+
+    /// The view to repeat a call with, if what it found in passing says that it went by an old one.
+    ///
+    /// Nothing is asked where the call looked at no document, or found its own: most of the time.
+    pub(crate) async fn newer(&self, view: &View) -> Option<View> {
+        // Boxed, for it is rare and large, and would have to be carried along by every request.
+        match view.found()? {
+            Found::Document(_, flags) if Some(*flags) == client_flags(&view.fleet) => {
+                self.times().ring.confirm(view.now);
+                None
+            }
+            found => Box::pin(self.follow(view, found)).await,
+        }
+    }
+
+    /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
+    /// the ring may have changed meanwhile asks for the document, whether it was to look or not.
+    pub(crate) async fn newer_after_write(&self, view: &View) -> Option<View> {
+        let newer = self.newer(view).await;
+        let is_outdated =
+            |view: &View| Watch::is_outdated(view.now, Moment::now(), self.common.config.ring_check_interval);
+        if newer.is_some() || !self.has_documents(&view.fleet) || !is_outdated(view) {
+            return newer;
+        }
+        Box::pin(self.fetch_newer(view, some_of(&view.fleet, None))).await
+    }
+
+    /// Gets the document that `found` tells of, or what others know where the node has lost it or lags behind.
+    async fn follow(&self, view: &View, found: &Found) -> Option<View> {
+        let ours = client_flags(&view.fleet);
+        let is_later = |theirs: u32| ours.is_none_or(|ours| theirs.wrapping_sub(ours) as i32 > 0);
+        match found {
+            Found::Nothing(_) if ours.is_none() => {
+                self.times().ring.confirm(view.now);
+                None
+            }
+            Found::Document(node, theirs) if is_later(*theirs) => {
+                self.fetch_newer(view, vec![Arc::clone(node)]).await
+            }
+            Found::Later(node) => {
+                let others = some_of(&view.fleet, Some(node));
+                self.fetch_newer(view, [Arc::clone(node)].into_iter().chain(others).collect()).await
+            }
+            Found::Document(node, _) | Found::Nothing(node) => {
+                self.fetch_newer(view, some_of(&view.fleet, Some(node))).await
+            }
+        }
+    }
+
+    /// Asks `nodes` in turn for a later document than that of `view`, takes it, and answers the view that it gives.
+    async fn fetch_newer(&self, view: &View, nodes: Vec<Arc<Node>>) -> Option<View> {
+        let mut has_failed = false;
+        for node in nodes {
+            match self.fetch(&node, view.deadline).await {
+                Ok(Some(document)) => {
+                    let fleet = self.take_document(document)?;
+                    if fleet.epoch() > view.fleet.epoch() {
+                        self.times().ring.confirm(view.now);
+                        return Some(View::new(fleet, Moment::now(), view.deadline, false));
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    has_failed = true;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(node = %node.name, error, "the ring document could not be read");
+                }
+            }
+        }
+        if !has_failed {
+            self.times().ring.confirm(view.now);
+        }
+        None
+    }
+
+    /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
+    async fn fetch(&self, node: &Node, deadline: Instant) -> Result<Option<RingDocument>, NodeError> {
+        let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
+        let (answer, connection) = asked?;
+        readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
+    }
+
+    /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.
+    fn take_document(&self, document: RingDocument) -> Option<Arc<Fleet>> {
+        let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        let before = held.clone()?;
+        if before.epoch() >= Some(document.epoch) {
+            return Some(before);
+        }
+        let (epoch, phase) = (document.epoch.number(), document.phase);
+        let made =
+            Fleet::new(self.common.config.ring, before.topology.clone()?, Some(document), Some(&before));
+        match made {
+            Ok(fleet) => {
+                tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
+                *held = Some(Arc::new(fleet));
+                held.clone()
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(epoch, error, "no ring can be made of the ring document");
+                Some(before)
+            }
+        }
+    }
+
+    /// Whether the topology is due, and whether it is time to look at the ring document.
+    fn due(&self, fleet: &Fleet, now: Moment) -> (bool, bool) {
+        let mut times = self.times();
+        let is_to_look =
+            self.has_documents(fleet) && times.ring.is_due(now, self.common.config.ring_check_interval);
+        (times.discovery.is_due(now), is_to_look)
+    }
+
+    /// Whether there may be ring documents: not for a fixed list, and not for a server that knows of no cluster.
+    fn has_documents(&self, fleet: &Fleet) -> bool {
+        fleet.topology.as_ref().is_some_and(|topology| !topology.is_single())
     }
 
     /// The fleet after asking anew; the one at hand, if somebody else asks already or nothing comes of it.
@@ -75,7 +218,7 @@ impl Shared {
         let Ok(_asking) = self.asking.try_lock() else { return fleet };
         // Somebody else may have asked since we looked.
         let fleet = self.known().unwrap_or(fleet);
-        if !self.schedule().is_due(Moment::now()) {
+        if !self.times().discovery.is_due(Moment::now()) {
             return fleet;
         }
         match self.ask(endpoint, Some(&fleet), halfway(deadline)).await {
@@ -102,29 +245,31 @@ impl Shared {
 
     /// A node has failed: its replacement may be known by now.
     pub(crate) fn hasten_discovery(&self) {
-        self.schedule().hasten(&self.common.config);
+        self.times().discovery.hasten(&self.common.config);
     }
 
-    /// Asks `endpoint`, and where that fails a node of `before`, for the topology until `deadline`, and takes it.
+    /// Asks `endpoint`, and where that fails a node of `before`, for topology and ring document until `deadline`, and
+    /// takes them.
     async fn ask(
         &self,
         endpoint: &Seen,
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
     ) -> Result<Arc<Fleet>, DiscoveryError> {
-        self.schedule().begun(Moment::now(), &self.common.config);
+        let begun = Moment::now();
+        self.times().discovery.begun(begun, &self.common.config);
         let asked = match before.and_then(|fleet| any_node(fleet)) {
             None => self.ask_one(endpoint, before, deadline).await,
             Some(node) => match self.ask_one(endpoint, before, halfway(deadline)).await {
-                Ok(topology) => Ok(topology),
+                Ok(discovered) => Ok(discovered),
                 Err(_) => self.ask_one(&node, before, deadline).await,
             },
         };
-        let taken = asked.and_then(|topology| self.take(topology, before));
+        let taken = asked.and_then(|discovered| self.take(discovered, begun));
         let (now, config, jitter) = (Moment::now(), &self.common.config, fastrand::f64());
         match &taken {
-            Ok((_, brought_news)) => self.schedule().answered(now, *brought_news, config, jitter),
-            Err(_) => self.schedule().failed(now, config, jitter),
+            Ok((_, brought_news)) => self.times().discovery.answered(now, *brought_news, config, jitter),
+            Err(_) => self.times().discovery.failed(now, config, jitter),
         }
         taken.map(|(fleet, _)| fleet)
     }
@@ -135,15 +280,16 @@ impl Shared {
         endpoint: &Seen,
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
-    ) -> Result<Topology, DiscoveryError> {
+    ) -> Result<(Topology, Option<RingDocument>), DiscoveryError> {
         let asked = timeout_at(deadline, discover(&self.common.connector, endpoint)).await;
-        match asked.unwrap_or(Err(NodeError::Deadline.into()))? {
-            Some(topology) => Ok(topology),
+        let Discovered { topology, document } = asked.unwrap_or(Err(NodeError::Deadline.into()))?;
+        match topology {
+            Some(topology) => Ok((topology, document)),
             None => {
                 let single = Topology::single(endpoint.host.clone(), endpoint.port);
                 let known = before.and_then(|fleet| fleet.topology.as_ref());
                 if known.is_none_or(|known| *known == single) {
-                    Ok(single)
+                    Ok((single, None))
                 } else {
                     Err(DiscoveryError::Forgotten)
                 }
@@ -151,30 +297,69 @@ impl Shared {
         }
     }
 
-    /// Puts `topology` to use; answers whether it is another one than before.
+    /// Puts what was discovered to use; answers whether it is another topology than before.
     fn take(
         &self,
-        topology: Topology,
-        before: Option<&Arc<Fleet>>,
+        (topology, document): (Topology, Option<RingDocument>),
+        begun: Moment,
     ) -> Result<(Arc<Fleet>, bool), DiscoveryError> {
-        if let Some(fleet) = before.filter(|fleet| fleet.topology.as_ref() == Some(&topology)) {
+        let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        let before = held.clone();
+        let known = before.as_ref().and_then(|fleet| fleet.document.as_ref());
+        if document.as_ref().is_some_and(|document| known.is_none_or(|known| known.epoch <= document.epoch)) {
+            self.times().ring.confirm(begun);
+        }
+        let is_news = before.as_ref().is_none_or(|fleet| fleet.topology.as_ref() != Some(&topology));
+        let is_later =
+            document.as_ref().is_some_and(|document| known.is_none_or(|known| known.epoch < document.epoch));
+        if let Some(fleet) = before.as_ref().filter(|_| !is_news && !is_later) {
             return Ok((Arc::clone(fleet), false));
         }
         let (version, count) = (topology.version(), topology.nodes().len());
-        let fleet = Fleet::discovered(self.common.config.ring, topology, before.map(|fleet| &**fleet));
+        let document = if is_later { document } else { known.cloned() };
+        let epoch = document.as_ref().map(|document| document.epoch.number());
+        let fleet = self.fleet_of(topology, document, before.as_deref());
         let fleet = Arc::new(fleet.map_err(|error| DiscoveryError::Ring(Arc::new(error)))?);
-        tracing::info!(version, nodes = count, "topology taken");
-        *self.fleet.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fleet));
-        Ok((fleet, true))
+        tracing::info!(version, nodes = count, epoch, "topology taken");
+        *held = Some(Arc::clone(&fleet));
+        Ok((fleet, is_news))
     }
 
-    fn known(&self) -> Option<Arc<Fleet>> {
+    fn fleet_of(
+        &self,
+        topology: Topology,
+        document: Option<RingDocument>,
+        before: Option<&Fleet>,
+    ) -> Result<Fleet, RingError> {
+        let kind = self.common.config.ring;
+        match Fleet::new(kind, topology.clone(), document.clone(), before) {
+            // No ring of this kind can be made of the document's nodes: then the topology is the ring.
+            Err(_) if document.is_some() => Fleet::new(kind, topology, None, before),
+            made => made,
+        }
+    }
+
+    pub(crate) fn known(&self) -> Option<Arc<Fleet>> {
         self.fleet.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a look at the document of `fleet` would find.
+fn client_flags(fleet: &Fleet) -> Option<u32> {
+    fleet.epoch().map(larder_ring::Epoch::client_flags)
+}
+
+/// A few nodes, but not `node`, to ask for the ring document: any of them, in any order.
+fn some_of(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
+    let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
+    let mut some: Vec<_> = fleet.nodes().iter().filter(is_other).cloned().collect();
+    fastrand::shuffle(&mut some);
+    some.truncate(MOST_ASKED);
+    some
 }
 
 /// Half of the time from now to `deadline`.
@@ -188,3 +373,6 @@ fn any_node(fleet: &Fleet) -> Option<Seen> {
     let nodes = fleet.topology.as_ref()?.nodes();
     nodes.get(fastrand::usize(..nodes.len().max(1))).cloned()
 }
+
+/// How many more nodes are asked for the ring document where one has lost it.
+const MOST_ASKED: usize = 2;

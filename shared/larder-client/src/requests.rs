@@ -140,7 +140,7 @@ impl Request for Expire<'_> {
     const HAS_DATA: bool = true;
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
-        MetaExpire { compare: self.cas.0 }.encode(self.key, out);
+        MetaExpire { compare: self.cas.token }.encode(self.key, out);
         Awaited::Reply
     }
 }
@@ -161,6 +161,67 @@ impl Request for Count<'_> {
     }
 }
 
+/// An `md` for each of those of `keys` that `members` names.
+pub(crate) struct DeleteEach<'a> {
+    pub(crate) keys: &'a [&'a Key],
+    pub(crate) members: &'a [u32],
+}
+
+impl Request for DeleteEach<'_> {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        for member in self.members {
+            MetaDelete::default().encode(self.keys[*member as usize], out);
+        }
+        Awaited::replies(self.members.len())
+    }
+}
+
+/// Another request, and behind it a look at which ring document the node holds.
+///
+/// Behind it, because epochs only grow: a node that has no later document when it is looked at had none when it
+/// answered.
+pub(crate) struct WithRingCheck<'a, R>(pub(crate) &'a R);
+
+impl<R: Request> Request for WithRingCheck<'_, R> {
+    const IS_REPEATABLE: bool = R::IS_REPEATABLE;
+    const HAS_DATA: bool = R::HAS_DATA;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        let first = self.0.encode(out);
+        out.extend_from_slice(RING_CHECK);
+        Awaited::with_reply(first)
+    }
+}
+
+/// The ring document, its epoch and its CAS token.
+pub(crate) struct GetDocument;
+
+impl Request for GetDocument {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        out.extend_from_slice(GET_DOCUMENT);
+        Awaited::Reply
+    }
+}
+
+/// `mn`, which does nothing.
+pub(crate) struct Noop;
+
+impl Request for Noop {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        out.extend_from_slice(NOOP);
+        Awaited::Reply
+    }
+}
+
 /// `stats`, perhaps of one group.
 pub(crate) struct Stats<'a> {
     pub(crate) group: Option<&'a Key>,
@@ -176,5 +237,9 @@ impl Request for Stats<'_> {
     }
 }
 
+/// 18 bytes, answered by about as many: what the ring costs an environment in quiet times, once in an interval.
+const RING_CHECK: &[u8] = b"mg larder~ring f\r\n";
+/// Asks for the ring document.
+pub(crate) const GET_DOCUMENT: &[u8] = b"mg larder~ring c f v\r\n";
 /// Most statistics that are taken from one node; `stats slabs` of a full one has some thousands.
 const MOST_STATS: usize = 16 << 10;

@@ -73,6 +73,12 @@ impl Topology {
         Self { version: 0, nodes: vec![Node { host, port, ip: None }], text }
     }
 
+    /// Whether it is the one node of a server that knows of no cluster.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        matches!(&self.nodes[..], [node] if *self == Self::single(node.host.clone(), node.port))
+    }
+
     /// The config version: news when it differs, in either direction; no news of its own when it does not.
     #[must_use]
     pub fn version(&self) -> u64 {

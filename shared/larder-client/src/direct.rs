@@ -1,0 +1,119 @@
+//! One node by its name and not by a key: for whoever publishes the ring document, and copies items.
+
+use std::sync::Arc;
+
+use larder_meta::{Key, MetaSet, Reply, SetMode, Ttl};
+use larder_ring::{MalformedDocument, RingDocument, RingNode};
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, stored, unexpected};
+use crate::item::{Cas, Stored};
+use crate::moment::Moment;
+use crate::node::{Node, Request};
+use crate::requests::{GetDocument, Noop, Set};
+use crate::{Error, NodeError};
+
+/// One node, on the connection that the cluster shares. Every call is bounded as those of its [`Cluster`].
+#[derive(Clone, Debug)]
+pub struct DirectNode {
+    pub(crate) cluster: Cluster,
+    pub(crate) node: Arc<Node>,
+}
+
+/// The ring document as a node holds it.
+#[derive(Clone, Debug)]
+pub struct HeldDocument {
+    /// The document, or why it is none.
+    pub document: Result<RingDocument, MalformedDocument>,
+    /// The version of the item, to be replaced by [`DirectNode::store_document`].
+    pub cas: Cas,
+}
+
+impl Cluster {
+    /// A node by its host and port, whether discovery lists it or not.
+    pub fn direct(&self, node: &RingNode) -> DirectNode {
+        let fleet = self.shared.known();
+        let known = fleet.as_ref().and_then(|fleet| fleet.node(node));
+        DirectNode { cluster: self.clone(), node: known.unwrap_or_else(|| Arc::new(Node::of_ring(node))) }
+    }
+}
+
+impl DirectNode {
+    /// The same node for calls that have to end by `deadline`.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { cluster: self.cluster.until(deadline), node: Arc::clone(&self.node) }
+    }
+
+    /// `host:port`.
+    pub fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Asks for a sign of life (`mn`).
+    pub async fn ping(&self) -> Result<(), Error> {
+        match self.ask(&Noop).await? {
+            Reply::Noop => Ok(()),
+            other => Err(self.cluster.failed(&self.node, unexpected(other))),
+        }
+    }
+
+    /// The ring document that the node holds, if it holds any.
+    pub async fn document(&self) -> Result<Option<HeldDocument>, Error> {
+        let held = document_of(self.ask(&GetDocument).await?);
+        let held = held.map_err(|error| self.cluster.failed(&self.node, error))?;
+        let node = self.node.number;
+        Ok(held.map(|(document, token)| HeldDocument { document, cas: Cas { token, node } }))
+    }
+
+    /// Stores `document` in the place of the one whose version is `before`; `None` where there was none. Refused if
+    /// somebody else has stored one since.
+    ///
+    /// It lives for 30 days, the longest there is, and is to be stored again in time.
+    pub async fn store_document(
+        &self,
+        document: &RingDocument,
+        before: Option<Cas>,
+    ) -> Result<Stored, Error> {
+        let key = ring_key();
+        let json = document.encode();
+        let mode = if before.is_some() { SetMode::Set } else { SetMode::Add };
+        let compare = before.map(|cas| cas.token);
+        let client_flags = document.epoch.client_flags();
+        let set = MetaSet { client_flags, mode, compare, ..MetaSet::new(Ttl::MAX) };
+        let reply = self.ask(&Set { key: &key, value: &json, set }).await?;
+        stored(reply).map_err(|error| self.cluster.failed(&self.node, error))
+    }
+
+    pub(crate) async fn ask<R: Request>(&self, request: &R) -> Result<Reply, Error> {
+        let (now, deadline): (Moment, Instant) = self.cluster.begin();
+        let asked = self.node.ask(&self.cluster.shared.common, now, deadline, request).await;
+        asked
+            .and_then(|(answer, _)| Ok(answer.into_reply()?))
+            .map_err(|error| self.cluster.failed(&self.node, error))
+    }
+}
+
+/// The ring document that a node replied to [`GetDocument`] with, and its CAS token.
+pub(crate) fn document_of(reply: Reply) -> Result<Option<(Parsed, u64)>, NodeError> {
+    match reply {
+        Reply::Value(json, flags) => Ok(Some((RingDocument::parse(&json), flags.cas.unwrap_or_default()))),
+        Reply::Miss(_) => Ok(None),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// The same; one that is malformed, or of a format that is not known here, is logged and counts as none.
+pub(crate) fn readable_document_of(reply: Reply) -> Result<Option<RingDocument>, NodeError> {
+    let logged = |error: &MalformedDocument| {
+        tracing::warn!(error = error as &dyn std::error::Error, "the ring document cannot be read");
+    };
+    Ok(document_of(reply)?.and_then(|(document, _)| document.inspect_err(logged).ok()))
+}
+
+/// A document, or why it is none.
+type Parsed = Result<RingDocument, MalformedDocument>;
+
+fn ring_key() -> Key {
+    Key::new(RingDocument::RING_KEY.as_bytes()).expect("the key has 11 letters and a tilde")
+}

@@ -1,0 +1,270 @@
+//! Reads while the fleet moves from one ring to another: in rounds, and with a word on items of an older ring.
+//!
+//! | round | asks | about |
+//! | --- | --- | --- |
+//! | first | whoever is read first | every key |
+//! | second | the present owners | keys that move and that their next owners do not have |
+//! | third | the next owners | what the second round found, as a copy under the lease of the first |
+//!
+//! In quiet times there is the first round alone.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use larder_meta::{Key, MetaGet, Ttl};
+use larder_ring::Trust;
+
+use crate::answer::Answer;
+use crate::batch::Fill;
+use crate::cluster::Cluster;
+use crate::connection::Connection;
+use crate::item::{Item, NewItem};
+use crate::lease::{Claim, Read, ReadOptions};
+use crate::node::Node;
+use crate::place::Place;
+use crate::requests::{Expire, GetEach};
+use crate::view::{Found, View};
+use crate::{Error, NodeError};
+
+type Reads = [Option<Result<Read, Error>>];
+
+impl Cluster {
+    /// Reads those of `keys` that `members` names, all without them, into their places in `reads`.
+    pub(crate) async fn read_round(
+        &self,
+        view: &View,
+        keys: &[Key],
+        members: Option<&[u32]>,
+        get: MetaGet,
+        reads: &mut Reads,
+    ) {
+        let stamp = Some(view.fleet.stamp());
+        self.read_from(view, keys, members, Place::read_first, (get, stamp), reads).await;
+        self.judge_each(view, keys, members, get, reads).await;
+        if view.fleet.is_warming() {
+            Box::pin(self.read_present(view, keys, members, (get, stamp), reads)).await;
+        }
+    }
+
+    /// Reads those of `keys` that `members` names, all of which move, as whoever does not take part in filling them.
+    pub(crate) async fn get_moving_many(
+        &self,
+        view: &View,
+        keys: &[Key],
+        members: &[u32],
+    ) -> Vec<Result<Option<Item>, Error>> {
+        let lease_for = Some(COPY_LEASE);
+        let get = ReadOptions { lease_for, ..ReadOptions::default() }.to_get();
+        let mut reads = vec![None; keys.len()];
+        self.read_from(view, keys, Some(members), Place::read_first, (get, None), &mut reads).await;
+        self.read_present(view, keys, Some(members), (get, None), &mut reads).await;
+        self.give_back_each(keys, &reads).await;
+        let item = |read: Option<Result<Read, Error>>| read.map_or(Ok(None), |read| Ok(read?.item));
+        members.iter().map(|member| item(reads[*member as usize].take())).collect()
+    }
+
+    /// Asks the nodes that `choose` says. Leases that are won get the stamp that stands beside `get`.
+    async fn read_from<'v>(
+        &self,
+        view: &'v View,
+        keys: &[Key],
+        members: Option<&[u32]>,
+        choose: impl Fn(Place<'v>) -> &'v Arc<Node>,
+        (get, stamp): (MetaGet, Option<u16>),
+        reads: &mut Reads,
+    ) {
+        let routed = view.fleet.route(keys, members, choose).into_iter();
+        let asked = routed.map(|(node, members)| async move {
+            let asked = view.ask(&self.shared, node, &GetEach { keys, members: &members, get }).await;
+            (node, members, asked)
+        });
+        for (node, members, asked) in join_all(asked).await {
+            self.place_reads(node, &members, asked, stamp, reads);
+        }
+    }
+
+    fn place_reads(
+        &self,
+        node: &Arc<Node>,
+        members: &[u32],
+        asked: Result<(Answer, Arc<Connection>), NodeError>,
+        stamp: Option<u16>,
+        reads: &mut Reads,
+    ) {
+        match asked.and_then(|(answer, connection)| Ok((answer.into_replies()?, connection))) {
+            Ok((replies, connection)) => {
+                for (member, reply) in members.iter().zip(replies) {
+                    let read = Read::from_reply(reply, node, &connection, stamp)
+                        .inspect_err(|error| connection.distrust(error));
+                    reads[*member as usize] = Some(read.map_err(|error| self.failed(node, error)));
+                }
+            }
+            Err(error) => {
+                let error = self.failed(node, error);
+                members.iter().for_each(|member| reads[*member as usize] = Some(Err(error.clone())));
+            }
+        }
+    }
+
+    /// The second and the third round: what the next owners do not have is read from the present ones, and copied.
+    ///
+    /// Without a stamp all client flags are their owner's: what is found is not judged, and copied as it is.
+    async fn read_present(
+        &self,
+        view: &View,
+        keys: &[Key],
+        members: Option<&[u32]>,
+        (get, stamp): (MetaGet, Option<u16>),
+        reads: &mut Reads,
+    ) {
+        let is_missing = |member: &u32| match &reads[*member as usize] {
+            Some(Ok(read)) => read.item.is_none(),
+            _ => true,
+        };
+        let (mut missing, _) = view.fleet.split(keys, members, |place| place.read_then().is_some());
+        missing.retain(is_missing);
+        if missing.is_empty() {
+            return;
+        }
+        let mut found = vec![None; keys.len()];
+        // The next owner has given the lease; the present one is to give none.
+        let get = MetaGet { lease_for: None, recache_below_secs: None, ..get };
+        self.read_from(view, keys, Some(&missing), Place::read_last, (get, None), &mut found).await;
+        if stamp.is_some() {
+            self.forget_untrusted(view, keys, &missing, &mut found);
+        }
+        self.copy(view, keys, &missing, reads, &found).await;
+        for member in missing {
+            let (read, found) = (&mut reads[member as usize], found[member as usize].take());
+            *read = Some(match (read.take(), found) {
+                (Some(Ok(read)), Some(Ok(found))) => either(read, found),
+                (Some(Ok(read)), _) => Ok(read),
+                (_, Some(Ok(found))) => Ok(Read { claim: Claim::None, ..found }),
+                (Some(Err(error)), _) | (None, Some(Err(error))) => Err(error),
+                (None, None) => continue,
+            });
+        }
+    }
+
+    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left.
+    async fn copy(&self, view: &View, keys: &[Key], members: &[u32], reads: &Reads, found: &Reads) {
+        let fills = members.iter().filter_map(|member| {
+            let (key, at) = (&keys[*member as usize], *member as usize);
+            let (Some(Ok(read)), Some(Ok(found))) = (&reads[at], &found[at]) else { return None };
+            let (Claim::Won(lease), Some(item)) = (&read.claim, &found.item) else { return None };
+            // A TTL that is about to end, or an item that somebody is to refresh, is not worth a copy.
+            let ttl = Ttl::from_secs(found.ttl_secs.min(Ttl::MAX.as_secs().into())).ok()?;
+            let is_fresh = !found.is_stale && matches!(found.claim, Claim::None);
+            let item = NewItem { key, value: &item.value, client_flags: item.client_flags, ttl };
+            is_fresh.then_some(Fill { item, lease })
+        });
+        let fills: Vec<Fill<'_>> = fills.collect();
+        if !fills.is_empty() {
+            let copied = self.until(view.deadline).fill_many(&fills).await;
+            let failed = copied.iter().filter(|copied| copied.is_err()).count();
+            tracing::debug!(copies = copied.len(), failed, "copied to the next owners");
+        }
+    }
+
+    /// Gives back the leases of `reads`, which nobody is going to fill.
+    async fn give_back_each(&self, keys: &[Key], reads: &Reads) {
+        let leases = keys.iter().zip(reads).filter_map(|(key, read)| match read {
+            Some(Ok(Read { claim: Claim::Won(lease), item: None, .. })) => Some((key, lease)),
+            _ => None,
+        });
+        join_all(leases.map(|(key, lease)| self.give_back(key, lease))).await;
+    }
+
+    // Items of an older ring.
+
+    /// Whether what was read is a miss, or was stored under the present ring document.
+    pub(crate) fn is_current(&self, view: &View, read: &Read) -> bool {
+        read.stamp().is_none_or(|stamp| stamp == view.fleet.stamp())
+    }
+
+    /// Throws away what `node` has kept from before it lost `key` to another node, and reads once more.
+    pub(crate) async fn judge(
+        &self,
+        view: &View,
+        node: &Arc<Node>,
+        key: &Key,
+        get: MetaGet,
+        read: Read,
+    ) -> Result<Read, Error> {
+        match self.trust(view, node, key, &read) {
+            Trust::Trusted => Ok(read),
+            Trust::Newer => {
+                view.note(Found::Later(Arc::clone(node)));
+                Ok(read.without_item())
+            }
+            Trust::Untrusted => {
+                let Some(cas) = read.cas else { return Ok(read.without_item()) };
+                // Whether it is this one or somebody newer that is there afterwards, the read will tell.
+                let expired = self.ask(view, node, &Expire { key, cas }, |_, _| Ok(())).await;
+                tracing::debug!(%key, node = %node.name, ?expired, "threw away an item of an older ring");
+                let read = self.mg(view, node, key, get).await?;
+                match self.trust(view, node, key, &read) {
+                    Trust::Trusted => Ok(read),
+                    _ => Ok(read.without_item()),
+                }
+            }
+        }
+    }
+
+    async fn judge_each(
+        &self,
+        view: &View,
+        keys: &[Key],
+        members: Option<&[u32]>,
+        get: MetaGet,
+        reads: &mut Reads,
+    ) {
+        let is_doubtful = |member: &u32| match &reads[*member as usize] {
+            Some(Ok(read)) => !self.is_current(view, read),
+            _ => false,
+        };
+        let doubtful: Vec<u32> = match members {
+            None => (0..keys.len() as u32).filter(is_doubtful).collect(),
+            Some(members) => members.iter().copied().filter(is_doubtful).collect(),
+        };
+        let judged = doubtful.into_iter().filter_map(|member| {
+            let (at, key) = (member as usize, &keys[member as usize]);
+            let Some(Ok(read)) = reads[at].take() else { return None };
+            let node = view.fleet.place(key).read_first();
+            Some(async move { (at, self.judge(view, node, key, get, read).await) })
+        });
+        let judged: Vec<_> = judged.collect();
+        for (at, read) in join_all(judged).await {
+            reads[at] = Some(read);
+        }
+    }
+
+    /// Makes a miss of what a present owner has kept from an older ring; it will not be asked again.
+    fn forget_untrusted(&self, view: &View, keys: &[Key], members: &[u32], found: &mut Reads) {
+        for member in members {
+            let (at, key) = (*member as usize, &keys[*member as usize]);
+            let Some(node) = view.fleet.place(key).read_then() else { continue };
+            if let Some(Ok(read)) = found[at].take_if(
+                |read| matches!(read, Ok(read) if self.trust(view, node, key, read) != Trust::Trusted),
+            ) {
+                found[at] = Some(Ok(read.without_item()));
+            }
+        }
+    }
+
+    fn trust(&self, view: &View, node: &Node, key: &Key, read: &Read) -> Trust {
+        read.stamp().map_or(Trust::Trusted, |stamp| view.fleet.trust(key, node, stamp))
+    }
+}
+
+/// What the next owner missed, and the present one may have: its item, without a claim where it needs none.
+fn either(read: Read, found: Read) -> Result<Read, Error> {
+    match (found.item.is_some(), found.is_stale) {
+        (true, true) => Ok(Read { claim: read.claim, ..found }),
+        (true, false) => Ok(Read { claim: Claim::None, ..found }),
+        (false, _) => Ok(read),
+    }
+}
+
+/// How long a plain read may take to copy what it found.
+const COPY_LEASE: Ttl = Ttl::MIN;

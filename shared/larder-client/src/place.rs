@@ -1,0 +1,91 @@
+//! Where a key is read and written: by one owner, or by two while it moves.
+
+use std::sync::Arc;
+
+use larder_ring::{Phase, Reads, Writes};
+
+use crate::node::Node;
+
+/// Where a key is read and written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'f> {
+    /// It has one owner.
+    Settled(&'f Arc<Node>),
+    /// It moves from one owner to another.
+    Moving { phase: Phase, present: &'f Arc<Node>, next: &'f Arc<Node> },
+}
+
+impl<'f> Place<'f> {
+    /// The node that is read first.
+    pub(crate) fn read_first(self) -> &'f Arc<Node> {
+        match self {
+            Self::Settled(node) => node,
+            Self::Moving { phase, present, next } => match phase.reads() {
+                Reads::Present => present,
+                Reads::NextThenPresent | Reads::Next => next,
+            },
+        }
+    }
+
+    /// The node that is read if the first one has nothing.
+    pub(crate) fn read_then(self) -> Option<&'f Arc<Node>> {
+        match self {
+            Self::Moving { phase, present, .. } if phase.reads() == Reads::NextThenPresent => Some(present),
+            _ => None,
+        }
+    }
+
+    /// The node that is read last: the second one, if there is one.
+    pub(crate) fn read_last(self) -> &'f Arc<Node> {
+        self.read_then().unwrap_or(self.read_first())
+    }
+
+    /// The node that is written, and compared with.
+    pub(crate) fn written(self) -> &'f Arc<Node> {
+        match self {
+            Self::Settled(node) => node,
+            Self::Moving { phase, present, next } => match phase.writes() {
+                Writes::Present | Writes::PresentThenVoidNext => present,
+                Writes::VoidPresentThenNext => next,
+            },
+        }
+    }
+
+    /// The node from which a write removes the key before it goes to the one that is written.
+    pub(crate) fn voided_before(self) -> Option<&'f Arc<Node>> {
+        match self {
+            Self::Moving { phase, present, .. } if phase.writes() == Writes::VoidPresentThenNext => {
+                Some(present)
+            }
+            _ => None,
+        }
+    }
+
+    /// The node from which a write removes the key after it has gone to the one that is written.
+    pub(crate) fn voided_after(self) -> Option<&'f Arc<Node>> {
+        match self {
+            Self::Moving { phase, next, .. } if phase.writes() == Writes::PresentThenVoidNext => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Whether a read that went by this place need not be made again by the `other`.
+    pub(crate) fn reads_like(self, other: Self) -> bool {
+        is_same(Some(self.read_first()), Some(other.read_first()))
+            && (self.read_then().is_some() || other.read_then().is_none())
+    }
+
+    /// Whether a write that went by this place need not be made again by the `other`, but for what that one removes
+    /// afterwards.
+    pub(crate) fn writes_like(self, other: Self) -> bool {
+        is_same(Some(self.written()), Some(other.written()))
+            && (other.voided_before().is_none() || is_same(self.voided_before(), other.voided_before()))
+    }
+}
+
+fn is_same(one: Option<&Arc<Node>>, other: Option<&Arc<Node>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}

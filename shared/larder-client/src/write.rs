@@ -1,0 +1,198 @@
+//! Writes of one key: to its owner, and while it moves also past the other one.
+
+use std::sync::Arc;
+
+use larder_meta::{Arithmetic, Key, MetaArithmetic, MetaDelete, MetaGet, MetaSet, Reply, SetMode, Ttl};
+
+use crate::cluster::{Cluster, stored, unexpected};
+use crate::item::{Cas, NewItem, Stored};
+use crate::lease::Lease;
+use crate::node::{Node, Request};
+use crate::requests::{Count, Delete, Expire, Get, Set};
+use crate::view::View;
+use crate::{Error, NodeError};
+
+/// While a key moves to another owner a write ends when both have heard of it; where one of them cannot be reached, it
+/// is an error, although the other one has done it.
+impl Cluster {
+    /// Stores `item`, whatever was there.
+    pub async fn set(&self, item: NewItem<'_>) -> Result<(), Error> {
+        self.ms(item, SetMode::Set, None).await.map(drop)
+    }
+
+    /// Stores `item` if there is none under its key; else [`Stored::Refused`].
+    pub async fn add(&self, item: NewItem<'_>) -> Result<Stored, Error> {
+        self.ms(item, SetMode::Add, None).await
+    }
+
+    /// Stores `item` if there is one under its key; else [`Stored::Refused`].
+    pub async fn replace(&self, item: NewItem<'_>) -> Result<Stored, Error> {
+        self.ms(item, SetMode::Replace, None).await
+    }
+
+    /// Stores `item` if the one under its key has still the version `cas`.
+    pub async fn compare_and_set(&self, item: NewItem<'_>, cas: Cas) -> Result<Stored, Error> {
+        self.ms(item, SetMode::Set, Some(cas)).await
+    }
+
+    /// Stores `item` under a lease; refused if the lease was voided, ran out, or its connection is gone.
+    ///
+    /// A refused fill is no error: the value is good for the caller who loaded it, only not for others. Of the client
+    /// flags the upper 16 bits are not the caller's: they say under which ring the lease was won, see
+    /// [`read`](Self::read).
+    pub async fn fill(&self, item: NewItem<'_>, lease: &Lease) -> Result<Stored, Error> {
+        let Lease { node, connection, cas, .. } = lease;
+        let item = NewItem { client_flags: lease.stamped(item.client_flags), ..item };
+        let result = match self.set_request(item, SetMode::Set, Some(*cas)) {
+            Ok(request) => node.ask_on(connection, self.deadline(), &request).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Err(NodeError::Lost { .. }) => Ok(Stored::Refused),
+            result => result
+                .and_then(|answer| {
+                    stored(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
+                })
+                .map_err(|error| self.failed(node, error)),
+        }
+    }
+
+    /// Removes the item under `key`; answers whether there was one.
+    ///
+    /// Where the first try got no answer and was repeated, that may be `false` for an item that the first one removed.
+    pub async fn delete(&self, key: &Key) -> Result<bool, Error> {
+        self.write(key, &Delete { key, delete: MetaDelete::default() }, removed).await
+    }
+
+    /// Marks the item under `key` stale and lets it live for `ttl` yet; answers whether there was one. The next
+    /// reader wins the right to fill it, whether it asks for a lease or not. Plain reads give it as any other item.
+    pub async fn mark_stale(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
+        let delete = MetaDelete { stale: true, ttl: Some(ttl), ..MetaDelete::default() };
+        self.write(key, &Delete { key, delete }, removed).await
+    }
+
+    /// Gives a lease back unfilled, so that the next reader wins it at once.
+    pub async fn give_back(&self, key: &Key, lease: &Lease) -> Result<(), Error> {
+        let Lease { node, connection, cas, .. } = lease;
+        match node.ask_on(connection, self.deadline(), &Expire { key, cas: *cas }).await {
+            Ok(_) | Err(NodeError::Lost { .. }) => Ok(()),
+            Err(error) => Err(self.failed(node, error)),
+        }
+    }
+
+    /// Gives the item under `key` a new TTL without reading it; answers whether there was one.
+    pub async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
+        let get = MetaGet { touch: Some(ttl), ..MetaGet::default() };
+        self.write(key, &Get { key, get }, |reply| match reply {
+            Reply::Done(_) => Ok(true),
+            Reply::Miss(_) => Ok(false),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// Adds `delta` to the number under `key`, wrapping at 2^64, and answers the new one. `None` where there is none
+    /// and `initial` does not make one.
+    ///
+    /// A number may begin anew where its key changes its owner, as where its item is lost.
+    pub async fn increment(
+        &self,
+        key: &Key,
+        delta: u64,
+        initial: Option<(Ttl, u64)>,
+    ) -> Result<Option<u64>, Error> {
+        self.ma(key, Arithmetic::Increment, delta, initial).await
+    }
+
+    /// Takes `delta` from the number under `key`, down to 0, and answers the new one. `None` where there is none and
+    /// `initial` does not make one.
+    ///
+    /// See [`increment`](Self::increment).
+    pub async fn decrement(
+        &self,
+        key: &Key,
+        delta: u64,
+        initial: Option<(Ttl, u64)>,
+    ) -> Result<Option<u64>, Error> {
+        self.ma(key, Arithmetic::Decrement, delta, initial).await
+    }
+
+    async fn ms(&self, item: NewItem<'_>, mode: SetMode, compare: Option<Cas>) -> Result<Stored, Error> {
+        match self.set_request(item, mode, compare) {
+            Ok(request) => self.write(item.key, &request, stored).await,
+            Err(error) => Err(Error::Node { node: self.owner(item.key).await?, source: error }),
+        }
+    }
+
+    async fn ma(
+        &self,
+        key: &Key,
+        mode: Arithmetic,
+        delta: u64,
+        initial: Option<(Ttl, u64)>,
+    ) -> Result<Option<u64>, Error> {
+        let count = MetaArithmetic { mode, delta, initial, touch: None, opaque: None };
+        self.write(key, &Count { key, count }, |reply| match &reply {
+            Reply::Value(digits, _) => {
+                let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.trim().parse().ok());
+                number.map(Some).ok_or_else(|| unexpected(reply))
+            }
+            Reply::NotFound(_) => Ok(None),
+            _ => Err(unexpected(reply)),
+        })
+        .await
+    }
+
+    /// Sends `request` to whoever is to be written, and has the other owner of a moving key forget it; again, if the
+    /// ring turns out to be another one.
+    async fn write<R: Request, T>(
+        &self,
+        key: &Key,
+        request: &R,
+        understand: impl Fn(Reply) -> Result<T, NodeError>,
+    ) -> Result<T, Error> {
+        let mut view = self.view().await?;
+        loop {
+            let place = view.fleet.place(key);
+            let voided_before = self.void(&view, place.voided_before(), key).await;
+            let written = self.ask(&view, place.written(), request, |reply, _| understand(reply)).await;
+            let voided_after = self.void(&view, place.voided_after(), key).await;
+            let result = voided_before.and(voided_after).and(written);
+
+            let Some(newer) = self.shared.newer_after_write(&view).await else { return result };
+            let now = newer.fleet.place(key);
+            if place.writes_like(now) {
+                self.void(&newer, now.voided_after(), key).await?;
+                return result;
+            }
+            view = newer;
+        }
+    }
+
+    /// Removes `key` from a `node` that is not written, if there is one, so that its leases are void, too.
+    async fn void(&self, view: &View, node: Option<&Arc<Node>>, key: &Key) -> Result<(), Error> {
+        let Some(node) = node else { return Ok(()) };
+        let delete = MetaDelete::default();
+        self.ask(view, node, &Delete { key, delete }, |reply, _| removed(reply)).await.map(drop)
+    }
+
+    fn set_request<'a>(
+        &self,
+        item: NewItem<'a>,
+        mode: SetMode,
+        compare: Option<Cas>,
+    ) -> Result<Set<'a>, NodeError> {
+        item.check_len(self.shared.common.config.max_item_len)?;
+        let set = MetaSet { mode, compare: compare.map(|cas| cas.token), ..item.to_set() };
+        Ok(Set { key: item.key, value: item.value, set })
+    }
+}
+
+/// Whether there was something to remove.
+pub(crate) fn removed(reply: Reply) -> Result<bool, NodeError> {
+    match reply {
+        Reply::Done(_) => Ok(true),
+        Reply::NotFound(_) => Ok(false),
+        other => Err(unexpected(other)),
+    }
+}
