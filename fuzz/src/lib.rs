@@ -7,6 +7,7 @@
 //! | `key_list` | a node's list of its keys | [`decoder::check`] |
 //! | `configuration` | what a configuration endpoint sends | [`decoder::check`], [`topology::check`] on each payload |
 //! | `topology` | a payload without its frame | [`topology::check`] |
+//! | `notice` | the text of a message from SNS | [`notice::check`] |
 //! | `endpoint` | a setting | an endpoint or a node that is read and written is the same |
 //! | `key` | two lists of parts | other parts give another key, and every key is one that a node takes |
 //! | `ring` | a ring's number, nodes, keys | every key has an owner, in a batch the same as alone |
@@ -15,4 +16,5 @@
 //! that broke other clients. What the fuzzer finds on the way goes to `corpus/`, which is not kept.
 
 pub mod decoder;
+pub mod notice;
 pub mod topology;

@@ -1,4 +1,4 @@
-//! What ElastiCache says about its nodes: the configuration payload and its changes.
+//! What ElastiCache says about its nodes: the configuration payload, its changes, and notices.
 //!
 //! A configuration endpoint answers `config get cluster` with a frame around a short text. The frame is
 //! `larder-meta`'s business; the text becomes a [`Topology`] here, and two of them become a [`TopologyDiff`].
@@ -8,6 +8,14 @@
 //! 12\n                                                │ ┐ config version
 //! name.0001.…|10.82.235.120|11211 name.0002.…|…\n     │ ┘ host|ip|port, one blank between nodes
 //! \r\nEND\r\n                                         ┘
+//! ```
+//!
+//! What happens to a cluster ElastiCache also says by itself, through SNS. The text of such a message becomes a
+//! [`Notice`], whose [`Effect`] says what to do about it.
+//!
+//! ```text
+//! {"ElastiCache:AddCacheNodeComplete":"larder"}
+//!               └─ event               └─ cluster
 //! ```
 //!
 //! Nothing here touches a socket, a clock or the environment: bytes go in, values come out.
@@ -26,11 +34,17 @@
 //! ```
 
 mod diff;
+mod event;
 mod malformed;
+mod malformed_notice;
 mod node;
+mod notice;
 mod topology;
 
 pub use diff::{Moved, TopologyDiff, VersionStep};
+pub use event::{Effect, Event};
 pub use malformed::{MalformedNode, MalformedTopology};
+pub use malformed_notice::{MAX_EXCERPT_LEN, MalformedNotice, NoticeFault};
 pub use node::{MAX_FIELD_LEN, Node};
+pub use notice::{MAX_ID_LEN, MAX_NAME_LEN, MAX_NOTICE_LEN, Notice};
 pub use topology::{MAX_NODES, MAX_PAYLOAD_LEN, Topology};

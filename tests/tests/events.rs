@@ -1,0 +1,111 @@
+//! The events of every function stand in the table about it, and are what Lambda hands over.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+#[test]
+fn every_event_stands_in_the_table_of_its_function() {
+    let readme = fs::read_to_string(events().join("README.md")).unwrap();
+    for folder in folders() {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let names = json_files(&folder).into_iter();
+        let files: BTreeSet<_> =
+            names.map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        assert!(!files.is_empty(), "{name} has no events");
+        assert_eq!(files, listed(&readme, name), "{name}");
+    }
+}
+
+#[test]
+fn every_record_is_one_of_sns_as_lambda_hands_it_over() {
+    let mut count = 0;
+    for file in folders().iter().flat_map(|folder| json_files(folder)) {
+        let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        for record in event["Records"].as_array().into_iter().flatten() {
+            let is_text = |of: &Value, field| assert!(of[field].is_string(), "{}: {field}", file.display());
+            assert_eq!(record["EventSource"], "aws:sns", "{}", file.display());
+            IN_RECORD.iter().for_each(|field| is_text(record, field));
+            IN_SNS.iter().for_each(|field| is_text(&record["Sns"], field));
+            assert!(record["Sns"]["MessageAttributes"].is_object(), "{}", file.display());
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} records");
+}
+
+#[test]
+fn every_alarm_says_what_crossed_which_threshold() {
+    let alarms = json_files(&events().join("scale"))
+        .into_iter()
+        .filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("alarm-"));
+    let mut states = BTreeSet::new();
+    for file in alarms {
+        let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let message = event["Records"][0]["Sns"]["Message"].as_str().unwrap();
+        let alarm: Value = serde_json::from_str(message).unwrap();
+        let [is, was] =
+            ["NewStateValue", "OldStateValue"].map(|state| alarm[state].as_str().unwrap().to_owned());
+        let name = alarm["AlarmName"].as_str().unwrap();
+        assert_ne!(is, was, "{name}");
+        let subject = event["Records"][0]["Sns"]["Subject"].as_str().unwrap();
+        assert_eq!(subject, format!("{is}: \"{name}\" in {}", alarm["Region"].as_str().unwrap()));
+        assert!(alarm["AlarmArn"].as_str().unwrap().ends_with(&format!(":alarm:{name}")), "{name}");
+        assert_eq!(alarm["Trigger"]["Dimensions"][0]["value"], "larder", "{name}");
+        assert!(alarm["Trigger"]["Threshold"].is_f64(), "{name}");
+        states.insert((name.to_owned(), is));
+    }
+    let expected = ["larder-cpu-high", "larder-cpu-low"].into_iter();
+    let expected = expected.flat_map(|name| ["ALARM", "OK"].map(|state| (name.to_owned(), state.to_owned())));
+    assert_eq!(states, expected.collect());
+}
+
+/// The files that the table under the heading of `function` names.
+fn listed(readme: &str, function: &str) -> BTreeSet<String> {
+    let (_, section) = readme
+        .split_once(&format!("## `{function}`\n"))
+        .unwrap_or_else(|| panic!("no section about {function}"));
+    let section = section.lines().take_while(|line| !line.starts_with("## "));
+    let rows: Vec<_> = section.filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
+    let files: BTreeSet<_> = rows.iter().map(|(file, _)| (*file).to_owned()).collect();
+    assert_eq!(files.len(), rows.len(), "a file of {function} stands twice");
+    files
+}
+
+/// The folders of the functions that have one; the events of `read` stand beside them.
+fn folders() -> Vec<PathBuf> {
+    let folders: Vec<_> = entries(&events()).into_iter().filter(|path| path.is_dir()).collect();
+    assert!(folders.len() >= 2, "{folders:?}");
+    folders
+}
+
+fn json_files(folder: &Path) -> Vec<PathBuf> {
+    entries(folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn events() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")
+}
+
+/// What `aws_lambda_events` and the SDKs of other languages demand of a record; the subject may be null.
+const IN_RECORD: [&str; 3] = ["EventSource", "EventVersion", "EventSubscriptionArn"];
+
+const IN_SNS: [&str; 9] = [
+    "Type",
+    "MessageId",
+    "TopicArn",
+    "Message",
+    "Timestamp",
+    "SignatureVersion",
+    "Signature",
+    "SigningCertUrl",
+    "UnsubscribeUrl",
+];
