@@ -1,11 +1,12 @@
 //! The cluster: finds the node that owns a key, asks it, and keeps the list of nodes up to date in passing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use larder_discovery::Topology;
 use larder_meta::{Key, ProtocolError, Reply, Text};
-use larder_ring::RingDocument;
+use larder_ring::{RingDocument, RingKind};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -15,6 +16,7 @@ use crate::node::{Node, Request};
 use crate::refresh::Shared;
 use crate::requests::Stats;
 use crate::view::View;
+use crate::watch::MOST_INTERVALS;
 use crate::{Config, ConfigError, Error, NodeError};
 
 /// The nodes behind one configuration endpoint, as one cache.
@@ -63,6 +65,23 @@ impl Cluster {
     /// The topology in use, asked for if it is due; `None` for a fixed list.
     pub async fn topology(&self) -> Result<Option<Topology>, Error> {
         Ok(self.view().await?.fleet.topology.clone())
+    }
+
+    /// Asks for the topology now, whether it is due or not; `None` for a fixed list.
+    pub async fn discover(&self) -> Result<Option<Topology>, Error> {
+        Ok(self.shared.discover_now(self.deadline()).await?.topology.clone())
+    }
+
+    /// Which ring says who owns a key.
+    pub fn ring_kind(&self) -> RingKind {
+        self.shared.common.config.ring
+    }
+
+    /// How long after the publication of a ring document the last request may end that did not go by it, in a fleet
+    /// whose environments have all this configuration.
+    pub fn settle_time(&self) -> Duration {
+        let Config { ring_check_interval, timeout, .. } = self.shared.common.config;
+        ring_check_interval * MOST_INTERVALS + timeout
     }
 
     /// The ring document in use; `None` where nobody has published one, so that the topology is the ring.

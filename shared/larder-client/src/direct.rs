@@ -38,6 +38,14 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Goes by `document` from now on, unless the one in use is as new: for whoever has published it.
+    pub fn adopt(&self, document: &RingDocument) {
+        // Where no node is known yet, the document will be found along with the nodes.
+        let _ = self.shared.take_document(document.clone());
+    }
+}
+
 impl DirectNode {
     /// The same node for calls that have to end by `deadline`.
     #[must_use]

@@ -63,6 +63,38 @@ impl Cluster {
         members.iter().map(|member| item(reads[*member as usize].take())).collect()
     }
 
+    /// Copies those of `keys` that move to their next owners, as a read would: for whoever warms them. In any other phase
+    /// than `warming` nothing moves.
+    ///
+    /// For items that [`fill`](Self::fill) stored. Takes the three rounds of a read, one request per node each.
+    pub async fn copy_moving(&self, keys: &[Key]) -> Result<Copied, Error> {
+        let view = self.view().await?;
+        let (members, _) = view.fleet.split(keys, None, |place| place.read_then().is_some());
+        let lease_for = Some(COPY_LEASE);
+        let get = ReadOptions { lease_for, ..ReadOptions::default() }.to_get();
+        let get_and_stamp = (get, Some(view.fleet.stamp()));
+        let mut reads = vec![None; keys.len()];
+        self.read_from(&view, keys, Some(&members), Place::read_first, get_and_stamp, &mut reads).await;
+        self.judge_each(&view, keys, Some(&members), get, &mut reads).await;
+        let had = |read: &Option<Result<Read, Error>>| matches!(read, Some(Ok(Read { item: Some(_), .. })));
+        let mut copied = Copied { there: reads.iter().filter(|read| had(read)).count(), ..Copied::default() };
+        self.read_present(&view, keys, Some(&members), get_and_stamp, &mut reads).await;
+        self.give_back_each(keys, &reads).await;
+        let item = |member: &u32| reads[*member as usize].as_ref();
+        for read in members.iter().filter_map(item) {
+            match read {
+                Ok(Read { item: Some(item), .. }) => {
+                    copied.items += 1;
+                    copied.bytes += item.value.len() as u64;
+                }
+                Ok(_) => copied.missing += 1,
+                Err(_) => copied.failed += 1,
+            }
+        }
+        copied.items -= copied.there;
+        Ok(copied)
+    }
+
     /// Asks the nodes that `choose` says. Leases that are won get the stamp that stands beside `get`.
     async fn read_from<'v>(
         &self,
@@ -255,6 +287,21 @@ impl Cluster {
     fn trust(&self, view: &View, node: &Node, key: &Key, read: &Read) -> Trust {
         read.stamp().map_or(Trust::Trusted, |stamp| view.fleet.trust(key, node, stamp))
     }
+}
+
+/// What came of copying keys to their next owners.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Copied {
+    /// Keys whose items were found at their present owners, and offered to the next ones.
+    pub items: usize,
+    /// Keys that the next owners had already.
+    pub there: usize,
+    /// Keys that neither had.
+    pub missing: usize,
+    /// Keys for which neither could be asked.
+    pub failed: usize,
+    /// Bytes of the values of `items` and `there`.
+    pub bytes: u64,
 }
 
 /// What the next owner missed, and the present one may have: its item, without a claim where it needs none.

@@ -177,7 +177,7 @@ impl Shared {
     }
 
     /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.
-    fn take_document(&self, document: RingDocument) -> Option<Arc<Fleet>> {
+    pub(crate) fn take_document(&self, document: RingDocument) -> Option<Arc<Fleet>> {
         let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
         let before = held.clone()?;
         if before.epoch() >= Some(document.epoch) {
@@ -241,6 +241,17 @@ impl Shared {
         };
         let first = timeout_at(deadline, first).await.unwrap_or(Err(NodeError::Deadline.into()));
         first.map_err(|source| Error::Discovery { endpoint: endpoint.to_string().into(), source })
+    }
+
+    /// Asks for the topology now, whether it is due or not.
+    pub(crate) async fn discover_now(&self, deadline: Instant) -> Result<Arc<Fleet>, Error> {
+        let Some(endpoint) = &self.endpoint else { return self.peek(Moment::now(), deadline).await };
+        let asked = async {
+            let _asking = self.asking.lock().await;
+            self.ask(endpoint, self.known().as_ref(), deadline).await
+        };
+        let asked = timeout_at(deadline, asked).await.unwrap_or(Err(NodeError::Deadline.into()));
+        asked.map_err(|source| Error::Discovery { endpoint: endpoint.to_string().into(), source })
     }
 
     /// A node has failed: its replacement may be known by now.

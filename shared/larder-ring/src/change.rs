@@ -46,6 +46,7 @@ impl RingDocument {
     /// - Nodes that are lost leave the ring at once, where no key moves but theirs: nobody can write to them any more.
     /// - A next ring that has lost a node is given up, step by step in the other direction.
     /// - A node with another address keeps its place.
+    /// - A document of ten days is published anew, for no item lives longer than thirty.
     /// - A list without any node changes nothing.
     pub fn following(&self, kind: RingKind, seen: Sighting<'_>, now_ms: u64) -> Option<Self> {
         let is_hopeless = self.next.iter().any(|node| contains(seen.lost, node));
@@ -95,7 +96,8 @@ impl RingDocument {
             self.retired.iter().filter(|node| contains(seen.listed, node)).cloned().collect();
         let successor = Self { retired, ..self.successor(now_ms) };
         if self.nodes == target {
-            return (successor.retired != self.retired).then_some(successor);
+            let is_old = now_ms.saturating_sub(self.time_ms) > MOST_AGE_MS;
+            return (successor.retired != self.retired || is_old).then_some(successor);
         }
         let survivors = without(&self.nodes, seen.lost);
         let at_once =
@@ -164,6 +166,9 @@ impl RingDocument {
     }
 }
 
+/// Ten days.
+const MOST_AGE_MS: u64 = 10 * 24 * 3600 * 1000;
+
 fn without(list: &[RingNode], left_out: &[RingNode]) -> Vec<RingNode> {
     list.iter().filter(|node| !contains(left_out, node)).cloned().collect()
 }
@@ -183,6 +188,14 @@ mod tests {
         let document = RingDocument::first(nodes("abc"), NOW);
         assert_eq!(document.following(KIND, listed(&nodes("abc")), NOW), None);
         assert_eq!(document.following(KIND, listed(&[]), NOW), None, "an empty list is no list");
+    }
+
+    #[test]
+    fn a_document_of_ten_days_is_published_anew() {
+        let document = RingDocument::first(nodes("abc"), NOW);
+        assert_eq!(document.following(KIND, listed(&nodes("abc")), NOW + MOST_AGE_MS), None);
+        let anew = document.following(KIND, listed(&nodes("abc")), NOW + MOST_AGE_MS + 1).unwrap();
+        assert_eq!((anew.epoch, anew.nodes), (document.epoch.next(), document.nodes));
     }
 
     #[test]
