@@ -34,14 +34,18 @@
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
 //! | `format.rs` | what the client flags of an item mean |
+//! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
 
 mod answer;
 mod cache_aside;
 mod format;
 mod guard;
+mod least;
 mod policy;
+mod sketch;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
 pub use guard::OriginGuard;
 pub use policy::{InvalidPolicy, Policy};
+pub use sketch::{Counted, Sketch};
