@@ -350,7 +350,7 @@ fn half_until(deadline: Instant) -> Duration {
 }
 
 fn options(policy: &Policy) -> ReadOptions {
-    ReadOptions { lease_for: Some(policy.lease_for), recache_below_secs: None }
+    ReadOptions { lease_for: Some(policy.lease_for), recache_below_secs: None, usage: false }
 }
 
 /// The first pause between two looks for what somebody else loads; the next are twice as long, give or take a

@@ -34,14 +34,26 @@
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
 //! | `format.rs` | what the client flags of an item mean |
+//! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
+//! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
+//! | `record.rs`, `catalogue.rs` | [`Record`], [`Catalogue`]: what an environment read most, and what the fleet did |
 
 mod answer;
 mod cache_aside;
+mod catalogue;
 mod format;
 mod guard;
+mod least;
 mod policy;
+mod record;
+mod sampler;
+mod sketch;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
+pub use catalogue::Catalogue;
 pub use guard::OriginGuard;
 pub use policy::{InvalidPolicy, Policy};
+pub use record::{MalformedLine, MalformedRecord, Record, record_key};
+pub use sampler::{Sampler, Sampling};
+pub use sketch::{Counted, Sketch};

@@ -80,5 +80,5 @@ pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};
 pub use larder_meta::{InvalidKey, InvalidTtl, Key, Ttl};
-pub use lease::{Claim, Lease, Read, ReadOptions};
+pub use lease::{Claim, Lease, Read, ReadOptions, Usage};
 pub use moving::Copied;

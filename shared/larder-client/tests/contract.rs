@@ -278,6 +278,28 @@ async fn a_stale_mark_lets_one_reader_refill_and_the_others_see_that_it_is_stale
 }
 
 #[tokio::test]
+async fn a_read_that_asks_is_told_whether_the_item_was_read_before() {
+    on_each(async |cluster| {
+        let keys = [key("k"), key("lease")];
+        cluster.set(item(&keys[0], "v")).await.unwrap();
+        let asking = ReadOptions { usage: true, ..LEASE };
+        let usage = async || {
+            let mut reads = cluster.read_many(&keys, asking).await.into_iter().map(Result::unwrap);
+            (reads.next().unwrap().usage.unwrap(), reads.next().unwrap().usage)
+        };
+        let (unread, lease) = usage().await;
+        assert!(!unread.hit_before && unread.last_access_secs <= 2, "{unread:?}");
+        assert_eq!(lease, None);
+        let (read_before, lease) = usage().await;
+        assert!(read_before.hit_before && read_before.last_access_secs <= 2, "{read_before:?}");
+        assert_eq!(lease, None, "others have seen the lease, but it is no item");
+        assert_eq!(read(&cluster, &keys[0], asking).await.usage.map(|usage| usage.hit_before), Some(true));
+        assert_eq!(read(&cluster, &keys[0], LEASE).await.usage, None, "nobody asked");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_plain_get_leaves_a_stale_item_to_those_who_refill() {
     on_each(async |cluster| {
         let key = key("k");
@@ -597,6 +619,6 @@ async fn check_ttl(cluster: &Cluster, key: &Key, ttl: Ttl) {
     assert!((most.saturating_sub(2)..=most).contains(&left), "{left} s are left of {most}");
 }
 
-const LEASE: ReadOptions = ReadOptions { lease_for: Some(MINUTE), recache_below_secs: None };
+const LEASE: ReadOptions = ReadOptions { lease_for: Some(MINUTE), recache_below_secs: None, usage: false };
 /// What an item takes beside key and value, by our reckoning.
 const OVERHEAD: usize = 196;
