@@ -36,6 +36,7 @@
 //! | `format.rs` | what the client flags of an item mean |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
+//! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; warming |
 //! | `record.rs`, `catalogue.rs` | [`Record`], [`Catalogue`]: what an environment read most, and what the fleet did |
 
 mod answer;
@@ -45,15 +46,19 @@ mod format;
 mod guard;
 mod least;
 mod policy;
+mod publisher;
 mod record;
 mod sampler;
 mod sketch;
+mod warm;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
 pub use catalogue::Catalogue;
 pub use guard::OriginGuard;
 pub use policy::{InvalidPolicy, Policy};
+pub use publisher::{PublishError, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};
 pub use sketch::{Counted, Sketch};
+pub use warm::{WarmUp, Warmed};

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use larder_meta::{Key, MetaSet, Reply, SetMode, Ttl};
+use larder_meta::{Key, MetaGet, MetaSet, Reply, SetMode, Ttl};
 use larder_ring::{MalformedDocument, RingDocument, RingNode};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, stored, unexpected};
-use crate::item::{Cas, Stored};
+use crate::item::{Cas, Item, NewItem, Stored};
+use crate::lease::item;
 use crate::moment::Moment;
 use crate::node::{Node, Request};
-use crate::requests::{GetDocument, Noop, Set};
+use crate::requests::{GetDocument, GetEach, Noop, Set};
 use crate::{Error, NodeError};
 
 /// One node, on the connection that the cluster shares. Every call is bounded as those of its [`Cluster`].
@@ -30,6 +31,14 @@ pub struct HeldDocument {
 }
 
 impl Cluster {
+    /// All nodes that are used now, in no particular order.
+    pub async fn nodes(&self) -> Result<Vec<DirectNode>, Error> {
+        let (now, deadline) = self.begin();
+        let fleet = self.shared.peek(now, deadline).await?;
+        let direct = |node: &Arc<Node>| DirectNode { cluster: self.clone(), node: Arc::clone(node) };
+        Ok(fleet.nodes().iter().map(direct).collect())
+    }
+
     /// A node by its host and port, whether discovery lists it or not.
     pub fn direct(&self, node: &RingNode) -> DirectNode {
         let fleet = self.shared.known();
@@ -91,6 +100,26 @@ impl DirectNode {
         let set = MetaSet { client_flags, mode, compare, ..MetaSet::new(Ttl::MAX) };
         let reply = self.ask(&Set { key: &key, value: &json, set }).await?;
         stored(reply).map_err(|error| self.cluster.failed(&self.node, error))
+    }
+
+    /// Reads the items under `keys` on this node, whoever owns them; in their order, `None` for a miss.
+    pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
+        let get = MetaGet { client_flags: true, value: true, ..MetaGet::default() };
+        let members: Vec<u32> = (0..keys.len() as u32).collect();
+        let (now, deadline) = self.cluster.begin();
+        let request = GetEach { keys, members: &members, get };
+        let asked = self.node.ask(&self.cluster.shared.common, now, deadline, &request).await;
+        let items = asked.and_then(|(answer, _)| {
+            answer.into_replies()?.into_iter().map(|reply| Ok(item(reply)?.0)).collect()
+        });
+        items.map_err(|error| self.cluster.failed(&self.node, error))
+    }
+
+    /// Stores `item` on this node, whoever owns its key.
+    pub async fn set(&self, item: NewItem<'_>) -> Result<(), Error> {
+        let set = item.to_set();
+        let reply = self.ask(&Set { key: item.key, value: item.value, set }).await?;
+        stored(reply).map(drop).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
     pub(crate) async fn ask<R: Request>(&self, request: &R) -> Result<Reply, Error> {

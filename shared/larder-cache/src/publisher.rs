@@ -1,0 +1,415 @@
+//! Whoever publishes the ring document: brings the fleet from the ring it has to the ring it should have.
+//!
+//! One run does as much as its time allows; the next one goes on where it ended, wherever that was, for all that it
+//! knows stands on the nodes. Two runs at once hold each other up and do no harm.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use larder_client::{Cas, Cluster, DirectNode, Error, Stored};
+use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
+use tokio::time::{Instant, sleep_until};
+
+use crate::warm::{WarmUp, Warmed, Warmer};
+
+/// Publishes the ring document of a cluster.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    cluster: Cluster,
+    warm_up: WarmUp,
+}
+
+/// What a run has done.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The documents that it has published, in their order.
+    pub published: Vec<(Epoch, Phase)>,
+    /// The document in force at its end; `None` if there is none.
+    pub document: Option<RingDocument>,
+    /// What it has copied.
+    pub warmed: Warmed,
+    /// Nodes that could not be asked, as `host:port`.
+    pub unreachable: Vec<String>,
+    /// What there is left to do for the next run; `None` if the ring is as it should be.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// Why a run has not finished its work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unfinished {
+    /// Its time was over.
+    OutOfTime,
+    /// A node of the ring cannot be asked: the change waits until it answers, or is taken off the list.
+    Unreachable,
+    /// Another run is at work.
+    Contended,
+}
+
+/// Why a run could do nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The nodes are not known.
+    #[error("the nodes are not known")]
+    Nodes(#[source] Error),
+    /// The cluster is no cluster: a fixed list, a plain memcached or ElastiCache Serverless.
+    #[error(
+        "the endpoint knows of no cluster, so there is no ring to publish: name a configuration endpoint"
+    )]
+    NoCluster,
+    /// The node cannot leave the ring.
+    #[error("{0} cannot leave the ring: it is the last node, or leaves already")]
+    CannotRetire(String),
+}
+
+impl Publisher {
+    /// Publishes for `cluster`, and warms nodes as `warm_up` says.
+    pub fn new(cluster: Cluster, warm_up: WarmUp) -> Self {
+        Self { cluster, warm_up }
+    }
+
+    /// Brings the ring to what discovery lists, until `deadline` at most.
+    ///
+    /// Takes a few times [`Cluster::settle_time`], and the time of the warm-up, where nodes come or go; one look at every
+    /// node where nothing has changed. May be called again at any time, and by many at once.
+    pub async fn reconcile(&self, deadline: Instant) -> Result<Report, PublishError> {
+        Run::new(self, deadline).go_on(&Wish::None).await
+    }
+
+    /// Takes `node` out of the ring, warming the others first, although discovery lists it: for a node that is to be
+    /// removed. If the report says that it is finished, nobody goes by a ring with the node any more.
+    pub async fn retire(&self, node: &RingNode, deadline: Instant) -> Result<Report, PublishError> {
+        Run::new(self, deadline).go_on(&Wish::Retire(node)).await
+    }
+
+    /// Takes `node` back into the ring, after it was not removed after all.
+    pub async fn restore(&self, node: &RingNode, deadline: Instant) -> Result<Report, PublishError> {
+        Run::new(self, deadline).go_on(&Wish::Restore(node)).await
+    }
+
+    /// The ring document in force, as the nodes have it; `None` if there is none.
+    pub async fn document(&self, deadline: Instant) -> Result<Option<RingDocument>, PublishError> {
+        Ok(Run::new(self, deadline).survey().await?.current)
+    }
+}
+
+/// What is asked for beside the list of nodes.
+enum Wish<'a> {
+    None,
+    Retire(&'a RingNode),
+    Restore(&'a RingNode),
+}
+
+/// One run.
+struct Run<'a> {
+    publisher: &'a Publisher,
+    cluster: Cluster,
+    deadline: Instant,
+    report: Report,
+    /// Since when all nodes hold the document with this epoch.
+    spread: Option<(Epoch, Instant)>,
+}
+
+/// What the nodes hold.
+struct Survey {
+    listed: Vec<RingNode>,
+    nodes: Vec<Surveyed>,
+    /// The latest document on any of them.
+    current: Option<RingDocument>,
+}
+
+struct Surveyed {
+    id: RingNode,
+    node: DirectNode,
+    held: Held,
+}
+
+/// What one node holds.
+enum Held {
+    /// A document with this epoch.
+    Document(Box<RingDocument>, Cas),
+    /// Something that is no document.
+    Malformed(Cas),
+    /// Nothing.
+    Nothing,
+    /// That is not known.
+    Unreachable,
+}
+
+impl<'a> Run<'a> {
+    fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
+        let cluster = publisher.cluster.clone();
+        Self { publisher, cluster, deadline, report: Report::default(), spread: None }
+    }
+
+    /// Goes from step to step until the ring is as it should be, or this run can do no more.
+    async fn go_on(mut self, wish: &Wish<'_>) -> Result<Report, PublishError> {
+        let mut is_wished = matches!(wish, Wish::None);
+        for _ in 0..MOST_STEPS {
+            if self.is_over() {
+                return Ok(self.ended(Unfinished::OutOfTime));
+            }
+            let survey = self.survey().await?;
+            self.report.document.clone_from(&survey.current);
+            self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
+            let Some(current) = &survey.current else {
+                // A node that fails keeps its place, as it has by discovery.
+                let first = RingDocument::first(survey.listed.clone(), now_ms());
+                self.publish(&survey, first).await;
+                continue;
+            };
+            self.cluster.adopt(current);
+            if !self.spread(&survey, current).await {
+                return Ok(self.ended(Unfinished::Contended));
+            }
+            if !is_wished {
+                is_wished = true;
+                if let Some(document) = wish.document(current)? {
+                    // Nobody reads the wish but who publishes: there is nothing to wait for.
+                    self.publish(&survey, document).await;
+                    continue;
+                }
+            }
+            let lost = survey.lost(current);
+            let seen = Sighting { listed: &survey.answering_or_known(current), lost: &lost };
+            let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+                return Ok(self.report);
+            };
+            if let Some(unfinished) = self.wait_for(&survey, current, &next).await {
+                return Ok(self.ended(unfinished));
+            }
+            if current.phase == Phase::Warming && next.phase == Phase::Leaving {
+                let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
+                self.report.warmed += warmer.warm(current, self.deadline).await;
+                if self.is_over() {
+                    return Ok(self.ended(Unfinished::OutOfTime));
+                }
+            }
+            self.publish(&survey, next).await;
+        }
+        Ok(self.ended(Unfinished::Contended))
+    }
+
+    /// Asks discovery for the nodes, and the nodes for their documents.
+    async fn survey(&self) -> Result<Survey, PublishError> {
+        let topology = self.cluster.discover().await.map_err(PublishError::Nodes)?;
+        let topology = topology.filter(|topology| !topology.is_single()).ok_or(PublishError::NoCluster)?;
+        let listed: Vec<RingNode> = topology
+            .nodes()
+            .iter()
+            .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
+            .collect();
+        let mut nodes = self.ask(listed.clone()).await;
+        let mut current = latest(&nodes);
+        // What is not listed any more may still answer, and may know of others.
+        for _ in 0..MOST_GENERATIONS {
+            let known = |id: &RingNode| nodes.iter().any(|node| node.id.identity() == id.identity());
+            let unknown: Vec<_> =
+                current.iter().flat_map(RingDocument::all_nodes).filter(|id| !known(id)).collect();
+            if unknown.is_empty() {
+                break;
+            }
+            nodes.extend(self.ask(unknown).await);
+            current = latest(&nodes);
+        }
+        nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
+        Ok(Survey { listed, nodes, current })
+    }
+
+    async fn ask(&self, ids: Vec<RingNode>) -> Vec<Surveyed> {
+        join_all(ids.into_iter().map(|id| async {
+            let node = self.cluster.direct(&id);
+            let held = match node.document().await {
+                Ok(None) => Held::Nothing,
+                Ok(Some(held)) => match held.document {
+                    Ok(document) => Held::Document(Box::new(document), held.cas),
+                    Err(_) => Held::Malformed(held.cas),
+                },
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(node = node.name(), error, "node not asked for its ring document");
+                    Held::Unreachable
+                }
+            };
+            Surveyed { id, node, held }
+        }))
+        .await
+    }
+
+    /// Writes `current` to all its nodes that hold another document or none; `false` if somebody else has written a
+    /// later one.
+    async fn spread(&mut self, survey: &Survey, current: &RingDocument) -> bool {
+        let is_behind = |node: &&Surveyed| match &node.held {
+            Held::Document(document, _) => **document != *current,
+            Held::Malformed(_) | Held::Nothing => true,
+            Held::Unreachable => false,
+        };
+        let behind: Vec<_> = survey.members(current).filter(is_behind).collect();
+        let written = join_all(behind.iter().map(|node| node.store(current))).await;
+        for (node, written) in behind.iter().zip(&written) {
+            tracing::info!(
+                node = node.node.name(),
+                epoch = current.epoch.number(),
+                ?written,
+                "ring document written"
+            );
+        }
+        if self.spread.is_none_or(|(epoch, _)| epoch != current.epoch) {
+            let is_settled = behind.is_empty() && self.is_old(current);
+            let since = Instant::now();
+            let settled = since.checked_sub(self.cluster.settle_time()).unwrap_or(since);
+            self.spread = Some((current.epoch, if is_settled { settled } else { since }));
+        }
+        written.iter().all(|written| !matches!(written, Ok(Stored::Refused | Stored::Missing)))
+    }
+
+    /// Whether `document` has been in force for so long that everyone has seen it, whoever wrote it: quiet times end
+    /// without a wait.
+    fn is_old(&self, document: &RingDocument) -> bool {
+        let age = now_ms().saturating_sub(document.time_ms);
+        document.phase == Phase::Active && u128::from(age) > 3 * self.cluster.settle_time().as_millis()
+    }
+
+    /// Waits until `next` may take the place of `current`; says why it may not in this run, if so.
+    async fn wait_for(
+        &self,
+        survey: &Survey,
+        current: &RingDocument,
+        next: &RingDocument,
+    ) -> Option<Unfinished> {
+        let is_at_once = current.phase == Phase::Active && next.phase == Phase::Active;
+        if is_at_once {
+            return None;
+        }
+        let lost = survey.lost(current);
+        let is_lost = |node: &Surveyed| lost.iter().any(|lost| lost.identity() == node.id.identity());
+        if survey.members(current).any(|node| matches!(node.held, Held::Unreachable) && !is_lost(node)) {
+            return Some(Unfinished::Unreachable);
+        }
+        let since = self.spread.map_or_else(Instant::now, |(_, since)| since);
+        let settled = since + self.cluster.settle_time();
+        if settled > self.deadline {
+            return Some(Unfinished::OutOfTime);
+        }
+        sleep_until(settled).await;
+        None
+    }
+
+    /// Writes `document` to the nodes of both rings, the first one before the others: who comes second is refused there.
+    async fn publish(&mut self, survey: &Survey, document: RingDocument) {
+        let mut members = survey.members(&document).filter(|node| !matches!(node.held, Held::Unreachable));
+        let Some(first) = members.next() else { return };
+        let written = first.store(&document).await;
+        let (epoch, phase) = (document.epoch, document.phase);
+        if !matches!(written, Ok(Stored::Yes)) {
+            tracing::warn!(epoch = epoch.number(), ?phase, ?written, "ring document not published");
+            return;
+        }
+        let rest: Vec<_> = members.collect();
+        let written = join_all(rest.iter().map(|node| node.store(&document))).await;
+        let missed = written.iter().filter(|written| !matches!(written, Ok(Stored::Yes))).count();
+        tracing::info!(
+            epoch = epoch.number(),
+            ?phase,
+            nodes = document.nodes.len(),
+            next = document.next.len(),
+            missed,
+            "ring document published"
+        );
+        self.report.published.push((epoch, phase));
+        if missed == 0 {
+            self.spread = Some((epoch, Instant::now()));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    fn ended(mut self, unfinished: Unfinished) -> Report {
+        self.report.unfinished = Some(unfinished);
+        self.report
+    }
+}
+
+impl Wish<'_> {
+    /// The document that grants it; `None` if `current` does.
+    fn document(&self, current: &RingDocument) -> Result<Option<RingDocument>, PublishError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Retire(node) => match current.retiring(node, now_ms()) {
+                Some(document) => Ok(Some(document)),
+                None if current.retired.iter().any(|retired| retired.identity() == node.identity()) => {
+                    Ok(None)
+                }
+                None => Err(PublishError::CannotRetire(node.to_string())),
+            },
+            Self::Restore(node) => Ok(current.restoring(node, now_ms())),
+        }
+    }
+}
+
+impl Survey {
+    /// Those that belong to one of the rings of `document`, in the order of their names.
+    fn members(&self, document: &RingDocument) -> impl Iterator<Item = &Surveyed> {
+        let all = document.all_nodes();
+        self.nodes.iter().filter(move |node| all.iter().any(|id| id.identity() == node.id.identity()))
+    }
+
+    fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
+        self.nodes.iter().filter(|node| matches!(node.held, Held::Unreachable))
+    }
+
+    fn is_unreachable(&self, id: &RingNode) -> bool {
+        self.unreachable().any(|node| node.id.identity() == id.identity())
+    }
+
+    fn is_listed(&self, id: &RingNode) -> bool {
+        self.listed.iter().any(|listed| listed.identity() == id.identity())
+    }
+
+    /// The nodes that are listed, but for new ones that do not answer yet. One that the ring has, and that fails, keeps
+    /// its place.
+    fn answering_or_known(&self, current: &RingDocument) -> Vec<RingNode> {
+        let known = current.all_nodes();
+        let is_known = |id: &RingNode| known.iter().any(|known| known.identity() == id.identity());
+        self.listed.iter().filter(|id| is_known(id) || !self.is_unreachable(id)).cloned().collect()
+    }
+
+    /// The nodes of `current` that do not answer and are not listed, or have not come to own anything yet.
+    fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
+        let is_new = |id: &RingNode| !current.nodes.iter().any(|node| node.identity() == id.identity());
+        let is_lost = |id: &RingNode| self.is_unreachable(id) && (!self.is_listed(id) || is_new(id));
+        current.all_nodes().into_iter().filter(is_lost).collect()
+    }
+}
+
+impl Surveyed {
+    /// Stores `document` in the place of what the node held when it was asked.
+    async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
+        let before = match &self.held {
+            Held::Document(_, cas) | Held::Malformed(cas) => Some(*cas),
+            Held::Nothing | Held::Unreachable => None,
+        };
+        self.node.store_document(document, before).await
+    }
+}
+
+/// The document with the highest epoch. Two that differ under one epoch are the work of two runs of which one could not
+/// reach the node that decides; any of them will do, as long as all runs choose the same.
+fn latest(nodes: &[Surveyed]) -> Option<RingDocument> {
+    let documents = nodes.iter().filter_map(|node| match &node.held {
+        Held::Document(document, _) => Some(&**document),
+        _ => None,
+    });
+    documents.max_by_key(|document| (document.epoch, document.encode())).cloned()
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
+}
+
+/// A change takes five documents; a run that has to begin anew for others, or takes several changes, a few times that.
+const MOST_STEPS: usize = 64;
+/// How often a document may name nodes that nobody listed.
+const MOST_GENERATIONS: usize = 4;

@@ -1,0 +1,170 @@
+//! Warming: what the fleet reads most is copied to the nodes that are about to own it.
+
+use std::ops::AddAssign;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use larder_client::{Cluster, Copied, Key};
+use larder_ring::{Ring, RingDocument};
+use tokio::time::{Instant, sleep_until};
+
+use crate::catalogue::Catalogue;
+use crate::record::{Record, record_key};
+
+/// How nodes are warmed: within which limits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WarmUp {
+    /// How long a warm-up lasts at least. Meanwhile every key that is read is copied by its reader, so what is read
+    /// within this time is warm, whether it stands in the catalogue or not.
+    pub least: Duration,
+    /// How long it lasts at most, whatever is left to copy.
+    pub most: Duration,
+    /// The most keys that are copied.
+    pub keys: usize,
+    /// The most bytes of values that are copied.
+    pub bytes: u64,
+    /// The most keys that are copied in a second.
+    pub keys_per_sec: u32,
+}
+
+impl Default for WarmUp {
+    /// 10 s to a minute, 50,000 keys, 256 MiB, 5,000 keys a second.
+    fn default() -> Self {
+        Self {
+            least: Duration::from_secs(10),
+            most: Duration::from_secs(60),
+            keys: Catalogue::MOST_KEYS,
+            bytes: 256 << 20,
+            keys_per_sec: 5_000,
+        }
+    }
+}
+
+/// What a warm-up has come to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Warmed {
+    /// Keys of the catalogue that change their owner.
+    pub moving: usize,
+    /// Keys whose items were copied.
+    pub copied: usize,
+    /// Keys that the next owners had already.
+    pub there: usize,
+    /// Keys that nobody had any more.
+    pub missing: usize,
+    /// Keys for which a node could not be asked.
+    pub failed: usize,
+    /// Bytes of the values that were copied or there.
+    pub bytes: u64,
+}
+
+/// One warm-up.
+pub(crate) struct Warmer<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) warm_up: &'a WarmUp,
+}
+
+impl Warmer<'_> {
+    /// Copies the keys of the catalogue that move under `document`, most read first, until `deadline` at most; lasts for
+    /// [`WarmUp::least`] at least.
+    pub(crate) async fn warm(&self, document: &RingDocument, deadline: Instant) -> Warmed {
+        let begun = Instant::now();
+        let most = deadline.min(begun + self.warm_up.most);
+        let keys = moving(self.cluster, document, self.catalogue().await);
+        let warmed = self.copy(keys, most, |warmed| {
+            tracing::info!(
+                copied = warmed.copied,
+                there = warmed.there,
+                moving = warmed.moving,
+                bytes = warmed.bytes,
+                "warming"
+            );
+        });
+        let warmed = warmed.await;
+        sleep_until(most.min(begun + self.warm_up.least)).await;
+        warmed
+    }
+
+    /// What the environments have told of what they read.
+    pub(crate) async fn catalogue(&self) -> Catalogue {
+        let keys: Vec<Key> = (0..Record::SLOTS).map(record_key).collect();
+        let nodes = self.cluster.nodes().await.unwrap_or_default();
+        let records = join_all(nodes.iter().map(|node| node.get_many(&keys))).await;
+        let records = nodes.iter().zip(records).flat_map(|(node, records)| {
+            records.unwrap_or_else(|error| {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(node = node.name(), error, "catalogue not read");
+                Vec::new()
+            })
+        });
+        let records = records.flatten().filter_map(|item| {
+            Record::decode(&item.value)
+                .inspect_err(|error| {
+                    tracing::warn!(
+                        error = error as &dyn std::error::Error,
+                        "record of the catalogue not read"
+                    )
+                })
+                .ok()
+        });
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Catalogue::merge(records, now.as_secs(), self.warm_up.keys)
+    }
+
+    /// Copies `keys`, in their order, until `end` at most.
+    pub(crate) async fn copy(&self, keys: Vec<Key>, end: Instant, progress: impl Fn(&Warmed)) -> Warmed {
+        let mut warmed = Warmed { moving: keys.len(), ..Warmed::default() };
+        let mut next = Instant::now();
+        for keys in keys.chunks(BATCH_KEYS) {
+            sleep_until(next).await;
+            if Instant::now() >= end || warmed.bytes >= self.warm_up.bytes {
+                break;
+            }
+            next += Duration::from_secs(keys.len() as u64) / self.warm_up.keys_per_sec.max(1);
+            match self.cluster.until(end).copy_moving(keys).await {
+                Ok(copied) => warmed += copied,
+                Err(error) => {
+                    warmed.failed += keys.len();
+                    tracing::warn!(error = &error as &dyn std::error::Error, "keys not copied");
+                }
+            }
+            progress(&warmed);
+        }
+        warmed
+    }
+}
+
+/// Those of the keys of `catalogue` that change their owner, most read first.
+fn moving(cluster: &Cluster, document: &RingDocument, catalogue: Catalogue) -> Vec<Key> {
+    let kind = cluster.ring_kind();
+    let (Ok(present), Ok(next)) = (Ring::new(kind, &document.nodes), Ring::new(kind, &document.next)) else {
+        return Vec::new();
+    };
+    let keys: Vec<Key> = catalogue.keys().iter().map(|(key, _)| key.clone()).collect();
+    let mut moving = Vec::new();
+    present.moved_keys(&next, &keys, |key, _, _| moving.push(keys[key].clone()));
+    moving
+}
+
+impl AddAssign<Copied> for Warmed {
+    fn add_assign(&mut self, copied: Copied) {
+        self.copied += copied.items;
+        self.there += copied.there;
+        self.missing += copied.missing;
+        self.failed += copied.failed;
+        self.bytes += copied.bytes;
+    }
+}
+
+impl AddAssign for Warmed {
+    fn add_assign(&mut self, other: Self) {
+        self.moving += other.moving;
+        self.copied += other.copied;
+        self.there += other.there;
+        self.missing += other.missing;
+        self.failed += other.failed;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Keys that are copied in one go: little enough for the memory of a small function, many for a round trip.
+const BATCH_KEYS: usize = 250;

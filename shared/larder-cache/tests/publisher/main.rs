@@ -1,0 +1,6 @@
+//! The publisher against a local cluster of real nodes that come, go, are replaced and fail.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+mod changes;
+mod support;
