@@ -11,10 +11,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions, Stored};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -22,18 +22,34 @@ use crate::answer::{Answer, Batch, Counts, LoadError, Outcome};
 use crate::format::{Format, ItemFlags};
 use crate::guard::OriginGuard;
 use crate::policy::Policy;
+use crate::record::{Record, record_key};
+use crate::sampler::Sampler;
+use crate::sketch::Counted;
 
 /// A cache in front of an origin.
 #[derive(Debug)]
 pub struct Cache {
     cluster: Cluster,
     guard: OriginGuard,
+    sampler: Option<Sampler>,
 }
 
 impl Cache {
     /// A cache in `cluster`, in front of an origin that `guard` protects.
     pub fn new(cluster: Cluster, guard: OriginGuard) -> Self {
-        Self { cluster, guard }
+        Self { cluster, guard, sampler: None }
+    }
+
+    /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be warmed:
+    /// a record of at most [`Record::MAX_LEN`] bytes to one node, along with a read.
+    #[must_use]
+    pub fn sampled_by(self, sampler: Sampler) -> Self {
+        Self { sampler: Some(sampler), ..self }
+    }
+
+    /// The cluster that holds it.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Answers the value under `key`: from the cache, or from `load`, which says `None` for "no such record".
@@ -91,17 +107,45 @@ impl Cache {
         policy: &Policy,
         deadline: Instant,
     ) -> Vec<Result<Read, larder_client::Error>> {
+        let sampler = self.sampler.as_ref().filter(|sampler| sampler.draw());
+        let options = ReadOptions { usage: sampler.is_some(), ..options(policy) };
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
-        let reads = match keys {
-            [] => Vec::new(),
-            [key] => vec![cluster.read(key, options(policy)).await],
-            keys => cluster.read_many(keys, options(policy)).await,
+        let read = async {
+            match keys {
+                [] => Vec::new(),
+                [key] => vec![cluster.read(key, options).await],
+                keys => cluster.read_many(keys, options).await,
+            }
+        };
+        let reads = match sampler {
+            None => read.await,
+            Some(sampler) => Box::pin(self.sampled(sampler, &cluster, keys, read)).await,
         };
         let mut errors = reads.iter().filter_map(|read| read.as_ref().err());
         if let Some(error) = errors.next() {
             let keys = errors.count() + 1;
             tracing::warn!(keys, error = error as &dyn std::error::Error, "cache bypassed");
         }
+        reads
+    }
+
+    /// Does the `read`, counts what it read, and tells the fleet where that is due, side by side.
+    async fn sampled(
+        &self,
+        sampler: &Sampler,
+        cluster: &Cluster,
+        keys: &[Key],
+        read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
+    ) -> Vec<Result<Read, larder_client::Error>> {
+        let due = sampler.due(Instant::now(), SystemTime::now());
+        let (reads, ()) = join(read, async {
+            if let Some(counted) = due {
+                report(cluster, &counted).await;
+            }
+        })
+        .await;
+        let usage = |(key, read): (_, &Result<Read, _>)| Some((key, read.as_ref().ok()?.usage?));
+        sampler.saw(keys.iter().zip(&reads).filter_map(usage));
         reads
     }
 
@@ -341,6 +385,21 @@ impl<E> Batch<E> {
             let is_negative_hit = matches!(answer, Ok(Answer { value: None, outcome: Outcome::Hit, .. }));
             self.counts.negative_hits += u32::from(is_negative_hit);
         }
+    }
+}
+
+/// Stores what was `counted` where a publisher looks for it: on any node, in any slot. Many environments then fill few
+/// records, and none of them more than its own.
+async fn report(cluster: &Cluster, counted: &[Counted]) {
+    let Ok(nodes) = cluster.nodes().await else { return };
+    let Some(node) = fastrand::choice(&nodes) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let record = Record::encode(counted, now.as_secs(), Record::MAX_LEN);
+    let key = record_key(fastrand::usize(..Record::SLOTS));
+    if let Err(error) =
+        node.set(NewItem { key: &key, value: &record, client_flags: 0, ttl: Record::TTL }).await
+    {
+        tracing::debug!(error = &error as &dyn std::error::Error, "what is read most was not told");
     }
 }
 
