@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder_cache::{Cache, OriginGuard, Policy};
+use larder_cache::{Cache, OriginGuard, Policy, Sampler};
 use larder_client::{InvalidKey, Key};
 use larder_origin::{Id, Origin};
 
@@ -22,8 +22,10 @@ pub struct App {
 impl App {
     /// Makes the clients that `settings` describe. Connects to nothing.
     pub fn new(settings: Settings) -> Self {
-        let Settings { cluster, origin, policies, key_prefix, origin_limit, .. } = settings;
-        Self { cache: Cache::new(cluster, OriginGuard::new(origin_limit)), origin, policies, key_prefix }
+        let Settings { cluster, origin, policies, key_prefix, sampling, origin_limit, .. } = settings;
+        let cache = Cache::new(cluster, OriginGuard::new(origin_limit))
+            .sampled_by(Sampler::new(sampling, fastrand::Rng::new()));
+        Self { cache, origin, policies, key_prefix }
     }
 
     /// A served table's own name and policy; nothing for one that is not served.

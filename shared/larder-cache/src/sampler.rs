@@ -167,7 +167,7 @@ mod tests {
         let start = Clocks::now();
         let mut pauses: Vec<u64> = (0..40)
             .map(|seed| {
-                let sampler = Sampler::new(Sampling::default(), fastrand::Rng::with_seed(seed));
+                let sampler = Sampler::new(SAMPLING, fastrand::Rng::with_seed(seed));
                 sampler.saw([(&key(1), used(0))]);
                 assert_eq!(start.due(&sampler), None);
                 next_report(&sampler, start)

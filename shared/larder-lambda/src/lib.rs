@@ -3,6 +3,7 @@
 //! | module | gives |
 //! | --- | --- |
 //! | [`settings`] | typed settings from the environment; every fault named in one error |
+//! | [`cluster`] | the cluster that the settings describe |
 //! | [`logs`] | JSON lines with Powertools' keys |
 //! | [`metrics`] | one embedded-metric line an invocation |
 //! | [`environment`] | what an environment remembers from invocation to invocation |
@@ -22,6 +23,7 @@
 //! assert_eq!(limit.time_left(1_780_000_003_000, 1_780_000_000_000), Duration::from_secs(1));
 //! ```
 
+pub mod cluster;
 pub mod deadline;
 pub mod environment;
 pub mod http;
