@@ -7,7 +7,7 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/b
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo deploy-local test check fmt fmt-check lint docs template deny fuzz build tools
+.PHONY: help demo deploy-local test test-deploy check fmt fmt-check lint docs template deny fuzz build tools
 
 help: ## Lists the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +24,11 @@ test: ## Passes all tests, doc tests included.
 	tools/prepare compiler memcached python
 	cargo test --workspace
 
-check: fmt-check lint test docs template deny ## Passes everything that a commit must pass.
+test-deploy: ## Deploys the application to an emulator of AWS (Linux) and sees it follow a node that comes.
+	tools/prepare compiler memcached lambda sam emulator
+	.tools/emulator/bin/python demo/test_deploy.py
+
+check: fmt-check lint test test-deploy docs template deny ## Passes everything that a commit must pass.
 
 fmt: ## Formats the code.
 	cargo fmt --all
