@@ -129,6 +129,13 @@ class Stack:
         topic = self.outputs["CacheNoticesTopicArn"]
         self.emulator.client("sns").publish(TopicArn=topic, Message=json.dumps(notice))
 
+    def filter_policy(self) -> dict[str, str]:
+        """What the subscription of `ring-refresh` lets through, as attributes of a subscription."""
+        sns = self.emulator.client("sns")
+        found = sns.list_subscriptions_by_topic(TopicArn=self.outputs["CacheNoticesTopicArn"])["Subscriptions"]
+        attributes = sns.get_subscription_attributes(SubscriptionArn=found[0]["SubscriptionArn"])["Attributes"]
+        return {name: attributes[name] for name in ("FilterPolicy", "FilterPolicyScope")}
+
     def delete(self) -> None:
         """Deletes the stack and waits until it is gone."""
         cloudformation = self.emulator.client("cloudformation")
