@@ -7,20 +7,28 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/b
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check fmt fmt-check lint docs template deny fuzz build tools
+.PHONY: help demo deploy-local test test-deploy check fmt fmt-check lint docs template deny fuzz build tools
 
 help: ## Lists the commands.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Shows a function that reads flights through memcached nodes, one of which dies and one comes.
 	tools/prepare compiler memcached lambda
 	python3 demo/run.py
 
+deploy-local: ## Deploys the application to an emulator of AWS on this machine (Linux), until ctrl-C; needs no account.
+	tools/prepare compiler memcached lambda sam emulator
+	.tools/emulator/bin/python demo/deploy.py
+
 test: ## Passes all tests, doc tests included.
 	tools/prepare compiler memcached python
 	cargo test --workspace
 
-check: fmt-check lint test docs template deny ## Passes everything that a commit must pass.
+test-deploy: ## Deploys the application to an emulator of AWS (Linux) and sees it follow a node that comes.
+	tools/prepare compiler memcached lambda sam emulator
+	.tools/emulator/bin/python demo/test_deploy.py
+
+check: fmt-check lint test test-deploy docs template deny ## Passes everything that a commit must pass.
 
 fmt: ## Formats the code.
 	cargo fmt --all
@@ -67,4 +75,4 @@ build: ## Builds the functions as `sam deploy` takes them, for arm64.
 	$(SAM) build
 
 tools: ## Installs everything that the other commands need.
-	tools/prepare compiler memcached python lambda sam deny fuzz
+	tools/prepare compiler memcached python lambda sam emulator deny fuzz

@@ -17,6 +17,7 @@ class Node:
 
     id: str
     name: str
+    ip: str
     port: int
     pid: int
 
@@ -29,9 +30,12 @@ class Node:
 class Cluster:
     """Three nodes at first. Made by `with`."""
 
+    name = "demo"
+    """ElastiCache would say: the cluster's id."""
+
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="larder-")
-        self.place = ("--name", "demo", "--dir", self.folder.name)
+        self.place = ("--name", self.name, "--dir", self.folder.name)
         up = ("local", "up", "--nodes", "3", "--port", "0", "--json")
         self.process = Process(LARDER, *up, *self.place, log="cluster.log")
 
@@ -54,7 +58,8 @@ class Cluster:
     @property
     def nodes(self) -> list[Node]:
         """The listed nodes, sorted by name."""
-        return [Node(node["id"], node["name"], node["port"], node["pid"]) for node in self.status["nodes"]]
+        fields = ("id", "name", "ip", "port", "pid")
+        return [Node(**{field: node[field] for field in fields}) for node in self.status["nodes"]]
 
     def kill(self, node: Node) -> None:
         """Kills the memcached of `node`, which stays listed, as on ElastiCache until its replacement is there."""

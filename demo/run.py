@@ -11,11 +11,11 @@ import sys
 import time
 
 from cluster import Cluster, Node
+from flights import DATABASE, load_flights
 from function import Answer, Function
-from shell import ROOT, WORK, Failed, run
+from shell import Failed, run
 from table import Table, short
 
-DATABASE = WORK / "flights.db"
 INTERVAL_SECS = 5
 """How old the function lets its list of nodes grow; 60 where nobody says otherwise."""
 SLACK_SECS = 2
@@ -43,15 +43,10 @@ def main() -> int:
 
 def build() -> None:
     """Builds what is run, and loads the flights where that has not been done."""
-    WORK.mkdir(parents=True, exist_ok=True)
     print("Building; the first time takes a few minutes.", flush=True)
     # All binaries in one go, as `cargo lambda watch` builds them, so that it finds them built.
     run("cargo", "build", "--quiet", "--bins")
-    data = ROOT / "data" / "flights"
-    if not DATABASE.exists() or DATABASE.stat().st_mtime < max(file.stat().st_mtime for file in data.iterdir()):
-        print("Loading the flights into SQLite.", flush=True)
-        load = ("run", "--quiet", "-p", "larder-origin", "--example", "load_flights", "--")
-        run("cargo", *load, str(data), str(DATABASE))
+    load_flights()
 
 
 def function_in_front_of(cluster: Cluster) -> Function:

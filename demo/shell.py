@@ -71,7 +71,7 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         # Another ctrl-C must not leave half of it running.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._signal(signal.SIGTERM)
         try:
             self.child.wait(STOP_SECS)
@@ -79,9 +79,27 @@ class Process:
             pass
         self._signal(signal.SIGKILL)
         self.child.wait()
+        signal.signal(signal.SIGINT, before)
 
     def _signal(self, number: signal.Signals) -> None:
         try:
             os.killpg(self.child.pid, number)
         except (ProcessLookupError, PermissionError):
             pass  # The whole group has ended; macOS calls that not permitted.
+
+
+def run_to_log(*command: str, log: str, most_secs: float, **settings: str) -> None:
+    """Runs `command`, which says much, to its end, with `settings` in its environment; all that it says goes to the file `log`
+    in `WORK`."""
+    what = " ".join(pathlib.Path(part).name for part in command[:2])
+    try:
+        with Process(*command, log=log, **settings) as process:
+            said, _ = process.child.communicate(timeout=most_secs)
+    except FileNotFoundError:
+        raise Failed(f"`{what}` cannot be run: `make` installs what is missing") from None
+    except subprocess.TimeoutExpired:
+        raise Failed(f"`{what}` did not end within {most_secs} s; see {process.log}") from None
+    with open(ROOT / process.log, "a") as file:
+        file.write(said)
+    if process.child.returncode != 0:
+        raise Failed(f"`{what}` failed; see {process.log}")
