@@ -6,7 +6,9 @@ use crate::{ClusterEvent, ClusterState, ControlError, ElastiCache, Local, NodeId
 
 /// Who knows the nodes of one cluster and changes them.
 ///
-/// Every call is bounded in time by its side, and may be dropped: a change that was under way may then still be made.
+/// Every call is bounded in time by its side, and may be dropped: a change that was under way may then still be made. A
+/// call of the API lives on the heap, for the SDK's futures are large, and so deeply nested that a handler around them
+/// would not compile.
 #[derive(Debug)]
 pub enum ControlPlane {
     /// A cluster of ElastiCache.
@@ -19,7 +21,7 @@ impl ControlPlane {
     /// The cluster as it is now, with its nodes and what is about to change.
     pub async fn describe(&self) -> Result<ClusterState, ControlError> {
         match self {
-            Self::ElastiCache(api) => api.describe().await,
+            Self::ElastiCache(api) => Box::pin(api.describe()).await,
             Self::Local(socket) => socket.describe().await,
         }
     }
@@ -29,7 +31,7 @@ impl ControlPlane {
     /// At most [`MAX_EVENTS`](crate::MAX_EVENTS), in the order of time. A local cluster remembers nothing.
     pub async fn events(&self, since: Duration) -> Result<Vec<ClusterEvent>, ControlError> {
         match self {
-            Self::ElastiCache(api) => api.events(since).await,
+            Self::ElastiCache(api) => Box::pin(api.events(since)).await,
             Self::Local(_) => Ok(Vec::new()),
         }
     }
@@ -40,7 +42,7 @@ impl ControlPlane {
     /// returns. Asking for what is already there, or asked for, changes nothing.
     pub async fn grow_to(&self, count: u32) -> Result<(), ControlError> {
         match self {
-            Self::ElastiCache(api) => api.grow_to(count).await,
+            Self::ElastiCache(api) => Box::pin(api.grow_to(count)).await,
             Self::Local(socket) => socket.grow_to(count).await,
         }
     }
@@ -54,7 +56,7 @@ impl ControlPlane {
             return Err(ControlError::Refused("a removal names nodes, and leaves at least one".to_owned()));
         }
         match self {
-            Self::ElastiCache(api) => api.remove_nodes(ids, left).await,
+            Self::ElastiCache(api) => Box::pin(api.remove_nodes(ids, left)).await,
             Self::Local(socket) => socket.remove_nodes(ids, left).await,
         }
     }

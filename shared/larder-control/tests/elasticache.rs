@@ -320,8 +320,8 @@ fn control_at(url: &str, timeout: Duration) -> ControlPlane {
     }))
 }
 
-fn cluster(nodes: &[&'static str]) -> Cluster {
-    Cluster { status: "available", nodes: nodes.to_vec(), pending: "" }
+fn cluster(nodes: &'static [&'static str]) -> Cluster {
+    Cluster { status: "available", nodes, pending: "" }
 }
 
 /// What is told of a cluster of one node, as `change` leaves it.

@@ -174,10 +174,10 @@ pub(crate) fn answer(action: &str, result: &str) -> Reply {
 }
 
 /// A cluster of memcached nodes, as `DescribeCacheClusters` tells of it.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Cluster {
     pub(crate) status: &'static str,
-    pub(crate) nodes: Vec<&'static str>,
+    pub(crate) nodes: &'static [&'static str],
     /// The inside of `PendingModifiedValues`.
     pub(crate) pending: &'static str,
 }
