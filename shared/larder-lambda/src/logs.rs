@@ -214,17 +214,22 @@ impl Visit for Members<'_> {
 
     /// An error is told with all its causes, from the outside in.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let causes = std::iter::successors(value.source(), |error| error.source()).take(MAX_CAUSES);
-        let mut told = value.to_string();
-        for cause in causes {
-            _ = write!(told, ": {cause}");
-        }
-        self.put(field, told.into());
+        self.put(field, chain(value).into());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format!("{value:?}").into());
     }
+}
+
+/// The messages of an error and of its causes, from the outside in, on one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()).take(MAX_CAUSES) {
+        // Writing to a string does not fail.
+        _ = write!(told, ": {cause}");
+    }
+    told
 }
 
 /// `AWS_LAMBDA_LOG_LEVEL`, else `RUST_LOG`, else `INFO`; a value that cannot be read counts as unset.
