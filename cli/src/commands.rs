@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod delete;
 pub(crate) mod discover;
+pub(crate) mod end;
 pub(crate) mod get;
 pub(crate) mod local;
 pub(crate) mod ring;
