@@ -26,6 +26,8 @@ fn a_short_run_prints_what_each_change_cost() {
         (&report["naive"], &report["errors"], &report["wrong_reads"]),
         (&true.into(), &0.into(), &0.into())
     );
+    // All flights but a twentieth are read before each change.
+    assert!(report["operations"].as_u64().unwrap() > 50_000, "{report}");
     let changes = report["changes"].as_array().unwrap();
     assert_eq!([&changes[0]["change"], &changes[1]["change"]], ["add", "remove"]);
     for change in changes {

@@ -73,6 +73,8 @@ struct Report<'a> {
     seed: u64,
     rate: u32,
     naive: bool,
+    /// All reads and writes, whenever they were made; every one of them is checked.
+    operations: usize,
     #[serde(flatten)]
     total: Figures,
     changes: &'a [ChangeFigures],
@@ -171,8 +173,8 @@ impl Reconfigure {
     }
 
     fn print(&self, phases: &[Phase], diaries: &[Diary], origin: &Origin) -> anyhow::Result<()> {
-        let reads: usize = diaries.iter().map(|diary| diary.reads.len()).sum();
-        progress(format_args!("checking {reads} reads"));
+        let operations = diaries.iter().map(|diary| diary.reads.len() + diary.writes.len()).sum();
+        progress(format_args!("checking {operations} operations"));
         let (faults, loads) = (faults(diaries, &origin.commits()), origin.loads());
         faults.iter().take(SHOWN_FAULTS).for_each(|fault| progress(Shown(fault)));
         let of = |phase| ChangeFigures::of(phase, diaries, &faults, &loads);
@@ -184,6 +186,7 @@ impl Reconfigure {
             seed: self.seed,
             rate: self.rate,
             naive: self.naive,
+            operations,
             total: Figures::total(&changes, diaries, &faults),
             changes: &changes,
         };
