@@ -57,7 +57,7 @@ pub use cache_aside::Cache;
 pub use catalogue::Catalogue;
 pub use guard::OriginGuard;
 pub use policy::{InvalidPolicy, Policy};
-pub use publisher::{PublishError, Publisher, Report, Unfinished};
+pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};
 pub use sketch::{Counted, Sketch};

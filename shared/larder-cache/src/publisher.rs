@@ -23,7 +23,7 @@ pub struct Publisher {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The documents that it has published, in their order.
-    pub published: Vec<(Epoch, Phase)>,
+    pub published: Vec<Published>,
     /// The document in force at its end; `None` if there is none.
     pub document: Option<RingDocument>,
     /// What it has copied.
@@ -32,6 +32,17 @@ pub struct Report {
     pub unreachable: Vec<String>,
     /// What there is left to do for the next run; `None` if the ring is as it should be.
     pub unfinished: Option<Unfinished>,
+}
+
+/// A document that a run has published.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Published {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its phase.
+    pub phase: Phase,
+    /// When the first node had it.
+    pub at: Instant,
 }
 
 /// Why a run has not finished its work.
@@ -300,6 +311,7 @@ impl<'a> Run<'a> {
         let mut members = survey.members(&document).filter(|node| !matches!(node.held, Held::Unreachable));
         let Some(first) = members.next() else { return };
         let written = first.store(&document).await;
+        let at = Instant::now();
         let (epoch, phase) = (document.epoch, document.phase);
         if !matches!(written, Ok(Stored::Yes)) {
             tracing::warn!(epoch = epoch.number(), ?phase, ?written, "ring document not published");
@@ -316,7 +328,7 @@ impl<'a> Run<'a> {
             missed,
             "ring document published"
         );
-        self.report.published.push((epoch, phase));
+        self.report.published.push(Published { epoch, phase, at });
         if missed == 0 {
             self.spread = Some((epoch, Instant::now()));
         }

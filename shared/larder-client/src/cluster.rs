@@ -58,13 +58,15 @@ impl Cluster {
 
     /// `host:port` of the node that owns `key`; while the key moves, of the one that is read first.
     pub async fn owner(&self, key: &Key) -> Result<Arc<str>, Error> {
-        let view = self.view().await?;
-        Ok(Arc::clone(&view.fleet.place(key).read_first().name))
+        let (now, deadline) = self.begin();
+        let (fleet, _) = self.shared.fleet(now, deadline, false).await?;
+        Ok(Arc::clone(&fleet.place(key).read_first().name))
     }
 
     /// The topology in use, asked for if it is due; `None` for a fixed list.
     pub async fn topology(&self) -> Result<Option<Topology>, Error> {
-        Ok(self.view().await?.fleet.topology.clone())
+        let (now, deadline) = self.begin();
+        Ok(self.shared.fleet(now, deadline, false).await?.0.topology.clone())
     }
 
     /// Asks for the topology now, whether it is due or not; `None` for a fixed list.

@@ -29,7 +29,7 @@ async fn a_node_that_comes_is_warm_before_it_is_alone_with_its_keys() {
 
     local.add_node().await.unwrap();
     let report = reconcile(&publisher).await;
-    let phases: Vec<Phase> = report.published.iter().map(|(_, phase)| *phase).collect();
+    let phases: Vec<Phase> = report.published.iter().map(|published| published.phase).collect();
     assert_eq!(phases, [Phase::Joining, Phase::Warming, Phase::Leaving, Phase::Active]);
     assert_eq!(shown(report.document.as_ref().unwrap()), "1234");
     for key in &keys {
