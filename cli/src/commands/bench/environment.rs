@@ -240,8 +240,12 @@ fn version_in(value: &[u8], id: u32) -> Option<u32> {
 }
 
 /// A run is short: what is read most is told sooner than a function would.
-const SAMPLING: Sampling =
-    Sampling { one_in: 1, report_interval: Duration::from_secs(5), capacity: Sketch::DEFAULT_CAPACITY };
+const SAMPLING: Sampling = Sampling {
+    one_in: 1,
+    report_interval: Duration::from_secs(1),
+    half_life: Duration::from_secs(300),
+    capacity: Sketch::DEFAULT_CAPACITY,
+};
 /// How many of all operations are writes.
 const WRITE_SHARE: f64 = 0.05;
 /// How many keys are filled by one call.

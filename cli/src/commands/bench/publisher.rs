@@ -2,6 +2,7 @@
 
 use super::change::{Change, Kind};
 use super::clock::Stamp;
+use super::reconfigure::progress;
 use super::ring_mark::RingMark;
 use anyhow::{Context, bail};
 use larder_cache::{Publisher, Report, WarmUp};
@@ -91,6 +92,9 @@ async fn publish(
 fn finished(report: Report) -> anyhow::Result<Vec<Publication>> {
     if let Some(unfinished) = report.unfinished {
         bail!("the ring was not brought up to date: {unfinished:?}");
+    }
+    if report.warmed.moving > 0 {
+        progress(format_args!("warmed: {:?}", report.warmed));
     }
     let (now, stamp) = (Instant::now(), Stamp::now());
     let publication = |published: &larder_cache::Published| Publication {

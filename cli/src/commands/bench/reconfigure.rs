@@ -282,7 +282,7 @@ impl Display for Shown<'_> {
 }
 
 /// Tells a person what goes on; that nobody reads it is no fault.
-fn progress(what: impl Display) {
+pub(crate) fn progress(what: impl Display) {
     let _ = writeln!(io::stderr(), "{what}");
 }
 
