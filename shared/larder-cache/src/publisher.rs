@@ -236,15 +236,18 @@ impl<'a> Run<'a> {
         .await
     }
 
-    /// Writes `current` to all its nodes that hold another document or none; `false` if somebody else has written a
-    /// later one.
+    /// Writes `current` to all nodes that hold another document or none; `false` if somebody else has written a later
+    /// one.
+    ///
+    /// To all, not only to those of its rings: whoever goes by an earlier document may look at a node that has left the
+    /// ring since, and is to learn of it there.
     async fn spread(&mut self, survey: &Survey, current: &RingDocument) -> bool {
         let is_behind = |node: &&Surveyed| match &node.held {
             Held::Document(document, _) => **document != *current,
             Held::Malformed(_) | Held::Nothing => true,
             Held::Unreachable => false,
         };
-        let behind: Vec<_> = survey.members(current).filter(is_behind).collect();
+        let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
         let written = join_all(behind.iter().map(|node| node.store(current))).await;
         for (node, written) in behind.iter().zip(&written) {
             tracing::info!(
@@ -282,8 +285,10 @@ impl<'a> Run<'a> {
             return None;
         }
         let lost = survey.lost(current);
-        let is_lost = |node: &Surveyed| lost.iter().any(|lost| lost.identity() == node.id.identity());
-        if survey.members(current).any(|node| matches!(node.held, Held::Unreachable) && !is_lost(node)) {
+        // Where a document may be found that is older than the one in force.
+        let is_looked_at =
+            |id: &RingNode| contains(&current.all_nodes(), id) || contains(&current.retired, id);
+        if survey.unreachable().any(|node| is_looked_at(&node.id) && !contains(&lost, &node.id)) {
             return Some(Unfinished::Unreachable);
         }
         let since = self.spread.map_or_else(Instant::now, |(_, since)| since);
@@ -295,17 +300,20 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Writes `document` to the nodes of both rings, the first one before the others: who comes second is refused there.
+    /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is refused
+    /// there.
     async fn publish(&mut self, survey: &Survey, document: RingDocument) {
-        let mut members = survey.members(&document).filter(|node| !matches!(node.held, Held::Unreachable));
-        let Some(first) = members.next() else { return };
+        let ring = survey.current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
+        let nodes = survey.nodes.iter().filter(|node| !matches!(node.held, Held::Unreachable));
+        let mut nodes: Vec<&Surveyed> = nodes.collect();
+        nodes.sort_by_key(|node| !contains(&ring, &node.id));
+        let Some((first, rest)) = nodes.split_first() else { return };
         let written = first.store(&document).await;
         let (epoch, phase) = (document.epoch, document.phase);
         if !matches!(written, Ok(Stored::Yes)) {
             tracing::warn!(epoch = epoch.number(), ?phase, ?written, "ring document not published");
             return;
         }
-        let rest: Vec<_> = members.collect();
         let written = join_all(rest.iter().map(|node| node.store(&document))).await;
         let missed = written.iter().filter(|written| !matches!(written, Ok(Stored::Yes))).count();
         tracing::info!(
@@ -339,9 +347,7 @@ impl Wish<'_> {
             Self::None => Ok(None),
             Self::Retire(node) => match current.retiring(node, now_ms()) {
                 Some(document) => Ok(Some(document)),
-                None if current.retired.iter().any(|retired| retired.identity() == node.identity()) => {
-                    Ok(None)
-                }
+                None if contains(&current.retired, node) => Ok(None),
                 None => Err(PublishError::CannotRetire(node.to_string())),
             },
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
@@ -350,12 +356,6 @@ impl Wish<'_> {
 }
 
 impl Survey {
-    /// Those that belong to one of the rings of `document`, in the order of their names.
-    fn members(&self, document: &RingDocument) -> impl Iterator<Item = &Surveyed> {
-        let all = document.all_nodes();
-        self.nodes.iter().filter(move |node| all.iter().any(|id| id.identity() == node.id.identity()))
-    }
-
     fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
         self.nodes.iter().filter(|node| matches!(node.held, Held::Unreachable))
     }
@@ -365,20 +365,19 @@ impl Survey {
     }
 
     fn is_listed(&self, id: &RingNode) -> bool {
-        self.listed.iter().any(|listed| listed.identity() == id.identity())
+        contains(&self.listed, id)
     }
 
     /// The nodes that are listed, but for new ones that do not answer yet. One that the ring has, and that fails, keeps
     /// its place.
     fn answering_or_known(&self, current: &RingDocument) -> Vec<RingNode> {
         let known = current.all_nodes();
-        let is_known = |id: &RingNode| known.iter().any(|known| known.identity() == id.identity());
-        self.listed.iter().filter(|id| is_known(id) || !self.is_unreachable(id)).cloned().collect()
+        self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
     }
 
     /// The nodes of `current` that do not answer and are not listed, or have not come to own anything yet.
     fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
-        let is_new = |id: &RingNode| !current.nodes.iter().any(|node| node.identity() == id.identity());
+        let is_new = |id: &RingNode| !contains(&current.nodes, id);
         let is_lost = |id: &RingNode| self.is_unreachable(id) && (!self.is_listed(id) || is_new(id));
         current.all_nodes().into_iter().filter(is_lost).collect()
     }
@@ -403,6 +402,10 @@ fn latest(nodes: &[Surveyed]) -> Option<RingDocument> {
         _ => None,
     });
     documents.max_by_key(|document| (document.epoch, document.encode())).cloned()
+}
+
+fn contains(list: &[RingNode], node: &RingNode) -> bool {
+    list.iter().any(|listed| listed.identity() == node.identity())
 }
 
 fn now_ms() -> u64 {

@@ -1,5 +1,7 @@
 //! Nodes come and go, and the ring follows.
 
+use std::time::Duration;
+
 use larder_local::{ConfigReply, NodeId};
 use larder_ring::Phase;
 use tokio::time::Instant;
@@ -86,4 +88,41 @@ async fn a_list_without_nodes_or_that_is_none_changes_nothing() {
     local.answer_config(ConfigReply::NotSupported).await.unwrap();
     let run = publisher(&local).reconcile(soon()).await;
     assert!(matches!(run, Err(larder_cache::PublishError::NoCluster)), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_off_the_list_and_still_answers_is_drained_and_told() {
+    let (local, _) = settled(3).await;
+    delist(&local, &[3]).await;
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &STEPS, "12");
+    // Who looks there, for it writes past the node, is to learn that the node has left the ring.
+    all_hold(report.document.as_ref().unwrap(), &held(&local).await);
+}
+
+#[tokio::test]
+async fn an_environment_that_only_writes_past_a_node_that_has_left_learns_of_it() {
+    // The node stays alive, and a write that passes it on its way to the next owner looks at the document there.
+    let (local, active) = settled(3).await;
+    let all = ring_nodes(&local);
+    let mut document = active.retiring(&all[2], 0).unwrap();
+    while document.phase != Phase::Leaving {
+        document = after(&document, &all);
+    }
+    place(&local, &document).await;
+    let (environment, moving) = (client(&local), moving_key(&document, 3, 1));
+    environment.delete(&moving).await.unwrap();
+    assert_eq!(environment.ring_document().await.unwrap().as_ref(), Some(&document));
+
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!(
+        (phases(&report), shown(report.document.as_ref().unwrap())),
+        (vec![Phase::Active], "12".into())
+    );
+    until("the environment learns that the node has left", || async {
+        environment.delete(&moving).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        environment.ring_document().await.unwrap() == report.document
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::join_all;
 use larder_cache::{Publisher, Report, WarmUp};
 use larder_client::{Cluster, Config, Endpoint, Key};
-use larder_local::{LocalCluster, NodeId, NodeState, NodeStatus, Options};
+use larder_local::{ConfigReply, LocalCluster, NodeId, NodeState, NodeStatus, Options};
 use larder_ring::{Phase, RingDocument, RingKind, RingNode, Sighting};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -135,6 +135,15 @@ pub(crate) fn ring_node(node: &NodeStatus) -> RingNode {
 
 fn number_of(node: &RingNode) -> u16 {
     node.host.split('.').nth(2).unwrap().parse().unwrap()
+}
+
+/// Takes nodes off the list and lets them run.
+pub(crate) async fn delist(local: &LocalCluster, ids: &[u16]) {
+    let status = local.status();
+    let listed = status.nodes.iter().filter(|node| !ids.contains(&node.id.0));
+    let listed: Vec<_> = listed.map(|node| format!("{}|{}|{}", node.name, node.ip, node.port)).collect();
+    let payload = format!("{}\n{}\n", status.config_version + 1, listed.join(" "));
+    local.answer_config(ConfigReply::Payload(payload.into_bytes())).await.unwrap();
 }
 
 /// Stores `document` on every node that runs, whatever is there.
