@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use larder_client::{Cas, Cluster, DirectNode, Error, Stored};
+use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
 use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
 use tokio::time::{Instant, sleep_until};
 
@@ -132,8 +132,16 @@ enum Held {
     Malformed(Cas),
     /// Nothing.
     Nothing,
-    /// That is not known.
-    Unreachable,
+    /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
+    Dead,
+    /// That is not known. Others may reach it.
+    Silent,
+}
+
+impl Held {
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Dead | Self::Silent)
+    }
 }
 
 impl<'a> Run<'a> {
@@ -226,9 +234,10 @@ impl<'a> Run<'a> {
                     Err(_) => Held::Malformed(held.cas),
                 },
                 Err(error) => {
+                    let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(node = node.name(), error, "node not asked for its ring document");
-                    Held::Unreachable
+                    held
                 }
             };
             Surveyed { id, node, held }
@@ -245,7 +254,7 @@ impl<'a> Run<'a> {
         let is_behind = |node: &&Surveyed| match &node.held {
             Held::Document(document, _) => **document != *current,
             Held::Malformed(_) | Held::Nothing => true,
-            Held::Unreachable => false,
+            Held::Dead | Held::Silent => false,
         };
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
         let written = join_all(behind.iter().map(|node| node.store(current))).await;
@@ -304,7 +313,7 @@ impl<'a> Run<'a> {
     /// there.
     async fn publish(&mut self, survey: &Survey, document: RingDocument) {
         let ring = survey.current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
-        let nodes = survey.nodes.iter().filter(|node| !matches!(node.held, Held::Unreachable));
+        let nodes = survey.nodes.iter().filter(|node| node.held.is_known());
         let mut nodes: Vec<&Surveyed> = nodes.collect();
         nodes.sort_by_key(|node| !contains(&ring, &node.id));
         let Some((first, rest)) = nodes.split_first() else { return };
@@ -357,7 +366,7 @@ impl Wish<'_> {
 
 impl Survey {
     fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
-        self.nodes.iter().filter(|node| matches!(node.held, Held::Unreachable))
+        self.nodes.iter().filter(|node| !node.held.is_known())
     }
 
     fn is_unreachable(&self, id: &RingNode) -> bool {
@@ -375,11 +384,17 @@ impl Survey {
         self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
     }
 
-    /// The nodes of `current` that do not answer and are not listed, or have not come to own anything yet.
+    /// The nodes of `current` that do not answer and are not listed, or are dead and have not come to own anything yet.
+    ///
+    /// A new node that is silent is not lost while it is listed: those who reach it go by the document that it holds, and
+    /// may not be left two steps behind.
     fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
-        let is_new = |id: &RingNode| !contains(&current.nodes, id);
-        let is_lost = |id: &RingNode| self.is_unreachable(id) && (!self.is_listed(id) || is_new(id));
-        current.all_nodes().into_iter().filter(is_lost).collect()
+        let is_new = |node: &Surveyed| !contains(&current.nodes, &node.id);
+        let is_dead = |node: &Surveyed| matches!(node.held, Held::Dead);
+        let is_lost = |node: &&Surveyed| !self.is_listed(&node.id) || is_new(node) && is_dead(node);
+        let all = current.all_nodes();
+        let lost = self.unreachable().filter(|node| contains(&all, &node.id)).filter(is_lost);
+        lost.map(|node| node.id.clone()).collect()
     }
 }
 
@@ -388,7 +403,7 @@ impl Surveyed {
     async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
         let before = match &self.held {
             Held::Document(_, cas) | Held::Malformed(cas) => Some(*cas),
-            Held::Nothing | Held::Unreachable => None,
+            Held::Nothing | Held::Dead | Held::Silent => None,
         };
         self.node.store_document(document, before).await
     }
@@ -402,6 +417,15 @@ fn latest(nodes: &[Surveyed]) -> Option<RingDocument> {
         _ => None,
     });
     documents.max_by_key(|document| (document.epoch, document.encode())).cloned()
+}
+
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Node { source: NodeError::Connect(error), .. } => {
+            error.kind() == std::io::ErrorKind::ConnectionRefused
+        }
+        _ => false,
+    }
 }
 
 fn contains(list: &[RingNode], node: &RingNode) -> bool {

@@ -1,8 +1,13 @@
 //! Nodes that fail in the middle of a change: that die, are silent, or take nothing.
 
-use larder_cache::Unfinished;
+use std::time::Duration;
+
+use bytes::Bytes;
+use larder_cache::{Cache, OriginGuard, Policy, Unfinished};
+use larder_client::{Key, Ttl};
 use larder_local::NodeId;
 use larder_ring::Phase;
+use tokio::time::sleep;
 
 use crate::support::*;
 
@@ -26,4 +31,67 @@ async fn without_a_cluster_to_ask_a_run_says_so() {
     drop(local);
     let run = publisher.reconcile(soon()).await;
     assert!(matches!(run, Err(larder_cache::PublishError::Nodes(_))), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_silent_new_node_may_be_read_by_others_and_so_the_change_waits_for_it() {
+    let (local, document) = growing(3, Phase::Warming).await;
+    let (reader, writer) = (client(&local), client(&local));
+    let moving = moving_key(&document, 1, 4);
+    assert_eq!(load(&reader, &moving, "old").await, "old");
+
+    local.pause_node(NodeId(4)).await.unwrap();
+    let report = publisher(&local).reconcile(in_millis(4000)).await.unwrap();
+    local.resume_node(NodeId(4)).await.unwrap();
+    // As the fleet has it now, whatever that is.
+    writer.delete(&moving).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(load(&reader, &moving, "new").await, "new", "{report:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+    check(&reconcile(&publisher(&local)).await, &STEPS[2..], "1234");
+}
+
+#[tokio::test]
+async fn a_silent_node_holds_a_change_up_until_it_answers() {
+    let (local, _) = growing(3, Phase::Joining).await;
+    let publisher = publisher(&local);
+    local.pause_node(NodeId(2)).await.unwrap();
+    let report = reconcile(&publisher).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+
+    local.resume_node(NodeId(2)).await.unwrap();
+    check(&reconcile(&publisher).await, &STEPS[1..], "1234");
+}
+
+#[tokio::test]
+async fn a_new_node_that_dies_takes_the_change_back_step_by_step() {
+    for (phase, back) in
+        [(Phase::Joining, &[Phase::Active][..]), (Phase::Warming, &[Phase::Joining, Phase::Active])]
+    {
+        let (local, document) = growing(3, phase).await;
+        local.kill_node(NodeId(4)).await.unwrap();
+        let publisher = publisher(&local);
+        let report = reconcile(&publisher).await;
+        assert_eq!(
+            (phases(&report), shown(report.document.as_ref().unwrap())),
+            (back.to_vec(), "123".into())
+        );
+        assert!(report.document.as_ref().unwrap().epoch > document.epoch);
+
+        if phase == Phase::Warming {
+            local.reboot_node(NodeId(4)).await.unwrap();
+            check(&reconcile(&publisher).await, &STEPS, "1234");
+        }
+    }
+}
+
+/// The value under `key`, which is `value` if it is not cached.
+async fn load(cluster: &larder_client::Cluster, key: &Key, value: &'static str) -> String {
+    let cache = Cache::new(cluster.clone(), OriginGuard::new(4));
+    let policy = Policy::fresh_for(Ttl::clamped(60));
+    let load = || async { Ok::<_, ()>(Some(Bytes::from_static(value.as_bytes()))) };
+    let (answer, _) = cache.get_or_load(key, &policy, soon(), load).await;
+    String::from_utf8(answer.unwrap().value.unwrap().to_vec()).unwrap()
 }

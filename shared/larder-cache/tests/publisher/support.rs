@@ -78,6 +78,10 @@ pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
+pub(crate) fn in_millis(millis: u64) -> Instant {
+    Instant::now() + Duration::from_millis(millis)
+}
+
 pub(crate) fn key(text: &str) -> Key {
     Key::new(text.as_bytes()).unwrap()
 }
