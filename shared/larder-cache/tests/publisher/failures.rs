@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder_cache::{Cache, OriginGuard, Policy, Unfinished};
+use larder_cache::{Cache, OriginGuard, Policy, Publisher, Unfinished, WarmUp};
 use larder_client::{Key, Ttl};
-use larder_local::NodeId;
-use larder_ring::Phase;
+use larder_local::{LocalCluster, NodeId, Options};
+use larder_ring::{Phase, RingDocument};
 use tokio::time::sleep;
 
 use crate::support::*;
@@ -84,6 +84,53 @@ async fn a_new_node_that_dies_takes_the_change_back_step_by_step() {
             local.reboot_node(NodeId(4)).await.unwrap();
             check(&reconcile(&publisher).await, &STEPS, "1234");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_new_node_that_dies_while_it_is_warmed_takes_the_change_back() {
+    let (local, _) = growing(2, Phase::Warming).await;
+    let warm_up = WarmUp { least: Duration::from_secs(2), ..warm_up() };
+    let publisher = Publisher::new(client(&local), warm_up);
+    let run = tokio::spawn(async move { publisher.reconcile(soon()).await.unwrap() });
+    sleep(client(&local).settle_time() + Duration::from_millis(300)).await;
+    local.kill_node(NodeId(3)).await.unwrap();
+    let report = run.await.unwrap();
+    assert_eq!(phases(&report), [Phase::Joining, Phase::Active]);
+    assert_eq!(shown(report.document.as_ref().unwrap()), "12");
+}
+
+#[tokio::test]
+async fn a_node_that_takes_no_document_holds_a_change_up() {
+    // Out of memory, and told not to evict anything: it answers every question and stores nothing.
+    let options =
+        Options { nodes: 3, memory_mib: 2, memcached_args: vec!["-M".into()], ..Options::default() };
+    let local = LocalCluster::start(options).await.unwrap();
+    let document = RingDocument::first(ring_nodes(&local), now_ms() - 3_600_000);
+    place(&local, &document).await;
+    assert_eq!(ask(endpoint(&local, NodeId(3)), b"md larder~ring\r\n").await, "HD");
+    fill_up(&local, NodeId(3)).await;
+
+    local.add_node().await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!(report.unfinished, Some(Unfinished::Unreachable), "{report:?}");
+    assert!(phases(&report).is_empty(), "node 3 would not be told: {report:?}");
+}
+
+/// Fills a node until it takes no document any more, whatever its length.
+async fn fill_up(local: &LocalCluster, id: NodeId) {
+    let node = endpoint(local, id);
+    for len in (300..3000).step_by(100) {
+        let value = "x".repeat(len);
+        let mut number = 0;
+        until("the node is full", || {
+            let quiet = |nth| if nth < 200 { "q" } else { "" };
+            let set = |nth| format!("ms full:{len}:{number}:{nth} {len} {}\r\n{value}\r\n", quiet(nth));
+            let sets: String = (0..=200).map(set).collect();
+            number += 1;
+            async move { ask(node, sets.as_bytes()).await.starts_with("SERVER_ERROR") }
+        })
+        .await;
     }
 }
 
