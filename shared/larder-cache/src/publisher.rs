@@ -1,13 +1,13 @@
 //! Whoever publishes the ring document: brings the fleet from the ring it has to the ring it should have.
 //!
 //! One run does as much as its time allows; the next one goes on where it ended, wherever that was, for all that it
-//! knows stands on the nodes. Two runs at once hold each other up and do no harm.
+//! needs to know stands on the nodes. Two runs at once hold each other up and do no harm.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
-use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
+use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
 use tokio::time::{Instant, sleep_until};
 
 use crate::warm::{WarmUp, Warmed, Warmer};
@@ -57,6 +57,11 @@ pub enum PublishError {
         "the endpoint knows of no cluster, so there is no ring to publish: name a configuration endpoint"
     )]
     NoCluster,
+    /// A node holds a document of another format, which a later version of Larder has written. It is left alone.
+    #[error(
+        "the ring document has format {0}, which is not known here: update the function that publishes it"
+    )]
+    Format(u64),
     /// The node cannot leave the ring.
     #[error("{0} cannot leave the ring: it is the last node, or leaves already")]
     CannotRetire(String),
@@ -159,7 +164,7 @@ enum Held {
     /// A document with this epoch.
     Document(Box<RingDocument>, Cas),
     /// Something that is no document.
-    Malformed(Cas),
+    Malformed(Cas, MalformedDocument),
     /// Nothing.
     Nothing,
     /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
@@ -205,10 +210,17 @@ impl<'a> Run<'a> {
     /// What is to be done about what `survey` shows; does it, but for the publication.
     async fn step(&mut self, survey: &Survey, wish: &Wish<'_>) -> Result<Step, PublishError> {
         let Some(current) = &survey.current else {
-            // A node that fails keeps its place, as it has by discovery.
+            if survey.nodes.iter().any(|node| matches!(node.held, Held::Silent)) {
+                // It may hold the document in force. A dead one holds nothing and keeps its place, as by discovery.
+                return Ok(Step::End(Some(Unfinished::Unreachable)));
+            }
             return Ok(Step::Publish(RingDocument::first(survey.listed.clone(), now_ms())));
         };
         self.cluster.adopt(current);
+        if survey.disagree(current) {
+            // Whoever has taken the other one does not look at another document of the same epoch.
+            return Ok(Step::Publish(current.again(now_ms())));
+        }
         match self.spread(survey, current).await {
             Spread::Whole => {}
             Spread::Written => return Ok(Step::Look),
@@ -251,7 +263,8 @@ impl<'a> Run<'a> {
             .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
             .collect();
         let mut nodes = self.ask(listed.clone()).await;
-        let mut current = latest(&nodes);
+        let remembered = self.cluster.ring_document().await.map_err(PublishError::Nodes)?;
+        let mut current = latest(&nodes, remembered.as_ref());
         // What is not listed any more may still answer, and may know of others.
         for _ in 0..MOST_GENERATIONS {
             let known = |id: &RingNode| nodes.iter().any(|node| node.id.identity() == id.identity());
@@ -261,7 +274,10 @@ impl<'a> Run<'a> {
                 break;
             }
             nodes.extend(self.ask(unknown).await);
-            current = latest(&nodes);
+            current = latest(&nodes, remembered.as_ref());
+        }
+        if let Some(format) = nodes.iter().find_map(Surveyed::other_format) {
+            return Err(PublishError::Format(format));
         }
         nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
         Ok(Survey { listed, nodes, current })
@@ -274,7 +290,7 @@ impl<'a> Run<'a> {
                 Ok(None) => Held::Nothing,
                 Ok(Some(held)) => match held.document {
                     Ok(document) => Held::Document(Box::new(document), held.cas),
-                    Err(_) => Held::Malformed(held.cas),
+                    Err(error) => Held::Malformed(held.cas, error),
                 },
                 Err(error) => {
                     let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
@@ -295,7 +311,7 @@ impl<'a> Run<'a> {
     async fn spread(&mut self, survey: &Survey, current: &RingDocument) -> Spread {
         let is_behind = |node: &&Surveyed| match &node.held {
             Held::Document(document, _) => **document != *current,
-            Held::Malformed(_) | Held::Nothing => true,
+            Held::Malformed(..) | Held::Nothing => true,
             Held::Dead | Held::Silent => false,
         };
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
@@ -426,6 +442,14 @@ impl Survey {
         self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
     }
 
+    /// Whether a node holds another document than `current` under the same epoch.
+    fn disagree(&self, current: &RingDocument) -> bool {
+        self.nodes.iter().any(|node| match &node.held {
+            Held::Document(document, _) => document.epoch == current.epoch && **document != *current,
+            _ => false,
+        })
+    }
+
     /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
     fn leaves_out(&self, current: &RingDocument) -> bool {
         self.listed.iter().any(|id| !contains(&current.nodes, id) && !contains(&current.retired, id))
@@ -446,10 +470,18 @@ impl Survey {
 }
 
 impl Surveyed {
+    /// The format of what the node holds, if it is not known here.
+    fn other_format(&self) -> Option<u64> {
+        match &self.held {
+            Held::Malformed(_, MalformedDocument::Format(format)) => Some(*format),
+            _ => None,
+        }
+    }
+
     /// Stores `document` in the place of what the node held when it was asked.
     async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
         let before = match &self.held {
-            Held::Document(_, cas) | Held::Malformed(cas) => Some(*cas),
+            Held::Document(_, cas) | Held::Malformed(cas, _) => Some(*cas),
             Held::Nothing | Held::Dead | Held::Silent => None,
         };
         self.node.store_document(document, before).await
@@ -463,14 +495,17 @@ fn is_old(document: &RingDocument, cluster: &Cluster) -> bool {
     document.phase == Phase::Active && u128::from(age) > 3 * cluster.settle_time().as_millis()
 }
 
-/// The document with the highest epoch. Two that differ under one epoch are the work of two runs of which one could not
-/// reach the node that decides; any of them will do, as long as all runs choose the same.
-fn latest(nodes: &[Surveyed]) -> Option<RingDocument> {
+/// The document with the highest epoch: on a node, or `remembered` from there if none holds it any more. Two that differ
+/// under one epoch are the work of two runs of which one could not reach the node that decides, or of one that lost its
+/// memory in between; any of them will do, as long as all runs choose the same.
+fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
     let documents = nodes.iter().filter_map(|node| match &node.held {
         Held::Document(document, _) => Some(&**document),
         _ => None,
     });
-    documents.max_by_key(|document| (document.epoch, document.encode())).cloned()
+    let held = documents.max_by_key(|document| (document.epoch, document.encode()));
+    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.epoch > held.epoch);
+    remembered.filter(is_later).or(held).cloned()
 }
 
 fn is_refused(error: &Error) -> bool {

@@ -117,6 +117,26 @@ async fn a_node_that_takes_no_document_holds_a_change_up() {
     assert!(phases(&report).is_empty(), "node 3 would not be told: {report:?}");
 }
 
+#[tokio::test]
+async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
+    let (local, document) = growing(3, Phase::Warming).await;
+    local.pause_node(NodeId(1)).await.unwrap();
+    for id in 2..=4 {
+        local.reboot_node(NodeId(id)).await.unwrap();
+    }
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+
+    local.resume_node(NodeId(1)).await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &STEPS[2..], "1234");
+    assert_eq!(report.published[0].0, document.epoch.next());
+    until("all hold the last document", || async {
+        held(&local).await.iter().all(|(_, held)| *held == report.document)
+    })
+    .await;
+}
+
 /// Fills a node until it takes no document any more, whatever its length.
 async fn fill_up(local: &LocalCluster, id: NodeId) {
     let node = endpoint(local, id);
