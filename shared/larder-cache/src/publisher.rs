@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::join_all;
 use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
 use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::warm::{WarmUp, Warmed, Warmer};
 
@@ -52,6 +52,9 @@ pub enum PublishError {
     /// The nodes are not known.
     #[error("the nodes are not known")]
     Nodes(#[source] Error),
+    /// The deadline passed before the nodes had answered.
+    #[error("the nodes have not answered in time")]
+    Deadline,
     /// The cluster is no cluster: a fixed list, a plain memcached or ElastiCache Serverless.
     #[error(
         "the endpoint knows of no cluster, so there is no ring to publish: name a configuration endpoint"
@@ -73,7 +76,7 @@ impl Publisher {
         Self { cluster, warm_up }
     }
 
-    /// Brings the ring to what discovery lists, until `deadline` at most.
+    /// Brings the ring to what discovery lists, until `deadline` at most, and a store of the document longer.
     ///
     /// Takes a few times [`Cluster::settle_time`], and the time of the warm-up, where nodes come or go; one look at every
     /// node where nothing has changed. May be called again at any time, and by many at once.
@@ -94,7 +97,9 @@ impl Publisher {
 
     /// The ring document in force, as the nodes have it; `None` if there is none.
     pub async fn document(&self, deadline: Instant) -> Result<Option<RingDocument>, PublishError> {
-        Ok(Run::new(self, deadline).survey().await?.current)
+        let run = Run::new(self, deadline);
+        let survey = timeout_at(deadline, run.survey()).await;
+        Ok(survey.unwrap_or(Err(PublishError::Deadline))?.current)
     }
 }
 
@@ -191,7 +196,10 @@ impl<'a> Run<'a> {
             if self.is_over() {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             }
-            let survey = self.survey().await?;
+            let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
+                return Ok(self.ended(Some(Unfinished::OutOfTime)));
+            };
+            let survey = survey?;
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
             match self.step(&survey, wish).await? {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder_cache::{Cache, OriginGuard, Policy, Publisher, Unfinished, WarmUp};
+use larder_cache::{Cache, OriginGuard, Policy, PublishError, Publisher, Unfinished, WarmUp};
 use larder_client::{Key, Ttl};
 use larder_local::{LocalCluster, NodeId, Options};
 use larder_ring::{Phase, RingDocument};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::*;
 
@@ -30,7 +30,7 @@ async fn without_a_cluster_to_ask_a_run_says_so() {
     let publisher = publisher(&local);
     drop(local);
     let run = publisher.reconcile(soon()).await;
-    assert!(matches!(run, Err(larder_cache::PublishError::Nodes(_))), "{run:?}");
+    assert!(matches!(run, Err(PublishError::Nodes(_))), "{run:?}");
 }
 
 #[tokio::test]
@@ -135,6 +135,18 @@ async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
         held(&local).await.iter().all(|(_, held)| *held == report.document)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_silent_node_does_not_hold_a_run_up_for_longer_than_its_deadline() {
+    let (local, _) = growing(3, Phase::Joining).await;
+    local.pause_node(NodeId(2)).await.unwrap();
+    let (publisher, begun) = (publisher(&local), Instant::now());
+    let report = publisher.reconcile(in_millis(150)).await.unwrap();
+    assert_eq!(report.unfinished, Some(Unfinished::OutOfTime));
+    let document = publisher.document(in_millis(50)).await;
+    assert!(matches!(document, Err(PublishError::Deadline)), "{document:?}");
+    assert!(begun.elapsed() < Duration::from_millis(450), "{:?}", begun.elapsed());
 }
 
 /// Fills a node until it takes no document any more, whatever its length.
