@@ -66,7 +66,7 @@ pub enum PublishError {
     )]
     Format(u64),
     /// The node cannot leave the ring.
-    #[error("{0} cannot leave the ring: it is the last node, or leaves already")]
+    #[error("{0} cannot leave the ring: it is the last node there, or none of this cluster")]
     CannotRetire(String),
 }
 
@@ -116,6 +116,8 @@ struct Run<'a> {
     cluster: Cluster,
     deadline: Instant,
     report: Report,
+    /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
+    is_granted: bool,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
     /// The document under which it has warmed.
@@ -126,6 +128,8 @@ struct Run<'a> {
 enum Step {
     /// Another look.
     Look,
+    /// The document that grants what is asked for.
+    Grant(RingDocument),
     /// The next document.
     Publish(RingDocument),
     /// The end of the run.
@@ -187,7 +191,8 @@ impl Held {
 impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
-        Self { publisher, cluster, deadline, report: Report::default(), spread: None, warmed: None }
+        let report = Report::default();
+        Self { publisher, cluster, deadline, report, is_granted: false, spread: None, warmed: None }
     }
 
     /// Goes from step to step until the ring is as it should be, or this run can do no more.
@@ -202,14 +207,18 @@ impl<'a> Run<'a> {
             let survey = survey?;
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
-            match self.step(&survey, wish).await? {
-                Step::Look => {}
+            let published = match self.step(&survey, wish).await? {
+                Step::Look => continue,
                 Step::End(unfinished) => return Ok(self.ended(unfinished)),
-                Step::Publish(document) => {
-                    if let Published::Failed = self.publish(&survey, document).await {
-                        return Ok(self.ended(Some(Unfinished::Unreachable)));
-                    }
+                Step::Grant(document) => {
+                    let published = self.publish(&survey, document).await;
+                    self.is_granted = matches!(published, Published::Yes);
+                    published
                 }
+                Step::Publish(document) => self.publish(&survey, document).await,
+            };
+            if let Published::Failed = published {
+                return Ok(self.ended(Some(Unfinished::Unreachable)));
             }
         }
         Ok(self.ended(Some(Unfinished::Contended)))
@@ -234,12 +243,16 @@ impl<'a> Run<'a> {
             Spread::Written => return Ok(Step::Look),
             Spread::Failed => return Ok(Step::End(Some(Unfinished::Unreachable))),
         }
-        if let Some(document) = wish.document(current)? {
-            // Nobody reads the wish but who publishes: there is nothing to wait for.
-            return Ok(Step::Publish(document));
+        if !self.is_granted {
+            if let Some(document) = wish.document(survey, current)? {
+                // Nobody reads the wish but who publishes: there is nothing to wait for.
+                return Ok(Step::Grant(document));
+            }
+            self.is_granted = true;
         }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
         let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+            wish.check(current)?;
             return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
         };
         match self.ready_at(survey, current, &next) {
@@ -416,16 +429,35 @@ impl<'a> Run<'a> {
 }
 
 impl Wish<'_> {
-    /// The document that grants it; `None` if `current` does.
-    fn document(&self, current: &RingDocument) -> Result<Option<RingDocument>, PublishError> {
+    /// The document that grants it; `None` where there is nothing to grant.
+    fn document(
+        &self,
+        survey: &Survey,
+        current: &RingDocument,
+    ) -> Result<Option<RingDocument>, PublishError> {
         match self {
             Self::None => Ok(None),
-            Self::Retire(node) => match current.retiring(node, now_ms()) {
-                Some(document) => Ok(Some(document)),
-                None if contains(&current.retired, node) => Ok(None),
-                None => Err(PublishError::CannotRetire(node.to_string())),
-            },
+            Self::Retire(node) if contains(&current.retired, node) => Ok(None),
+            // It leaves without being asked.
+            Self::Retire(node) if !survey.is_listed(node) && contains(&current.all_nodes(), node) => Ok(None),
+            Self::Retire(node) => {
+                let stays =
+                    |id: &RingNode| id.identity() != node.identity() && !contains(&current.retired, id);
+                let may_leave = survey.is_listed(node) && survey.listed.iter().any(stays);
+                let document = may_leave.then(|| current.retiring(node, now_ms())).flatten();
+                document.map(Some).ok_or_else(|| PublishError::CannotRetire(node.to_string()))
+            }
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
+        }
+    }
+
+    /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
+    fn check(&self, current: &RingDocument) -> Result<(), PublishError> {
+        match self {
+            Self::Retire(node) if contains(&current.nodes, node) && contains(&current.retired, node) => {
+                Err(PublishError::CannotRetire(node.to_string()))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -6,4 +6,5 @@ mod changes;
 mod documents;
 mod failures;
 mod places;
+mod retire;
 mod support;
