@@ -92,6 +92,17 @@ impl Node {
         {
             return Err(NodeError::Down { retry_in });
         }
+        self.insist(common, now, deadline, request).await
+    }
+
+    /// The same, whether the node is marked down or not: for whoever has to know how it is now.
+    pub(crate) async fn insist<R: Request>(
+        &self,
+        common: &Common,
+        now: Moment,
+        deadline: Instant,
+        request: &R,
+    ) -> Result<(Answer, Arc<Connection>), NodeError> {
         // Pinned here, not moved into the timer: it is large.
         let asked = pin!(self.ask_until(common, now, deadline, request));
         let result = timeout_at(deadline, asked).await.unwrap_or(Err(NodeError::Deadline));

@@ -13,7 +13,8 @@ use crate::ring::Ring;
 pub struct Sighting<'a> {
     /// The nodes that discovery lists, in its order.
     pub listed: &'a [RingNode],
-    /// Nodes of the document that are not listed and do not answer any more.
+    /// Nodes of the document that are not listed and do not answer any more, and those of the next ring alone that are
+    /// dead.
     pub lost: &'a [RingNode],
 }
 

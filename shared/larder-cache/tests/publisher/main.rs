@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod changes;
+mod failures;
+mod places;
 mod support;
