@@ -1,14 +1,14 @@
 //! Whoever publishes the ring document: brings the fleet from the ring it has to the ring it should have.
 //!
 //! One run does as much as its time allows; the next one goes on where it ended, wherever that was, for all that it
-//! knows stands on the nodes. Two runs at once hold each other up and do no harm.
+//! needs to know stands on the nodes. Two runs at once hold each other up and do no harm.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
-use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
-use tokio::time::{Instant, sleep_until};
+use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::warm::{WarmUp, Warmed, Warmer};
 
@@ -52,13 +52,21 @@ pub enum PublishError {
     /// The nodes are not known.
     #[error("the nodes are not known")]
     Nodes(#[source] Error),
+    /// The deadline passed before the nodes had answered.
+    #[error("the nodes have not answered in time")]
+    Deadline,
     /// The cluster is no cluster: a fixed list, a plain memcached or ElastiCache Serverless.
     #[error(
         "the endpoint knows of no cluster, so there is no ring to publish: name a configuration endpoint"
     )]
     NoCluster,
+    /// A node holds a document of another format, which a later version of Larder has written. It is left alone.
+    #[error(
+        "the ring document has format {0}, which is not known here: update the function that publishes it"
+    )]
+    Format(u64),
     /// The node cannot leave the ring.
-    #[error("{0} cannot leave the ring: it is the last node, or leaves already")]
+    #[error("{0} cannot leave the ring: it is the last node there, or none of this cluster")]
     CannotRetire(String),
 }
 
@@ -68,7 +76,7 @@ impl Publisher {
         Self { cluster, warm_up }
     }
 
-    /// Brings the ring to what discovery lists, until `deadline` at most.
+    /// Brings the ring to what discovery lists, until `deadline` at most, and a store of the document longer.
     ///
     /// Takes a few times [`Cluster::settle_time`], and the time of the warm-up, where nodes come or go; one look at every
     /// node where nothing has changed. May be called again at any time, and by many at once.
@@ -89,7 +97,9 @@ impl Publisher {
 
     /// The ring document in force, as the nodes have it; `None` if there is none.
     pub async fn document(&self, deadline: Instant) -> Result<Option<RingDocument>, PublishError> {
-        Ok(Run::new(self, deadline).survey().await?.current)
+        let run = Run::new(self, deadline);
+        let survey = timeout_at(deadline, run.survey()).await;
+        Ok(survey.unwrap_or(Err(PublishError::Deadline))?.current)
     }
 }
 
@@ -106,6 +116,8 @@ struct Run<'a> {
     cluster: Cluster,
     deadline: Instant,
     report: Report,
+    /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
+    is_granted: bool,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
     /// The document under which it has warmed.
@@ -116,6 +128,8 @@ struct Run<'a> {
 enum Step {
     /// Another look.
     Look,
+    /// The document that grants what is asked for.
+    Grant(RingDocument),
     /// The next document.
     Publish(RingDocument),
     /// The end of the run.
@@ -159,7 +173,7 @@ enum Held {
     /// A document with this epoch.
     Document(Box<RingDocument>, Cas),
     /// Something that is no document.
-    Malformed(Cas),
+    Malformed(Cas, MalformedDocument),
     /// Nothing.
     Nothing,
     /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
@@ -177,7 +191,8 @@ impl Held {
 impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
-        Self { publisher, cluster, deadline, report: Report::default(), spread: None, warmed: None }
+        let report = Report::default();
+        Self { publisher, cluster, deadline, report, is_granted: false, spread: None, warmed: None }
     }
 
     /// Goes from step to step until the ring is as it should be, or this run can do no more.
@@ -186,17 +201,24 @@ impl<'a> Run<'a> {
             if self.is_over() {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             }
-            let survey = self.survey().await?;
+            let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
+                return Ok(self.ended(Some(Unfinished::OutOfTime)));
+            };
+            let survey = survey?;
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
-            match self.step(&survey, wish).await? {
-                Step::Look => {}
+            let published = match self.step(&survey, wish).await? {
+                Step::Look => continue,
                 Step::End(unfinished) => return Ok(self.ended(unfinished)),
-                Step::Publish(document) => {
-                    if let Published::Failed = self.publish(&survey, document).await {
-                        return Ok(self.ended(Some(Unfinished::Unreachable)));
-                    }
+                Step::Grant(document) => {
+                    let published = self.publish(&survey, document).await;
+                    self.is_granted = matches!(published, Published::Yes);
+                    published
                 }
+                Step::Publish(document) => self.publish(&survey, document).await,
+            };
+            if let Published::Failed = published {
+                return Ok(self.ended(Some(Unfinished::Unreachable)));
             }
         }
         Ok(self.ended(Some(Unfinished::Contended)))
@@ -205,21 +227,32 @@ impl<'a> Run<'a> {
     /// What is to be done about what `survey` shows; does it, but for the publication.
     async fn step(&mut self, survey: &Survey, wish: &Wish<'_>) -> Result<Step, PublishError> {
         let Some(current) = &survey.current else {
-            // A node that fails keeps its place, as it has by discovery.
+            if survey.nodes.iter().any(|node| matches!(node.held, Held::Silent)) {
+                // It may hold the document in force. A dead one holds nothing and keeps its place, as by discovery.
+                return Ok(Step::End(Some(Unfinished::Unreachable)));
+            }
             return Ok(Step::Publish(RingDocument::first(survey.listed.clone(), now_ms())));
         };
         self.cluster.adopt(current);
+        if survey.disagree(current) {
+            // Whoever has taken the other one does not look at another document of the same epoch.
+            return Ok(Step::Publish(current.again(now_ms())));
+        }
         match self.spread(survey, current).await {
             Spread::Whole => {}
             Spread::Written => return Ok(Step::Look),
             Spread::Failed => return Ok(Step::End(Some(Unfinished::Unreachable))),
         }
-        if let Some(document) = wish.document(current)? {
-            // Nobody reads the wish but who publishes: there is nothing to wait for.
-            return Ok(Step::Publish(document));
+        if !self.is_granted {
+            if let Some(document) = wish.document(survey, current)? {
+                // Nobody reads the wish but who publishes: there is nothing to wait for.
+                return Ok(Step::Grant(document));
+            }
+            self.is_granted = true;
         }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
         let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+            wish.check(current)?;
             return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
         };
         match self.ready_at(survey, current, &next) {
@@ -251,7 +284,8 @@ impl<'a> Run<'a> {
             .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
             .collect();
         let mut nodes = self.ask(listed.clone()).await;
-        let mut current = latest(&nodes);
+        let remembered = self.cluster.ring_document().await.map_err(PublishError::Nodes)?;
+        let mut current = latest(&nodes, remembered.as_ref());
         // What is not listed any more may still answer, and may know of others.
         for _ in 0..MOST_GENERATIONS {
             let known = |id: &RingNode| nodes.iter().any(|node| node.id.identity() == id.identity());
@@ -261,7 +295,10 @@ impl<'a> Run<'a> {
                 break;
             }
             nodes.extend(self.ask(unknown).await);
-            current = latest(&nodes);
+            current = latest(&nodes, remembered.as_ref());
+        }
+        if let Some(format) = nodes.iter().find_map(Surveyed::other_format) {
+            return Err(PublishError::Format(format));
         }
         nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
         Ok(Survey { listed, nodes, current })
@@ -274,7 +311,7 @@ impl<'a> Run<'a> {
                 Ok(None) => Held::Nothing,
                 Ok(Some(held)) => match held.document {
                     Ok(document) => Held::Document(Box::new(document), held.cas),
-                    Err(_) => Held::Malformed(held.cas),
+                    Err(error) => Held::Malformed(held.cas, error),
                 },
                 Err(error) => {
                     let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
@@ -295,7 +332,7 @@ impl<'a> Run<'a> {
     async fn spread(&mut self, survey: &Survey, current: &RingDocument) -> Spread {
         let is_behind = |node: &&Surveyed| match &node.held {
             Held::Document(document, _) => **document != *current,
-            Held::Malformed(_) | Held::Nothing => true,
+            Held::Malformed(..) | Held::Nothing => true,
             Held::Dead | Held::Silent => false,
         };
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
@@ -392,16 +429,35 @@ impl<'a> Run<'a> {
 }
 
 impl Wish<'_> {
-    /// The document that grants it; `None` if `current` does.
-    fn document(&self, current: &RingDocument) -> Result<Option<RingDocument>, PublishError> {
+    /// The document that grants it; `None` where there is nothing to grant.
+    fn document(
+        &self,
+        survey: &Survey,
+        current: &RingDocument,
+    ) -> Result<Option<RingDocument>, PublishError> {
         match self {
             Self::None => Ok(None),
-            Self::Retire(node) => match current.retiring(node, now_ms()) {
-                Some(document) => Ok(Some(document)),
-                None if contains(&current.retired, node) => Ok(None),
-                None => Err(PublishError::CannotRetire(node.to_string())),
-            },
+            Self::Retire(node) if contains(&current.retired, node) => Ok(None),
+            // It leaves without being asked.
+            Self::Retire(node) if !survey.is_listed(node) && contains(&current.all_nodes(), node) => Ok(None),
+            Self::Retire(node) => {
+                let stays =
+                    |id: &RingNode| id.identity() != node.identity() && !contains(&current.retired, id);
+                let may_leave = survey.is_listed(node) && survey.listed.iter().any(stays);
+                let document = may_leave.then(|| current.retiring(node, now_ms())).flatten();
+                document.map(Some).ok_or_else(|| PublishError::CannotRetire(node.to_string()))
+            }
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
+        }
+    }
+
+    /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
+    fn check(&self, current: &RingDocument) -> Result<(), PublishError> {
+        match self {
+            Self::Retire(node) if contains(&current.nodes, node) && contains(&current.retired, node) => {
+                Err(PublishError::CannotRetire(node.to_string()))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -426,6 +482,14 @@ impl Survey {
         self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
     }
 
+    /// Whether a node holds another document than `current` under the same epoch.
+    fn disagree(&self, current: &RingDocument) -> bool {
+        self.nodes.iter().any(|node| match &node.held {
+            Held::Document(document, _) => document.epoch == current.epoch && **document != *current,
+            _ => false,
+        })
+    }
+
     /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
     fn leaves_out(&self, current: &RingDocument) -> bool {
         self.listed.iter().any(|id| !contains(&current.nodes, id) && !contains(&current.retired, id))
@@ -446,10 +510,18 @@ impl Survey {
 }
 
 impl Surveyed {
+    /// The format of what the node holds, if it is not known here.
+    fn other_format(&self) -> Option<u64> {
+        match &self.held {
+            Held::Malformed(_, MalformedDocument::Format(format)) => Some(*format),
+            _ => None,
+        }
+    }
+
     /// Stores `document` in the place of what the node held when it was asked.
     async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
         let before = match &self.held {
-            Held::Document(_, cas) | Held::Malformed(cas) => Some(*cas),
+            Held::Document(_, cas) | Held::Malformed(cas, _) => Some(*cas),
             Held::Nothing | Held::Dead | Held::Silent => None,
         };
         self.node.store_document(document, before).await
@@ -463,14 +535,17 @@ fn is_old(document: &RingDocument, cluster: &Cluster) -> bool {
     document.phase == Phase::Active && u128::from(age) > 3 * cluster.settle_time().as_millis()
 }
 
-/// The document with the highest epoch. Two that differ under one epoch are the work of two runs of which one could not
-/// reach the node that decides; any of them will do, as long as all runs choose the same.
-fn latest(nodes: &[Surveyed]) -> Option<RingDocument> {
+/// The document with the highest epoch: on a node, or `remembered` from there if none holds it any more. Two that differ
+/// under one epoch are the work of two runs of which one could not reach the node that decides, or of one that lost its
+/// memory in between; any of them will do, as long as all runs choose the same.
+fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
     let documents = nodes.iter().filter_map(|node| match &node.held {
         Held::Document(document, _) => Some(&**document),
         _ => None,
     });
-    documents.max_by_key(|document| (document.epoch, document.encode())).cloned()
+    let held = documents.max_by_key(|document| (document.epoch, document.encode()));
+    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.epoch > held.epoch);
+    remembered.filter(is_later).or(held).cloned()
 }
 
 fn is_refused(error: &Error) -> bool {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder_cache::{Cache, OriginGuard, Policy, Publisher, Unfinished, WarmUp};
+use larder_cache::{Cache, OriginGuard, Policy, PublishError, Publisher, Unfinished, WarmUp};
 use larder_client::{Key, Ttl};
 use larder_local::{LocalCluster, NodeId, Options};
 use larder_ring::{Phase, RingDocument};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::*;
 
@@ -30,7 +30,7 @@ async fn without_a_cluster_to_ask_a_run_says_so() {
     let publisher = publisher(&local);
     drop(local);
     let run = publisher.reconcile(soon()).await;
-    assert!(matches!(run, Err(larder_cache::PublishError::Nodes(_))), "{run:?}");
+    assert!(matches!(run, Err(PublishError::Nodes(_))), "{run:?}");
 }
 
 #[tokio::test]
@@ -115,6 +115,38 @@ async fn a_node_that_takes_no_document_holds_a_change_up() {
     let report = reconcile(&publisher(&local)).await;
     assert_eq!(report.unfinished, Some(Unfinished::Unreachable), "{report:?}");
     assert!(phases(&report).is_empty(), "node 3 would not be told: {report:?}");
+}
+
+#[tokio::test]
+async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
+    let (local, document) = growing(3, Phase::Warming).await;
+    local.pause_node(NodeId(1)).await.unwrap();
+    for id in 2..=4 {
+        local.reboot_node(NodeId(id)).await.unwrap();
+    }
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+
+    local.resume_node(NodeId(1)).await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &STEPS[2..], "1234");
+    assert_eq!(report.published[0].0, document.epoch.next());
+    until("all hold the last document", || async {
+        held(&local).await.iter().all(|(_, held)| *held == report.document)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_silent_node_does_not_hold_a_run_up_for_longer_than_its_deadline() {
+    let (local, _) = growing(3, Phase::Joining).await;
+    local.pause_node(NodeId(2)).await.unwrap();
+    let (publisher, begun) = (publisher(&local), Instant::now());
+    let report = publisher.reconcile(in_millis(150)).await.unwrap();
+    assert_eq!(report.unfinished, Some(Unfinished::OutOfTime));
+    let document = publisher.document(in_millis(50)).await;
+    assert!(matches!(document, Err(PublishError::Deadline)), "{document:?}");
+    assert!(begun.elapsed() < Duration::from_millis(450), "{:?}", begun.elapsed());
 }
 
 /// Fills a node until it takes no document any more, whatever its length.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod changes;
+mod documents;
 mod failures;
 mod places;
+mod retire;
 mod support;

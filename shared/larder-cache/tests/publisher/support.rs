@@ -181,6 +181,13 @@ pub(crate) async fn held(local: &LocalCluster) -> Vec<(u16, Option<RingDocument>
     join_all(held).await
 }
 
+/// Restarts every node, so that each of them is empty.
+pub(crate) async fn reboot_all(local: &LocalCluster) {
+    for node in local.nodes() {
+        local.reboot_node(node.id).await.unwrap();
+    }
+}
+
 /// Asserts that every running node holds `document`.
 #[track_caller]
 pub(crate) fn all_hold(document: &RingDocument, held: &[(u16, Option<RingDocument>)]) {
