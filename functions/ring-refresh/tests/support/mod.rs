@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use larder_cache::Publisher;
 use larder_lambda::settings::Variables;
-use larder_local::{LocalCluster, NodeId, Options};
+use larder_local::{Control, LocalCluster, NodeId, Options};
 use larder_ring::{Phase, RingDocument, RingNode};
 use larder_ring_refresh::answer::Answer;
 use larder_ring_refresh::settings::Settings;
@@ -49,9 +49,18 @@ impl House {
         App { publisher: Publisher::new(cluster, warm_up), cluster_name, control }
     }
 
-    /// The control socket of the cluster, where one is served.
+    /// The control socket of the cluster, served [`during`](Self::during) something.
     pub(crate) fn socket(&self) -> String {
         self.dir.path().join("control.sock").display().to_string()
+    }
+
+    /// Serves the control socket until `work` is done.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let socket = Control::open(&self.cluster).unwrap();
+        tokio::select! {
+            never = socket.serve(&self.cluster) => match never {},
+            done = work => done,
+        }
     }
 
     pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
