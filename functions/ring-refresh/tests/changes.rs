@@ -16,7 +16,8 @@ use larder_ring_refresh::settings::Settings;
 use larder_ring_refresh::{Failure, Work};
 use postbox::Postbox;
 use serde_json::json;
-use support::{House, get, handle_now, held, numbers, phases, reconcile, set};
+use support::wire::{get, held, numbers, set};
+use support::{House, handle_now, phases, reconcile};
 use tokio::time::timeout;
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use api::{FakeApi, Reply, error};
 use larder_local::ConfigReply;
 use larder_ring_refresh::{Comparison, Handled, Work, handle};
 use serde_json::json;
-use support::{House, handle_now, numbers, reconcile};
+use support::wire::numbers;
+use support::{House, handle_now, reconcile};
 use tokio::time::Instant;
 use told::{Told, asking, events};
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use larder_ring_refresh::Work;
 use serde_json::{Value, json};
-use support::{House, handle_now, held, numbers};
+use support::wire::{held, numbers};
+use support::{House, handle_now};
 
 #[tokio::test]
 async fn every_event_is_handled_as_its_table_says() {

@@ -19,7 +19,8 @@ use larder_local::{ConfigReply, NodeId};
 use larder_ring::Phase;
 use runtime_api::{Event, Reply, RuntimeApi};
 use serde_json::{Value, json};
-use support::{House, held, numbers, owned};
+use support::wire::{held, numbers};
+use support::{House, owned};
 use told::{TOPIC, Told, asking};
 
 #[tokio::test]

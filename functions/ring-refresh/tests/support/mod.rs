@@ -2,20 +2,23 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+pub(crate) mod wire;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use larder_cache::Publisher;
 use larder_lambda::settings::Variables;
 use larder_local::{Control, LocalCluster, NodeId, Options};
-use larder_ring::{Phase, RingDocument, RingNode};
+use larder_ring::{Phase, RingDocument};
 use larder_ring_refresh::answer::Answer;
 use larder_ring_refresh::settings::Settings;
 use larder_ring_refresh::{App, Handled, handle};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
+
+use wire::{delete, held};
 
 /// A local cluster in a directory of its own.
 pub(crate) struct House {
@@ -79,7 +82,7 @@ impl House {
     /// Takes the document away from every node.
     pub(crate) fn forget_document(&self) {
         for node in self.endpoints() {
-            exchange(node, b"md larder~ring\r\n");
+            delete(node, RingDocument::RING_KEY);
         }
     }
 
@@ -104,49 +107,6 @@ pub(crate) async fn reconcile(app: &App) -> Answer {
 /// The phases of the documents that were published, in their order.
 pub(crate) fn phases(answer: &Answer) -> Vec<Phase> {
     answer.published.iter().map(|published| published.phase).collect()
-}
-
-/// The numbers of `nodes`: `[1, 2]`.
-pub(crate) fn numbers(nodes: &[RingNode]) -> Vec<u16> {
-    nodes.iter().map(|node| node.host.parse::<NodeId>().unwrap().0).collect()
-}
-
-/// The ring document that the node at `address` holds, if it holds one; its client flags have to be those of its epoch.
-pub(crate) fn held(address: SocketAddr) -> Option<RingDocument> {
-    let (flags, json) = get(address, "larder~ring")?;
-    let document = RingDocument::parse(&json).unwrap();
-    assert_eq!(flags, document.epoch.client_flags());
-    Some(document)
-}
-
-/// Client flags and value of an item on the node at `address`, asked for without anything of ours.
-pub(crate) fn get(address: SocketAddr, key: &str) -> Option<(u32, Vec<u8>)> {
-    let (line, value) = exchange(address, format!("mg {key} f v\r\n").as_bytes());
-    if line == "EN" {
-        return None;
-    }
-    let flags = line.split(' ').find_map(|word| word.strip_prefix('f')).unwrap();
-    Some((flags.parse().unwrap(), value))
-}
-
-/// Stores a value on the node at `address`.
-pub(crate) fn set(address: SocketAddr, key: &str, flags: u32, value: &[u8]) {
-    let head = format!("ms {key} {} T60 F{flags}\r\n", value.len());
-    assert_eq!(exchange(address, &[head.as_bytes(), value, b"\r\n"].concat()).0, "HD");
-}
-
-/// The first line of the reply to `request`, and the value behind it.
-fn exchange(address: SocketAddr, request: &[u8]) -> (String, Vec<u8>) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(request).unwrap();
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    let len = line.strip_prefix("VA ").and_then(|rest| rest.split([' ', '\r']).next());
-    let mut value = vec![0; len.map_or(0, |len| len.parse().unwrap())];
-    reader.read_exact(&mut value).unwrap();
-    (line.trim_end().to_owned(), value)
 }
 
 pub(crate) fn owned<'a>(
