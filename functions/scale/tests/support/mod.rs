@@ -81,11 +81,8 @@ impl Ring for Recorder {
 }
 
 /// A change of the ring waits three times for twice the interval and the timeout.
-pub(crate) const QUICK: [(&str, &str); 3] = [
-    ("LARDER_RING_CHECK_INTERVAL_MS", "100"),
-    ("LARDER_CACHE_TIMEOUT_MS", "400"),
-    ("LARDER_WARM_SECS", "0"),
-];
+pub(crate) const QUICK: [(&str, &str); 3] =
+    [("LARDER_RING_CHECK_INTERVAL_MS", "100"), ("LARDER_CACHE_TIMEOUT_MS", "400"), ("LARDER_WARM_SECS", "0")];
 
 /// What it takes a [`Recorder`] to leave a node out.
 pub(crate) const RETIRED: Retired = Retired { epoch: 8, copied_keys: 12 };
