@@ -8,3 +8,4 @@ mod failures;
 mod places;
 mod retire;
 mod support;
+mod warming;
