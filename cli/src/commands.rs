@@ -6,6 +6,7 @@ pub(crate) mod delete;
 pub(crate) mod discover;
 pub(crate) mod end;
 pub(crate) mod get;
+pub(crate) mod lines;
 pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod set;
