@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
+use larder_client::{Cluster, DirectNode, Error, HeldVersion, NodeError, Stored};
 use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -129,6 +129,8 @@ struct Run<'a> {
     report: Report,
     /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
     is_granted: bool,
+    /// Since when it has known that no node holds a document.
+    founding: Option<Instant>,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
     /// The document under which it has warmed.
@@ -182,9 +184,9 @@ struct Surveyed {
 /// What one node holds.
 enum Held {
     /// A document with this epoch.
-    Document(Box<RingDocument>, Cas),
+    Document(Box<RingDocument>, HeldVersion),
     /// Something that is no document.
-    Malformed(Cas, MalformedDocument),
+    Malformed(HeldVersion, MalformedDocument),
     /// Nothing.
     Nothing,
     /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
@@ -203,7 +205,16 @@ impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
         let report = Report::default();
-        Self { publisher, cluster, deadline, report, is_granted: false, spread: None, warmed: None }
+        Self {
+            publisher,
+            cluster,
+            deadline,
+            report,
+            is_granted: false,
+            founding: None,
+            spread: None,
+            warmed: None,
+        }
     }
 
     /// Goes from step to step until the ring is as it should be, or this run can do no more.
@@ -242,13 +253,15 @@ impl<'a> Run<'a> {
                 // It may hold the document in force. A dead one holds nothing and keeps its place, as by discovery.
                 return Ok(Step::End(Some(Unfinished::Unreachable)));
             }
-            return Ok(Step::Publish(RingDocument::first(survey.listed.clone(), now_ms())));
+            // Whoever goes by a document that is lost has to notice first: the list may have changed since.
+            let founding = *self.founding.get_or_insert_with(Instant::now);
+            return Ok(self
+                .once_settled(founding, || {
+                    Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()))
+                })
+                .await);
         };
         self.cluster.adopt(current);
-        if survey.disagree(current) {
-            // Whoever has taken the other one does not look at another document of the same epoch.
-            return Ok(Step::Publish(current.again(now_ms())));
-        }
         match self.spread(survey, current).await {
             Spread::Whole => {}
             Spread::Written => return Ok(Step::Look),
@@ -283,6 +296,20 @@ impl<'a> Run<'a> {
             return Ok(Step::Look);
         }
         Ok(Step::Publish(next))
+    }
+
+    /// The `step` to take when everyone has had the time to notice what has been so `since` then; until that it waits, for
+    /// nodes may come and go meanwhile, and has another look decide.
+    async fn once_settled(&self, since: Instant, step: impl FnOnce() -> Step) -> Step {
+        let ready = since + self.cluster.settle_time();
+        if ready > self.deadline {
+            return Step::End(Some(Unfinished::OutOfTime));
+        }
+        if ready <= Instant::now() {
+            return step();
+        }
+        sleep_until(ready).await;
+        Step::Look
     }
 
     /// Asks discovery for the nodes, and the nodes for their documents.
@@ -321,8 +348,8 @@ impl<'a> Run<'a> {
             let held = match node.document().await {
                 Ok(None) => Held::Nothing,
                 Ok(Some(held)) => match held.document {
-                    Ok(document) => Held::Document(Box::new(document), held.cas),
-                    Err(error) => Held::Malformed(held.cas, error),
+                    Ok(document) => Held::Document(Box::new(document), held.version),
+                    Err(error) => Held::Malformed(held.version, error),
                 },
                 Err(error) => {
                     let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
@@ -348,15 +375,15 @@ impl<'a> Run<'a> {
         };
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
         if behind.is_empty() {
+            // Those who go by a later document, which a run has left on a node that is gone, have to notice, too.
             if self.spread.is_none_or(|(epoch, _)| epoch != current.epoch) {
-                let since = Instant::now();
-                let settled = since.checked_sub(self.cluster.settle_time()).unwrap_or(since);
-                self.spread =
-                    Some((current.epoch, if is_old(current, &self.cluster) { settled } else { since }));
+                self.spread = Some((current.epoch, Instant::now()));
             }
             return Spread::Whole;
         }
-        let written = join_all(behind.iter().map(|node| node.store(current))).await;
+        // The one that decides comes first, as in a publication.
+        let mut written = vec![behind[0].store(current).await];
+        written.extend(join_all(behind[1..].iter().map(|node| node.store(current))).await);
         self.spread = Some((current.epoch, Instant::now()));
         let mut spread = Spread::Written;
         for (node, written) in behind.iter().zip(&written) {
@@ -494,14 +521,6 @@ impl Survey {
         self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
     }
 
-    /// Whether a node holds another document than `current` under the same epoch.
-    fn disagree(&self, current: &RingDocument) -> bool {
-        self.nodes.iter().any(|node| match &node.held {
-            Held::Document(document, _) => document.epoch == current.epoch && **document != *current,
-            _ => false,
-        })
-    }
-
     /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
     fn leaves_out(&self, current: &RingDocument) -> bool {
         self.listed.iter().any(|id| !contains(&current.nodes, id) && !contains(&current.retired, id))
@@ -533,30 +552,23 @@ impl Surveyed {
     /// Stores `document` in the place of what the node held when it was asked.
     async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
         let before = match &self.held {
-            Held::Document(_, cas) | Held::Malformed(cas, _) => Some(*cas),
+            Held::Document(_, version) | Held::Malformed(version, _) => Some(version),
             Held::Nothing | Held::Dead | Held::Silent => None,
         };
         self.node.store_document(document, before).await
     }
 }
 
-/// Whether `document` has been in force for so long that everyone has seen it, whoever wrote it: quiet times end
-/// without a wait.
-fn is_old(document: &RingDocument, cluster: &Cluster) -> bool {
-    let age = now_ms().saturating_sub(document.time_ms);
-    document.phase == Phase::Active && u128::from(age) > 3 * cluster.settle_time().as_millis()
-}
-
-/// The document with the highest epoch: on a node, or `remembered` from there if none holds it any more. Two that differ
-/// under one epoch are the work of two runs of which one could not reach the node that decides, or of one that lost its
-/// memory in between; any of them will do, as long as all runs choose the same.
+/// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one epoch
+/// are the work of two runs of which one could not reach the node that decides, or of one that lost its memory in between;
+/// environments take the one that was published later, and so do we.
 fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
     let documents = nodes.iter().filter_map(|node| match &node.held {
         Held::Document(document, _) => Some(&**document),
         _ => None,
     });
-    let held = documents.max_by_key(|document| (document.epoch, document.encode()));
-    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.epoch > held.epoch);
+    let held = documents.max_by_key(|document| (document.epoch, document.time_ms, document.encode()));
+    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.is_later_than(held));
     remembered.filter(is_later).or(held).cloned()
 }
 

@@ -42,7 +42,11 @@ impl Cluster {
         let mut members = None;
         loop {
             self.get_round(&view, keys, members.as_deref(), &mut results).await;
-            let Some(newer) = self.shared.newer(&view).await else { return results };
+            let newer = match self.shared.after(&view).await.newer() {
+                Ok(Some(newer)) => newer,
+                Ok(None) => return results,
+                Err(error) => return vec![Err(error); keys.len()],
+            };
             let again = read_elsewhere(&view, &newer, keys);
             if again.is_empty() {
                 return results;
@@ -114,12 +118,19 @@ impl Cluster {
         let mut members = None;
         loop {
             self.read_round(&view, keys, members.as_deref(), get, &mut reads).await;
-            let Some(newer) = self.shared.newer(&view).await else { break };
-            let mut again = read_elsewhere(&view, &newer, keys);
+            let newer = match self.shared.after(&view).await.newer() {
+                Ok(Some(newer)) => newer,
+                Ok(None) => break,
+                Err(error) => return vec![Err(error); keys.len()],
+            };
+            let is_doubtful = |(key, read): (&Key, &Option<Result<Read, Error>>)| {
+                let read = read.as_ref().and_then(|read| read.as_ref().ok());
+                !self.is_good_under(&newer, view.fleet.place(key), key, read)
+            };
             let is_later = matches!(view.found(), Some(Found::Later(_)));
-            again.extend((0..keys.len() as u32).filter(|_| is_later));
-            again.sort_unstable();
-            again.dedup();
+            let doubtful = keys.iter().zip(&reads).map(|read| is_later || is_doubtful(read));
+            let again: Vec<u32> =
+                (0..).zip(doubtful).filter_map(|(member, doubtful)| doubtful.then_some(member)).collect();
             if again.is_empty() {
                 break;
             }
@@ -143,7 +154,12 @@ impl Cluster {
             let mut failures = self.void_many(&view, items, Place::voided_before).await;
             failures.extend(self.set_round(&view, items).await);
             failures.extend(self.void_many(&view, items, Place::voided_after).await);
-            let newer = self.shared.newer_after_write(&view).await;
+            let newer = match self.shared.after_write(&view).await.newer() {
+                Ok(newer) => newer,
+                Err(error) => {
+                    return (0..items.len()).map(|index| Failure { index, error: error.clone() }).collect();
+                }
+            };
             // A store may be repeated: only one that ends late could undo a later one, as it could anyway.
             match newer.filter(|newer| is_written_elsewhere(&view, newer, items)) {
                 Some(newer) => view = newer,

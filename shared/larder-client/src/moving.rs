@@ -209,6 +209,24 @@ impl Cluster {
 
     // Items of an older ring.
 
+    /// Whether what was read by `place` may be answered under the `newer` view: it would be read from there, too, and its item
+    /// would be trusted.
+    pub(crate) fn is_good_under(
+        &self,
+        newer: &View,
+        place: Place<'_>,
+        key: &Key,
+        read: Option<&Read>,
+    ) -> bool {
+        let now = newer.fleet.place(key);
+        let is_trusted = |read: &Read| {
+            let node = [Some(now.read_first()), now.read_then()].into_iter().flatten();
+            let mut node = node.filter(|node| node.name == read.node);
+            read.item.is_none() || node.any(|node| self.trust(newer, node, key, read) == Trust::Trusted)
+        };
+        place.reads_like(now) && read.is_none_or(is_trusted)
+    }
+
     /// Whether what was read is a miss, or was stored under the present ring document.
     pub(crate) fn is_current(&self, view: &View, read: &Read) -> bool {
         read.stamp().is_none_or(|stamp| stamp == view.fleet.stamp())

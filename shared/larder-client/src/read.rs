@@ -27,7 +27,7 @@ impl Cluster {
                 None => self.get_from(&view, place.read_first(), key).await,
                 Some(_) => Box::pin(self.get_moving(&view, key)).await,
             };
-            match self.shared.newer(&view).await {
+            match self.shared.after(&view).await.newer()? {
                 Some(newer) if !place.reads_like(newer.fleet.place(key)) => view = newer,
                 _ => return got,
             }
@@ -41,7 +41,7 @@ impl Cluster {
         loop {
             let node = view.fleet.place(key).written();
             let read = self.mg(&view, node, key, get).await;
-            match self.shared.newer(&view).await {
+            match self.shared.after(&view).await.newer()? {
                 Some(newer) if !Arc::ptr_eq(node, newer.fleet.place(key).written()) => view = newer,
                 _ => return read.map(|read| read.item.zip(read.cas)),
             }
@@ -67,8 +67,8 @@ impl Cluster {
                 }
                 read => read,
             };
-            match self.shared.newer(&view).await {
-                Some(newer) if !place.reads_like(newer.fleet.place(key)) => view = newer,
+            match self.shared.after(&view).await.newer()? {
+                Some(newer) if !self.is_good_under(&newer, place, key, read.as_ref().ok()) => view = newer,
                 _ => return read.map(Read::unstamped),
             }
         }

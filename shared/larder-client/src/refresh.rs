@@ -8,15 +8,13 @@ use larder_ring::{RingDocument, RingError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connect::Connector;
-use crate::direct::readable_document_of;
 use crate::discover::{Discovered, discover};
 use crate::fleet::Fleet;
 use crate::health::Pauses;
 use crate::moment::Moment;
-use crate::node::{Common, Node};
-use crate::requests::GetDocument;
+use crate::node::Common;
 use crate::schedule::Schedule;
-use crate::view::{Found, View};
+use crate::view::View;
 use crate::watch::Watch;
 use crate::{Config, ConfigError, DiscoveryError, Endpoint, Error, NodeError};
 
@@ -26,7 +24,7 @@ pub(crate) struct Shared {
     pub(crate) common: Common,
     /// The configuration endpoint; `None` for a fixed list.
     endpoint: Option<Seen>,
-    fleet: RwLock<Option<Arc<Fleet>>>,
+    pub(crate) fleet: RwLock<Option<Arc<Fleet>>>,
     times: Mutex<Times>,
     /// Held by the one who asks for the topology.
     asking: tokio::sync::Mutex<()>,
@@ -34,9 +32,9 @@ pub(crate) struct Shared {
 
 /// What is due when.
 #[derive(Debug, Default)]
-struct Times {
+pub(crate) struct Times {
     discovery: Schedule,
-    ring: Watch,
+    pub(crate) ring: Watch,
 }
 
 impl Shared {
@@ -106,111 +104,6 @@ impl Shared {
         }
     }
 
-    /// The view to repeat a call with, if what it found in passing says that it went by an old one.
-    ///
-    /// Nothing is asked where the call looked at no document, or found its own: most of the time.
-    pub(crate) async fn newer(&self, view: &View) -> Option<View> {
-        // Boxed, for it is rare and large, and would have to be carried along by every request.
-        match view.found()? {
-            Found::Document(_, flags) if Some(*flags) == client_flags(&view.fleet) => {
-                self.times().ring.confirm(view.now);
-                None
-            }
-            found => Box::pin(self.follow(view, found)).await,
-        }
-    }
-
-    /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
-    /// the ring may have changed meanwhile asks for the document, whether it was to look or not.
-    pub(crate) async fn newer_after_write(&self, view: &View) -> Option<View> {
-        let newer = self.newer(view).await;
-        let is_outdated =
-            |view: &View| Watch::is_outdated(view.now, Moment::now(), self.common.config.ring_check_interval);
-        if newer.is_some() || !self.has_documents(&view.fleet) || !is_outdated(view) {
-            return newer;
-        }
-        Box::pin(self.fetch_newer(view, some_of(&view.fleet, None))).await
-    }
-
-    /// Gets the document that `found` tells of, or what others know where the node has lost it or lags behind.
-    async fn follow(&self, view: &View, found: &Found) -> Option<View> {
-        let ours = client_flags(&view.fleet);
-        let is_later = |theirs: u32| ours.is_none_or(|ours| theirs.wrapping_sub(ours) as i32 > 0);
-        match found {
-            Found::Nothing(_) if ours.is_none() => {
-                self.times().ring.confirm(view.now);
-                None
-            }
-            Found::Document(node, theirs) if is_later(*theirs) => {
-                self.fetch_newer(view, vec![Arc::clone(node)]).await
-            }
-            Found::Later(node) => {
-                let others = some_of(&view.fleet, Some(node));
-                self.fetch_newer(view, [Arc::clone(node)].into_iter().chain(others).collect()).await
-            }
-            Found::Document(node, _) | Found::Nothing(node) => {
-                self.fetch_newer(view, some_of(&view.fleet, Some(node))).await
-            }
-        }
-    }
-
-    /// Asks `nodes` in turn for a later document than that of `view`, takes it, and answers the view that it gives.
-    async fn fetch_newer(&self, view: &View, nodes: Vec<Arc<Node>>) -> Option<View> {
-        let mut has_failed = false;
-        for node in nodes {
-            match self.fetch(&node, view.deadline).await {
-                Ok(Some(document)) => {
-                    let fleet = self.take_document(document)?;
-                    if fleet.epoch() > view.fleet.epoch() {
-                        self.times().ring.confirm(view.now);
-                        return Some(View::new(fleet, Moment::now(), view.deadline, false));
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    has_failed = true;
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(node = %node.name, error, "the ring document could not be read");
-                }
-            }
-        }
-        if !has_failed {
-            self.times().ring.confirm(view.now);
-        }
-        None
-    }
-
-    /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
-    async fn fetch(&self, node: &Node, deadline: Instant) -> Result<Option<RingDocument>, NodeError> {
-        let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
-        let (answer, connection) = asked?;
-        readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
-    }
-
-    /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.
-    pub(crate) fn take_document(&self, document: RingDocument) -> Option<Arc<Fleet>> {
-        let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
-        let before = held.clone()?;
-        if before.epoch() >= Some(document.epoch) {
-            return Some(before);
-        }
-        let (epoch, phase) = (document.epoch.number(), document.phase);
-        let made =
-            Fleet::new(self.common.config.ring, before.topology.clone()?, Some(document), Some(&before));
-        match made {
-            Ok(fleet) => {
-                tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
-                *held = Some(Arc::new(fleet));
-                held.clone()
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(epoch, error, "no ring can be made of the ring document");
-                Some(before)
-            }
-        }
-    }
-
     /// Whether the topology is due, and whether it is time to look at the ring document.
     fn due(&self, fleet: &Fleet, now: Moment, may_look: bool) -> (bool, bool) {
         let mut times = self.times();
@@ -221,7 +114,7 @@ impl Shared {
     }
 
     /// Whether there may be ring documents: not for a fixed list, and not for a server that knows of no cluster.
-    fn has_documents(&self, fleet: &Fleet) -> bool {
+    pub(crate) fn has_documents(&self, fleet: &Fleet) -> bool {
         fleet.topology.as_ref().is_some_and(|topology| !topology.is_single())
     }
 
@@ -279,8 +172,7 @@ impl Shared {
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
     ) -> Result<Arc<Fleet>, DiscoveryError> {
-        let begun = Moment::now();
-        self.times().discovery.begun(begun, &self.common.config);
+        self.times().discovery.begun(Moment::now(), &self.common.config);
         let asked = match before.and_then(|fleet| any_node(fleet)) {
             None => self.ask_one(endpoint, before, deadline).await,
             Some(node) => match self.ask_one(endpoint, before, halfway(deadline)).await {
@@ -288,7 +180,7 @@ impl Shared {
                 Err(_) => self.ask_one(&node, before, deadline).await,
             },
         };
-        let taken = asked.and_then(|discovered| self.take(discovered, begun));
+        let taken = asked.and_then(|discovered| self.take(discovered));
         let (now, config, jitter) = (Moment::now(), &self.common.config, fastrand::f64());
         match &taken {
             Ok((_, brought_news)) => self.times().discovery.answered(now, *brought_news, config, jitter),
@@ -324,17 +216,13 @@ impl Shared {
     fn take(
         &self,
         (topology, document): (Topology, Option<RingDocument>),
-        begun: Moment,
     ) -> Result<(Arc<Fleet>, bool), DiscoveryError> {
         let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
         let before = held.clone();
         let known = before.as_ref().and_then(|fleet| fleet.document.as_ref());
-        if document.as_ref().is_some_and(|document| known.is_none_or(|known| known.epoch <= document.epoch)) {
-            self.times().ring.confirm(begun);
-        }
         let is_news = before.as_ref().is_none_or(|fleet| fleet.topology.as_ref() != Some(&topology));
         let is_later =
-            document.as_ref().is_some_and(|document| known.is_none_or(|known| known.epoch < document.epoch));
+            document.as_ref().is_some_and(|document| known.is_none_or(|known| document.is_later_than(known)));
         if let Some(fleet) = before.as_ref().filter(|_| !is_news && !is_later) {
             return Ok((Arc::clone(fleet), false));
         }
@@ -366,23 +254,9 @@ impl Shared {
         self.fleet.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn times(&self) -> MutexGuard<'_, Times> {
+    pub(crate) fn times(&self) -> MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a look at the document of `fleet` would find.
-fn client_flags(fleet: &Fleet) -> Option<u32> {
-    fleet.epoch().map(larder_ring::Epoch::client_flags)
-}
-
-/// A few nodes, but not `node`, to ask for the ring document: any of them, in any order.
-fn some_of(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
-    let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
-    let mut some: Vec<_> = fleet.nodes().iter().filter(is_other).cloned().collect();
-    fastrand::shuffle(&mut some);
-    some.truncate(MOST_ASKED);
-    some
 }
 
 /// Half of the time from now to `deadline`.
@@ -396,6 +270,3 @@ fn any_node(fleet: &Fleet) -> Option<Seen> {
     let nodes = fleet.topology.as_ref()?.nodes();
     nodes.get(fastrand::usize(..nodes.len().max(1))).cloned()
 }
-
-/// How many more nodes are asked for the ring document where one has lost it.
-const MOST_ASKED: usize = 2;

@@ -22,7 +22,9 @@ pub(crate) struct View {
     pub(crate) now: Moment,
     /// By when the call has to end.
     pub(crate) deadline: Instant,
-    /// Whether the next request is to carry a look at the ring document.
+    /// Whether the call is to look at the ring document.
+    was_to_look: bool,
+    /// Whether the next request is to carry the look.
     is_to_look: AtomicBool,
     found: OnceLock<Found>,
 }
@@ -40,18 +42,32 @@ pub(crate) enum Found {
 
 impl View {
     pub(crate) fn new(fleet: Arc<Fleet>, now: Moment, deadline: Instant, is_to_look: bool) -> Self {
-        Self { fleet, now, deadline, is_to_look: is_to_look.into(), found: OnceLock::new() }
+        Self {
+            fleet,
+            now,
+            deadline,
+            was_to_look: is_to_look,
+            is_to_look: is_to_look.into(),
+            found: OnceLock::new(),
+        }
+    }
+
+    /// Whether the call is to look at the ring document, or has found that there is a later one.
+    pub(crate) fn was_to_look(&self) -> bool {
+        self.was_to_look || self.found.get().is_some()
     }
 
     /// Sends `request` to `node`, with a look at the ring document in the same pipeline if this call is to make one
-    /// and has not yet.
+    /// and has not yet, and if the node can confirm what it says.
     pub(crate) async fn ask<R: Request>(
         &self,
         shared: &Shared,
         node: &Arc<Node>,
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        let is_to_look = self.is_to_look.load(Relaxed) && self.is_to_look.swap(false, Relaxed);
+        let is_to_look = self.is_to_look.load(Relaxed)
+            && self.fleet.is_read_from(node)
+            && self.is_to_look.swap(false, Relaxed);
         if !is_to_look {
             return node.ask(&shared.common, self.now, self.deadline, request).await;
         }

@@ -15,6 +15,8 @@ pub(crate) struct Watch {
     confirmed: Option<Moment>,
     /// When the last look began.
     begun: Option<Moment>,
+    /// When it was last tried to find out without any document.
+    tried: Option<Moment>,
 }
 
 impl Watch {
@@ -35,6 +37,20 @@ impl Watch {
         if self.confirmed.is_none_or(|confirmed| begun.since(&confirmed) > Duration::ZERO) {
             self.confirmed = Some(begun);
         }
+    }
+
+    /// Whether nobody has confirmed anything for so long that it is too old to go by at `now`.
+    pub(crate) fn is_unconfirmed(&self, now: Moment, interval: Duration) -> bool {
+        self.confirmed.is_none_or(|confirmed| Self::is_outdated(confirmed, now, interval))
+    }
+
+    /// Whether it may be tried to find out without any document, which costs much: once in an interval.
+    pub(crate) fn may_try(&mut self, now: Moment, interval: Duration) -> bool {
+        let may_try = self.tried.is_none_or(|tried| now.since(&tried) >= interval);
+        if may_try {
+            self.tried = Some(now);
+        }
+        may_try
     }
 
     /// Whether what was seen at `then` may be too old at `now` to go by.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use larder_cache::{Publisher, Report, Unfinished};
 use larder_client::{Cluster, Config};
 use larder_local::{LocalCluster, NodeId};
-use larder_ring::{Epoch, Phase};
+use larder_ring::{Epoch, Phase, RingDocument};
 use tokio::time::{Instant, sleep};
 
 use crate::support::*;
@@ -51,7 +51,7 @@ async fn two_runs_that_find_an_unfinished_publication_both_come_to_an_end() {
     // Each of them writes the same document to the same nodes, and each is refused by some.
     for _ in 0..10 {
         let (local, old) = settled(4).await;
-        let new = old.again(now_ms() - 3_600_000);
+        let new = RingDocument { epoch: old.epoch.next(), time_ms: now_ms() - 3_600_000, ..old.clone() };
         place_on(&local, local.nodes()[0].clone(), &new).await;
         let (one, two) = (publisher(&local), publisher(&local));
         let (one, two) = tokio::join!(reconcile(&one), reconcile(&two));

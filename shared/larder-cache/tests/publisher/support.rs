@@ -157,7 +157,7 @@ pub(crate) async fn place(local: &LocalCluster, document: &RingDocument) {
 }
 
 pub(crate) async fn place_on(local: &LocalCluster, node: NodeStatus, document: &RingDocument) {
-    let flags = document.epoch.client_flags();
+    let flags = document.client_flags();
     place_bytes(local, node.id, &document.encode(), flags).await;
 }
 

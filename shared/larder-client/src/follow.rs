@@ -1,0 +1,226 @@
+//! Following the ring document: what a look at it, in passing, leads to.
+//!
+//! A view is confirmed by that very document, on a node of the ring that it reads, and by nothing else: an earlier one or
+//! none is no confirmation, nor is what a node says that has left the ring. Whoever cannot confirm a view that is too old
+//! leaves the cache alone. `tests/tests/ring_model.rs` shows what each of these is for.
+
+use std::sync::{Arc, PoisonError};
+
+use futures_util::future::join_all;
+use larder_ring::{Phase, RingDocument};
+use tokio::time::Instant;
+
+use crate::direct::readable_document_of;
+use crate::fleet::Fleet;
+use crate::moment::Moment;
+use crate::node::Node;
+use crate::refresh::Shared;
+use crate::requests::GetDocument;
+use crate::view::{Found, View};
+use crate::watch::Watch;
+use crate::{Error, NodeError};
+
+/// What a call has to do about the ring when it has its answer.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// It went by the ring in force, as far as it has to know.
+    Stands,
+    /// It did not; this one is.
+    Newer(View),
+    /// Nobody can tell which ring is in force, and for too long.
+    Unknown,
+}
+
+impl After {
+    /// The newer view, if there is one.
+    pub(crate) fn newer(self) -> Result<Option<View>, Error> {
+        match self {
+            Self::Stands => Ok(None),
+            Self::Newer(view) => Ok(Some(view)),
+            Self::Unknown => Err(Error::UnknownRing),
+        }
+    }
+}
+
+impl Shared {
+    /// What a call has to do that went by `view`.
+    ///
+    /// Nothing is asked where the call was to look at no document, or found its own: most of the time.
+    pub(crate) async fn after(&self, view: &View) -> After {
+        if !view.was_to_look() {
+            return After::Stands;
+        }
+        // Boxed, for it is rare and large, and would have to be carried along by every request.
+        match view.found() {
+            Some(Found::Document(_, flags)) if Some(*flags) == client_flags(&view.fleet) => {
+                self.times().ring.confirm(view.now);
+                After::Stands
+            }
+            found => Box::pin(self.follow(view, found)).await,
+        }
+    }
+
+    /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
+    /// the ring may have changed meanwhile has to confirm its view once more.
+    pub(crate) async fn after_write(&self, view: &View) -> After {
+        let after = self.after(view).await;
+        let is_late = || Watch::is_outdated(view.now, Moment::now(), self.common.config.ring_check_interval);
+        match after {
+            After::Stands if self.has_documents(&view.fleet) && is_late() => {
+                let now = Moment::now();
+                let confirmed = Box::pin(self.confirm_by(view, now, read_nodes(&view.fleet, None))).await;
+                confirmed.unwrap_or(After::Unknown)
+            }
+            after => after,
+        }
+    }
+
+    /// Gets the document that was `found`, or what others know where the node has lost it or lags behind, or could not be
+    /// asked.
+    async fn follow(&self, view: &View, found: Option<&Found>) -> After {
+        let document = view.fleet.document.as_ref();
+        let is_later = |flags: u32| {
+            let stamp = RingDocument::stamp_in(flags);
+            document.is_none_or(|document| document.epoch.of_stamp(stamp) >= Some(document.epoch))
+        };
+        let nodes = match found {
+            Some(Found::Nothing(_)) if document.is_none() => {
+                self.times().ring.confirm(view.now);
+                return After::Stands;
+            }
+            Some(Found::Document(node, flags)) if is_later(*flags) => vec![Arc::clone(node)],
+            Some(Found::Later(node)) => {
+                [Arc::clone(node)].into_iter().chain(read_nodes(&view.fleet, Some(node))).collect()
+            }
+            Some(Found::Document(node, _) | Found::Nothing(node)) => read_nodes(&view.fleet, Some(node)),
+            None => read_nodes(&view.fleet, None),
+        };
+        match self.confirm_by(view, view.now, nodes).await {
+            Some(after) => after,
+            None if !self.is_outdated(view.now) => After::Stands,
+            None if self.is_lost_everywhere(view).await => {
+                self.times().ring.confirm(view.now);
+                After::Stands
+            }
+            None => After::Unknown,
+        }
+    }
+
+    /// Asks `nodes`, and then those of the rings that are found, until one confirms what it says; `None` if none does.
+    /// `begun` is the moment from which on that is good.
+    async fn confirm_by(&self, view: &View, begun: Moment, mut nodes: Vec<Arc<Node>>) -> Option<After> {
+        let mut fleet = Arc::clone(&view.fleet);
+        for _ in 0..MOST_ASKED {
+            // From the front: whoever is said to know is asked first.
+            if nodes.is_empty() {
+                break;
+            }
+            let node = nodes.remove(0);
+            let document = match self.fetch(&node, view.deadline).await {
+                Ok(Some(document)) => document,
+                Ok(None) => continue,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(node = %node.name, error, "the ring document could not be read");
+                    continue;
+                }
+            };
+            let taken = self.take_document(&document)?;
+            if taken.document.as_ref() == Some(&document) && taken.is_read_from(&node) {
+                self.times().ring.confirm(begun);
+                let is_newer = taken.document != view.fleet.document;
+                return Some(match is_newer {
+                    true => After::Newer(View::new(taken, Moment::now(), view.deadline, false)),
+                    false => After::Stands,
+                });
+            }
+            if taken.document != fleet.document {
+                // Its own nodes have to confirm it.
+                nodes = read_nodes(&taken, None);
+                fleet = taken;
+            }
+        }
+        None
+    }
+
+    /// Whether the document of `view` is lost on all nodes, and the topology, asked for now, is its ring: then nobody goes by
+    /// another one.
+    async fn is_lost_everywhere(&self, view: &View) -> bool {
+        let interval = self.common.config.ring_check_interval;
+        let Some(document) = view.fleet.document.as_ref().filter(|document| document.phase == Phase::Active)
+        else {
+            return false;
+        };
+        if !self.times().ring.may_try(Moment::now(), interval) {
+            return false;
+        }
+        let nodes = view.fleet.nodes().iter();
+        let fetched = join_all(nodes.map(|node| self.fetch(node, view.deadline))).await;
+        if !fetched.iter().all(|fetched| matches!(fetched, Ok(None))) {
+            return false;
+        }
+        match self.discover_now(view.deadline).await {
+            Ok(fleet) => fleet.topology.as_ref().is_some_and(|topology| {
+                let listed = topology.nodes().iter().map(larder_discovery::Node::id);
+                fleet.document == view.fleet.document
+                    && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
+            }),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether nobody has confirmed the ring for too long to go by it at `now`.
+    fn is_outdated(&self, now: Moment) -> bool {
+        self.times().ring.is_unconfirmed(now, self.common.config.ring_check_interval)
+    }
+
+    /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
+    async fn fetch(&self, node: &Node, deadline: Instant) -> Result<Option<RingDocument>, NodeError> {
+        let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
+        let (answer, connection) = asked?;
+        readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
+    }
+
+    /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.
+    pub(crate) fn take_document(&self, document: &RingDocument) -> Option<Arc<Fleet>> {
+        let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        let before = held.clone()?;
+        if before.document.as_ref().is_some_and(|known| !document.is_later_than(known)) {
+            return Some(before);
+        }
+        let (epoch, phase) = (document.epoch.number(), document.phase);
+        let topology = before.topology.clone()?;
+        match Fleet::new(self.common.config.ring, topology, Some(document.clone()), Some(&before)) {
+            Ok(fleet) => {
+                tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
+                *held = Some(Arc::new(fleet));
+                held.clone()
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(epoch, error, "no ring can be made of the ring document");
+                Some(before)
+            }
+        }
+    }
+}
+
+/// What a look at the document of `fleet` would find.
+fn client_flags(fleet: &Fleet) -> Option<u32> {
+    fleet.document_flags
+}
+
+/// A few nodes of the ring that is read, but not `node`: any of them, in any order.
+fn read_nodes(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
+    let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
+    let mut some: Vec<_> =
+        fleet.nodes().iter().filter(is_other).filter(|node| fleet.is_read_from(node)).cloned().collect();
+    fastrand::shuffle(&mut some);
+    some.truncate(MOST_READ_NODES);
+    some
+}
+
+/// How many nodes are asked where one has lost the document, or lags behind.
+const MOST_READ_NODES: usize = 3;
+/// How many nodes are asked in all, where documents lead to other rings.
+const MOST_ASKED: usize = 8;
