@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
 use crate::connection::Connection;
+use crate::follow::After;
 use crate::item::{Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
 use crate::node::Node;
@@ -42,10 +43,16 @@ impl Cluster {
         let mut members = None;
         loop {
             self.get_round(&view, keys, members.as_deref(), &mut results).await;
-            let newer = match self.shared.after(&view).await.newer() {
-                Ok(Some(newer)) => newer,
-                Ok(None) => return results,
-                Err(error) => return vec![Err(error); keys.len()],
+            let newer = match self.shared.after(&view).await {
+                After::Newer(newer) => newer,
+                After::Stands => return results,
+                After::Unknown => {
+                    results
+                        .iter_mut()
+                        .filter(|got| got.is_ok())
+                        .for_each(|got| *got = Err(Error::UnknownRing));
+                    return results;
+                }
             };
             let again = read_elsewhere(&view, &newer, keys);
             if again.is_empty() {
@@ -118,10 +125,14 @@ impl Cluster {
         let mut members = None;
         loop {
             self.read_round(&view, keys, members.as_deref(), get, &mut reads).await;
-            let newer = match self.shared.after(&view).await.newer() {
-                Ok(Some(newer)) => newer,
-                Ok(None) => break,
-                Err(error) => return vec![Err(error); keys.len()],
+            let newer = match self.shared.after(&view).await {
+                After::Newer(newer) => newer,
+                After::Stands => break,
+                After::Unknown => {
+                    let known = reads.iter_mut().filter(|read| matches!(read, Some(Ok(_))));
+                    known.for_each(|read| *read = Some(Err(Error::UnknownRing)));
+                    break;
+                }
             };
             let is_doubtful = |(key, read): (&Key, &Option<Result<Read, Error>>)| {
                 let read = read.as_ref().and_then(|read| read.as_ref().ok());
@@ -154,10 +165,13 @@ impl Cluster {
             let mut failures = self.void_many(&view, items, Place::voided_before).await;
             failures.extend(self.set_round(&view, items).await);
             failures.extend(self.void_many(&view, items, Place::voided_after).await);
-            let newer = match self.shared.after_write(&view).await.newer() {
-                Ok(newer) => newer,
-                Err(error) => {
-                    return (0..items.len()).map(|index| Failure { index, error: error.clone() }).collect();
+            let newer = match self.shared.after_write(&view).await {
+                After::Newer(newer) => Some(newer),
+                After::Stands => None,
+                After::Unknown => {
+                    failures
+                        .extend((0..items.len()).map(|index| Failure { index, error: Error::UnknownRing }));
+                    None
                 }
             };
             // A store may be repeated: only one that ends late could undo a later one, as it could anyway.

@@ -32,11 +32,13 @@ pub(crate) enum After {
 }
 
 impl After {
-    /// The newer view, if there is one.
-    pub(crate) fn newer(self) -> Result<Option<View>, Error> {
+    /// The newer view, if there is one; an error where the `result` of the call cannot be answered. One that is an error
+    /// itself says more.
+    pub(crate) fn newer<T>(self, result: &Result<T, Error>) -> Result<Option<View>, Error> {
         match self {
             Self::Stands => Ok(None),
             Self::Newer(view) => Ok(Some(view)),
+            Self::Unknown if result.is_err() => Ok(None),
             Self::Unknown => Err(Error::UnknownRing),
         }
     }
@@ -118,6 +120,10 @@ impl Shared {
             let node = nodes.remove(0);
             let document = match self.fetch(&node, view.deadline).await {
                 Ok(Some(document)) => document,
+                Ok(None) if fleet.document.is_none() => {
+                    self.times().ring.confirm(begun);
+                    return Some(After::Stands);
+                }
                 Ok(None) => continue,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;

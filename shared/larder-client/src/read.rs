@@ -27,7 +27,7 @@ impl Cluster {
                 None => self.get_from(&view, place.read_first(), key).await,
                 Some(_) => Box::pin(self.get_moving(&view, key)).await,
             };
-            match self.shared.after(&view).await.newer()? {
+            match self.shared.after(&view).await.newer(&got)? {
                 Some(newer) if !place.reads_like(newer.fleet.place(key)) => view = newer,
                 _ => return got,
             }
@@ -41,7 +41,7 @@ impl Cluster {
         loop {
             let node = view.fleet.place(key).written();
             let read = self.mg(&view, node, key, get).await;
-            match self.shared.after(&view).await.newer()? {
+            match self.shared.after(&view).await.newer(&read)? {
                 Some(newer) if !Arc::ptr_eq(node, newer.fleet.place(key).written()) => view = newer,
                 _ => return read.map(|read| read.item.zip(read.cas)),
             }
@@ -67,7 +67,7 @@ impl Cluster {
                 }
                 read => read,
             };
-            match self.shared.after(&view).await.newer()? {
+            match self.shared.after(&view).await.newer(&read)? {
                 Some(newer) if !self.is_good_under(&newer, place, key, read.as_ref().ok()) => view = newer,
                 _ => return read.map(Read::unstamped),
             }

@@ -159,7 +159,7 @@ impl Cluster {
             let voided_after = self.void(&view, place.voided_after(), key).await;
             let result = voided_before.and(voided_after).and(written);
 
-            let Some(newer) = self.shared.after_write(&view).await.newer()? else { return result };
+            let Some(newer) = self.shared.after_write(&view).await.newer(&result)? else { return result };
             let now = newer.fleet.place(key);
             if place.writes_like(now) {
                 self.void(&newer, now.voided_after(), key).await?;
