@@ -157,7 +157,7 @@ impl<'a> Warmer<'a> {
         let mut warmed = Warmed { moving: keys.len(), ..Warmed::default() };
         let mut next = Instant::now();
         for keys in keys.chunks(BATCH_KEYS) {
-            sleep_until(next).await;
+            sleep_until(next.min(end)).await;
             if Instant::now() >= end || warmed.bytes >= self.warm_up.bytes {
                 break;
             }
