@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod cluster;
 pub(crate) mod delete;
 pub(crate) mod discover;
+pub(crate) mod documents;
 pub(crate) mod end;
 pub(crate) mod get;
 pub(crate) mod lines;
