@@ -1,6 +1,6 @@
 //! The commands and how they are written.
 
-use crate::commands::{bench, delete, discover, get, local, ring, set, stats};
+use crate::commands::{bench, delete, discover, get, local, ring, set, stats, warm};
 use clap::{Parser, Subcommand};
 
 /// A larder of cached answers on Amazon ElastiCache: its tool for the command line.
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Delete(delete::Delete),
     /// Print the statistics of every node.
     Stats(stats::Stats),
+    /// Copy keys that are about to change their owner, most read first.
+    Warm(warm::Warm),
 }
 
 const EXIT_CODES: &str = "\
