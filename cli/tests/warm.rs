@@ -13,7 +13,6 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::process::Stdio;
-use std::time::Instant;
 use support::cluster::{client, cluster, keys, now_ms, publish_first, publish_up_to, reach, store};
 use support::{check_failure, larder, run, run_well};
 use tempfile::NamedTempFile;
@@ -84,17 +83,21 @@ async fn a_catalogue_without_keys_that_move_leaves_nothing_to_do() {
 
 #[tokio::test]
 async fn a_limit_in_time_leaves_keys_and_says_so() {
-    let growing = Growing::start(1_500).await;
+    let growing = Growing::start(300).await;
     let moving = growing.moving_keys(&growing.keys).len();
     let input: String = growing.keys.iter().map(|key| format!("{key}\n")).collect();
-    let begun = Instant::now();
-    let text = run_well(
-        &format!("warm {} --keys - --keys-per-sec 1 --max-secs 1", growing.reach()),
-        input.as_bytes(),
-    );
-    assert!(begun.elapsed().as_secs() < 20, "waited for its rate, whatever its time was");
-    let (copied, left) = (250, moving - 250);
-    assert!(text.starts_with(&format!("{moving} keys move: {copied} copied, ")), "{text}");
+    let slow = format!("warm {} --keys - --keys-per-sec 1 --max-secs 2", growing.reach());
+    let text = run_well(&slow, input.as_bytes());
+    let copied: usize = text
+        .strip_prefix(&format!("{moving} keys move: "))
+        .unwrap()
+        .split_once(" copied, ")
+        .unwrap()
+        .0
+        .parse()
+        .unwrap();
+    assert!((1..=3).contains(&copied), "{text}");
+    let left = moving - copied;
     assert!(text.ends_with(&format!("{left} keys are left: the time was over (--max-secs)\n")), "{text}");
 }
 
@@ -103,13 +106,10 @@ async fn progress_is_a_line_in_a_log_and_a_bar_on_a_terminal() {
     let growing = Growing::start(1_500).await;
     let moving = growing.moving_keys(&growing.keys).len();
     let input: String = growing.keys.iter().map(|key| format!("{key}\n")).collect();
-    // At this rate the second go is made a second after the first.
-    let warm = format!("warm {} --keys - --keys-per-sec 250", growing.reach());
+    // At this rate it takes more than a second.
+    let warm = format!("warm {} --keys - --keys-per-sec 200", growing.reach());
     let text = String::from_utf8(run(&warm, input.as_bytes()).stderr).unwrap();
-    let is_progress = |line: &str| {
-        line.contains(&format!("0 of {moving} keys, "))
-            || line.starts_with(&format!("{moving} of {moving} keys, "))
-    };
+    let is_progress = |line: &str| line.contains(&format!(" of {moving} keys, ")) && line.ends_with(" bytes");
     assert!(!text.is_empty() && text.lines().all(is_progress), "{text:?}");
 
     let keys = file(&input);

@@ -52,7 +52,7 @@ impl Warm {
         cluster.adopt(&document);
         let warm_up = self.warm_up();
         let warmer = Warmer::new(cluster, &warm_up);
-        let moving = match &self.keys {
+        let mut moving = match &self.keys {
             Some(file) => self.moving_of(file, &warmer, &document)?,
             None => {
                 let catalogue = warmer.catalogue().await;
@@ -60,6 +60,7 @@ impl Warm {
                 warmer.moving(&document, &keys)
             }
         };
+        moving.truncate(warm_up.keys);
         let mut progress = Progress::begin(moving.len());
         let end = Instant::now() + warm_up.most;
         let warmed = warmer.copy(moving, end, |warmed| progress.show(warmed)).await;

@@ -2,64 +2,20 @@
 
 mod support;
 
+#[path = "support/function.rs"]
+mod function;
 #[path = "support/runtime_api.rs"]
 mod runtime_api;
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-
 use anyhow::{Context, Result};
+use function::Function;
 use runtime_api::{Event, RuntimeApi};
 use serde_json::{Value, json};
 use support::House;
 
-/// The process; it ends with the test.
-struct Function(Child);
-
-impl Function {
-    fn start(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_read"));
-        command
-            .env_clear()
-            .envs(variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        Ok(Self(command.spawn()?))
-    }
-
-    /// Ends the process; the lines of its standard output.
-    fn end(mut self) -> Result<Vec<Value>> {
-        self.0.kill()?;
-        self.lines()
-    }
-
-    fn lines(&mut self) -> Result<Vec<Value>> {
-        let mut text = String::new();
-        self.0.stdout.take().context("read already")?.read_to_string(&mut text)?;
-        text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
-    }
-}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-/// What Lambda itself tells a function.
-fn of_lambda(api: &RuntimeApi) -> Vec<(String, String)> {
-    let variables = [
-        ("AWS_LAMBDA_RUNTIME_API", api.address()),
-        ("AWS_LAMBDA_FUNCTION_NAME", "stack-Read-1".to_owned()),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
-        ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
-        ("AWS_LAMBDA_LOG_LEVEL", "INFO".to_owned()),
-    ];
-    variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
+/// Starts the function, told `variables`.
+fn start(api: &RuntimeApi, variables: Vec<(String, String)>) -> Result<Function> {
+    Function::start(env!("CARGO_BIN_EXE_read"), "stack-Read-1", api, variables)
 }
 
 fn get(path: &str) -> Value {
@@ -78,7 +34,7 @@ const NO_DEADLINE_MS: [u64; 2] = [600_000, u64::MAX];
 async fn a_process_answers_events_and_writes_one_line_of_metrics_for_each() -> Result<()> {
     let house = House::new(&[]).await?;
     let api = RuntimeApi::start()?;
-    let function = Function::start(house.variables(&[]).into_iter().chain(of_lambda(&api)))?;
+    let function = start(&api, house.variables(&[]))?;
 
     for (request_id, deadline_ms, x_cache) in
         [("one", NO_DEADLINE_MS[0], "miss"), ("two", NO_DEADLINE_MS[1], "hit")]
@@ -113,7 +69,7 @@ async fn a_process_answers_events_and_writes_one_line_of_metrics_for_each() -> R
 async fn an_event_of_another_kind_is_an_error_and_the_process_lives_on() -> Result<()> {
     let house = House::new(&[]).await?;
     let api = RuntimeApi::start()?;
-    let function = Function::start(house.variables(&[]).into_iter().chain(of_lambda(&api)))?;
+    let function = start(&api, house.variables(&[]))?;
 
     let payload = json!({ "Records": [{ "EventSource": "aws:sns" }] });
     let reply = api.invoke(Event { request_id: "sns", deadline_ms: NO_DEADLINE_MS[0], payload })?;
@@ -130,7 +86,7 @@ async fn where_lambda_sends_several_events_at_once_all_are_answered() -> Result<
     let house = House::new(&[]).await?;
     let api = RuntimeApi::start()?;
     let variables = house.variables(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]);
-    let function = Function::start(variables.into_iter().chain(of_lambda(&api)))?;
+    let function = start(&api, variables)?;
 
     let ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
     for request_id in ids {
@@ -158,7 +114,7 @@ async fn a_warning_names_the_request() -> Result<()> {
     let api = RuntimeApi::start()?;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let variables = house.variables(&[("LARDER_CONFIG_ENDPOINT", &nobody)]);
-    let function = Function::start(variables.into_iter().chain(of_lambda(&api)))?;
+    let function = start(&api, variables)?;
 
     let payload = get("/records/airports/JFK");
     let reply = api.invoke(Event { request_id: "one", deadline_ms: NO_DEADLINE_MS[0], payload })?;
@@ -182,9 +138,8 @@ fn a_process_with_wrong_settings_says_all_that_is_wrong_in_one_line_and_ends() -
     let api = RuntimeApi::start()?;
     let variables = [("LARDER_TTL_SECS", "0"), ("LARDER_RINGS", "ketama")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut function = Function::start(variables.into_iter().chain(of_lambda(&api)))?;
-    let lines = function.lines()?;
-    assert_eq!(function.0.wait()?.code(), Some(1));
+    let (code, lines) = start(&api, variables.to_vec())?.ended()?;
+    assert_eq!(code, Some(1));
     let [line] = lines.as_slice() else { panic!("not one line: {lines:?}") };
     assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"could not start".into()));
     let error = line["error"].as_str().context("no error")?;

@@ -32,5 +32,6 @@ pub mod metrics;
 pub mod settings;
 
 pub use app::App;
+pub use compare::Comparison;
 pub use failure::Failure;
 pub use handle::{Handled, Work, handle};

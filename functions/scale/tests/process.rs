@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
+#[path = "../../read/tests/support/function.rs"]
+mod function;
 #[path = "../../read/tests/support/runtime_api.rs"]
 mod runtime_api;
 mod support;
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-
+use function::Function;
 use runtime_api::{Event, Reply, RuntimeApi};
 use serde_json::{Value, json};
 use support::{House, alarm};
@@ -17,16 +17,14 @@ use support::{House, alarm};
 async fn a_process_scales_a_cluster_and_writes_one_line_of_metrics_for_each_event() {
     let house = House::start(2).await;
     let api = RuntimeApi::start().unwrap();
-    let socket = house.socket();
-    let function =
-        Function::start(&api, &[("LARDER_CONTROL_SOCKET", &socket), ("LARDER_SCALE_OUT_ALARM", "full")]);
+    let function = start(&api, house.variables(&[("LARDER_SCALE_OUT_ALARM", "full")]));
     let (replies, lines) = house
         .during(async {
             let asked = tokio::task::spawn_blocking(move || {
                 let out = invoke(&api, "one", json!({ "Records": [alarm("full", "ALARM")] }));
                 let again = invoke(&api, "two", json!({ "nodes": 1 }));
                 let less = invoke(&api, "three", json!({ "nodes": -1 }));
-                ([out, again, less], function.end())
+                ([out, again, less], function.end().unwrap())
             });
             asked.await.unwrap()
         })
@@ -38,22 +36,55 @@ async fn a_process_scales_a_cluster_and_writes_one_line_of_metrics_for_each_even
     assert_eq!(replies[2].body["why"], "cool-down");
     assert_eq!(house.ids(), ["0001", "0002", "0003"]);
 
-    let metrics: Vec<_> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
-    let told = |name: &str| metrics.iter().map(|line| line[name].clone()).collect::<Vec<_>>();
-    assert_eq!(told("function_request_id"), ["one", "two", "three"]);
-    assert_eq!(told("NodesAdded"), [1, 0, 0]);
-    assert_eq!(told("Refusals"), [0, 1, 1]);
-    assert_eq!(told("ColdStarts"), [1, 0, 0]);
+    assert_eq!(metrics(&lines, "function_request_id"), ["one", "two", "three"]);
+    assert_eq!(metrics(&lines, "function_name"), ["stack-Scale-1"; 3]);
+    assert_eq!(metrics(&lines, "NodesAdded"), [&json!(1), &json!(0), &json!(0)]);
+    assert_eq!(metrics(&lines, "Refusals"), [&json!(0), &json!(1), &json!(1)]);
+    assert_eq!(metrics(&lines, "ColdStarts"), [&json!(1), &json!(0), &json!(0)]);
+}
+
+#[tokio::test]
+async fn a_process_has_a_node_left_out_of_the_published_ring_and_then_taken_away() {
+    let house = House::start(3).await;
+    let newest = house.endpoint(2);
+    let api = RuntimeApi::start().unwrap();
+    let function = start(&api, house.variables(&[]));
+    let (reply, lines) = house
+        .during(async {
+            let asked = tokio::task::spawn_blocking(move || {
+                (invoke(&api, "one", json!({ "nodes": -1 })), function.end().unwrap())
+            });
+            asked.await.unwrap()
+        })
+        .await;
+    assert_eq!(reply.path, "one/response", "{reply:?}");
+    let done =
+        json!({ "done": "in", "from": 3, "to": 2, "node": "0003", "endpoint": newest, "copied_keys": 0 });
+    let mut answer = reply.body;
+    let epoch = answer.as_object_mut().unwrap().remove("epoch").unwrap();
+    assert!(epoch.as_u64().is_some_and(|epoch| epoch > 0), "{epoch}");
+    assert_eq!(answer, done);
+    assert_eq!(house.ids(), ["0001", "0002"]);
+    assert_eq!(
+        (metrics(&lines, "NodesRemoved"), metrics(&lines, "Failures")),
+        (vec![&json!(1)], vec![&json!(0)])
+    );
 }
 
 #[tokio::test]
 async fn a_failure_is_an_error_with_a_name_and_the_process_lives_on() {
     let api = RuntimeApi::start().unwrap();
-    let function = Function::start(&api, &[("LARDER_CONTROL_SOCKET", "/nowhere/control.sock")]);
+    let variables = [
+        ("LARDER_CONTROL_SOCKET", "/nowhere/control.sock"),
+        ("LARDER_CONFIG_ENDPOINT", "127.0.0.1:1"),
+        ("LARDER_SCALE_MIN_NODES", "2"),
+        ("LARDER_SCALE_MAX_NODES", "4"),
+    ];
+    let function = start(&api, owned(&variables));
     let (replies, lines) = tokio::task::spawn_blocking(move || {
         let unreachable = invoke(&api, "one", json!({ "nodes": 1 }));
         let invalid = invoke(&api, "two", json!({ "nodes": 5 }));
-        ([unreachable, invalid], function.end())
+        ([unreachable, invalid], function.end().unwrap())
     })
     .await
     .unwrap();
@@ -79,59 +110,40 @@ async fn a_failure_is_an_error_with_a_name_and_the_process_lives_on() {
 #[test]
 fn a_process_with_wrong_settings_says_all_that_is_wrong_in_one_line_and_ends() {
     let api = RuntimeApi::start().unwrap();
-    let mut function =
-        Function::start(&api, &[("LARDER_SCALE_MIN_NODES", "9"), ("LARDER_SCALE_ALARM", "full")]);
-    let lines = function.lines();
-    assert_eq!(function.0.wait().unwrap().code(), Some(1));
+    let variables = [
+        ("LARDER_SCALE_MIN_NODES", "9"),
+        ("LARDER_SCALE_MAX_NODES", "4"),
+        ("LARDER_SCALE_ALARM", "full"),
+        ("LARDER_WARM_SECS", "601"),
+    ];
+    let (code, lines) = start(&api, owned(&variables)).ended().unwrap();
+    assert_eq!(code, Some(1));
     let [line] = lines.as_slice() else { panic!("not one line: {lines:?}") };
     let error = line["error"].as_str().unwrap();
-    for name in ["LARDER_CLUSTER_NAME", "LARDER_SCALE_MAX_NODES", "LARDER_SCALE_ALARM"] {
+    for name in [
+        "LARDER_CLUSTER_NAME",
+        "LARDER_CONFIG_ENDPOINT",
+        "LARDER_SCALE_MAX_NODES",
+        "LARDER_SCALE_ALARM",
+        "LARDER_WARM_SECS",
+    ] {
         assert!(error.contains(name), "{name}: {error}");
     }
-    assert!(error.starts_with("3 settings are wrong: "), "{error}");
+    assert!(error.starts_with("5 settings are wrong: "), "{error}");
 }
 
-/// The process; it ends with the test.
-struct Function(Child);
-
-impl Function {
-    /// Starts it for 2 to 4 nodes, told `more`.
-    fn start(api: &RuntimeApi, more: &[(&str, &str)]) -> Self {
-        let address = api.address();
-        let of_lambda = [
-            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
-            ("AWS_LAMBDA_FUNCTION_NAME", "stack-Scale-1"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
-            ("LARDER_SCALE_MIN_NODES", "2"),
-            ("LARDER_SCALE_MAX_NODES", "4"),
-        ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scale"));
-        command.env_clear().envs(of_lambda).envs(more.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().unwrap())
-    }
-
-    /// Ends the process; the lines of its standard output.
-    fn end(mut self) -> Vec<Value> {
-        self.0.kill().unwrap();
-        self.lines()
-    }
-
-    fn lines(&mut self) -> Vec<Value> {
-        let mut text = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
+/// Starts the function, told `variables`.
+fn start(api: &RuntimeApi, variables: Vec<(String, String)>) -> Function {
+    Function::start(env!("CARGO_BIN_EXE_scale"), "stack-Scale-1", api, variables).unwrap()
 }
 
-impl Drop for Function {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
+fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// What was written down of every event.
+fn metrics<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line.get("_aws").is_some()).map(|line| &line[name]).collect()
 }
 
 /// Has `payload` handled; the deadline is one that no function can have, so the function's own holds.

@@ -1,14 +1,14 @@
 //! Whoever publishes the ring document: brings the fleet from the ring it has to the ring it should have.
 //!
 //! One run does as much as its time allows; the next one goes on where it ended, wherever that was, for all that it
-//! knows stands on the nodes. Two runs at once hold each other up and do no harm.
+//! needs to know stands on the nodes. Two runs at once hold each other up and do no harm.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use larder_client::{Cas, Cluster, DirectNode, Error, Stored};
-use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
-use tokio::time::{Instant, sleep_until};
+use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
+use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::warm::{WarmUp, Warmed, Warmer};
 
@@ -50,7 +50,7 @@ pub struct Published {
 pub enum Unfinished {
     /// Its time was over.
     OutOfTime,
-    /// A node of the ring cannot be asked: the change waits until it answers, or is taken off the list.
+    /// A node cannot be asked, or takes no document: the change waits until it does, or is taken off the list.
     Unreachable,
     /// Another run is at work.
     Contended,
@@ -63,13 +63,21 @@ pub enum PublishError {
     /// The nodes are not known.
     #[error("the nodes are not known")]
     Nodes(#[source] Error),
+    /// The deadline passed before the nodes had answered.
+    #[error("the nodes have not answered in time")]
+    Deadline,
     /// The cluster is no cluster: a fixed list, a plain memcached or ElastiCache Serverless.
     #[error(
         "the endpoint knows of no cluster, so there is no ring to publish: name a configuration endpoint"
     )]
     NoCluster,
+    /// A node holds a document of another format, which a later version of Larder has written. It is left alone.
+    #[error(
+        "the ring document has format {0}, which is not known here: update the function that publishes it"
+    )]
+    Format(u64),
     /// The node cannot leave the ring.
-    #[error("{0} cannot leave the ring: it is the last node, or leaves already")]
+    #[error("{0} cannot leave the ring: it is the last node there, or none of this cluster")]
     CannotRetire(String),
 }
 
@@ -79,7 +87,7 @@ impl Publisher {
         Self { cluster, warm_up }
     }
 
-    /// Brings the ring to what discovery lists, until `deadline` at most.
+    /// Brings the ring to what discovery lists, until `deadline` at most, and a store of the document longer.
     ///
     /// Takes a few times [`Cluster::settle_time`], and the time of the warm-up, where nodes come or go; one look at every
     /// node where nothing has changed. May be called again at any time, and by many at once.
@@ -100,7 +108,9 @@ impl Publisher {
 
     /// The ring document in force, as the nodes have it; `None` if there is none.
     pub async fn document(&self, deadline: Instant) -> Result<Option<RingDocument>, PublishError> {
-        Ok(Run::new(self, deadline).survey().await?.current)
+        let run = Run::new(self, deadline);
+        let survey = timeout_at(deadline, run.survey()).await;
+        Ok(survey.unwrap_or(Err(PublishError::Deadline))?.current)
     }
 }
 
@@ -117,8 +127,42 @@ struct Run<'a> {
     cluster: Cluster,
     deadline: Instant,
     report: Report,
+    /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
+    is_granted: bool,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
+    /// The document under which it has warmed.
+    warmed: Option<Epoch>,
+}
+
+/// What a look at the nodes leads to.
+enum Step {
+    /// Another look.
+    Look,
+    /// The document that grants what is asked for.
+    Grant(RingDocument),
+    /// The next document.
+    Publish(RingDocument),
+    /// The end of the run.
+    End(Option<Unfinished>),
+}
+
+/// Whether all nodes that answer hold the document in force.
+enum Spread {
+    Whole,
+    /// Some have got it only now, from this run or from another one: that is to be looked at.
+    Written,
+    /// Some do not take it.
+    Failed,
+}
+
+/// What came of a publication.
+enum Publication {
+    Done,
+    /// Somebody else was first.
+    Refused,
+    /// The node that decides does not take it, as far as that is known.
+    Failed,
 }
 
 /// What the nodes hold.
@@ -140,65 +184,105 @@ enum Held {
     /// A document with this epoch.
     Document(Box<RingDocument>, Cas),
     /// Something that is no document.
-    Malformed(Cas),
+    Malformed(Cas, MalformedDocument),
     /// Nothing.
     Nothing,
-    /// That is not known.
-    Unreachable,
+    /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
+    Dead,
+    /// That is not known. Others may reach it.
+    Silent,
+}
+
+impl Held {
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Dead | Self::Silent)
+    }
 }
 
 impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
-        Self { publisher, cluster, deadline, report: Report::default(), spread: None }
+        let report = Report::default();
+        Self { publisher, cluster, deadline, report, is_granted: false, spread: None, warmed: None }
     }
 
     /// Goes from step to step until the ring is as it should be, or this run can do no more.
     async fn go_on(mut self, wish: &Wish<'_>) -> Result<Report, PublishError> {
-        let mut is_wished = matches!(wish, Wish::None);
         for _ in 0..MOST_STEPS {
             if self.is_over() {
-                return Ok(self.ended(Unfinished::OutOfTime));
+                return Ok(self.ended(Some(Unfinished::OutOfTime)));
             }
-            let survey = self.survey().await?;
+            let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
+                return Ok(self.ended(Some(Unfinished::OutOfTime)));
+            };
+            let survey = survey?;
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
-            let Some(current) = &survey.current else {
-                // A node that fails keeps its place, as it has by discovery.
-                let first = RingDocument::first(survey.listed.clone(), now_ms());
-                self.publish(&survey, first).await;
-                continue;
-            };
-            self.cluster.adopt(current);
-            if !self.spread(&survey, current).await {
-                return Ok(self.ended(Unfinished::Contended));
-            }
-            if !is_wished {
-                is_wished = true;
-                if let Some(document) = wish.document(current)? {
-                    // Nobody reads the wish but who publishes: there is nothing to wait for.
-                    self.publish(&survey, document).await;
-                    continue;
+            let published = match self.step(&survey, wish).await? {
+                Step::Look => continue,
+                Step::End(unfinished) => return Ok(self.ended(unfinished)),
+                Step::Grant(document) => {
+                    let published = self.publish(&survey, document).await;
+                    self.is_granted = matches!(published, Publication::Done);
+                    published
                 }
-            }
-            let lost = survey.lost(current);
-            let seen = Sighting { listed: &survey.answering_or_known(current), lost: &lost };
-            let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
-                return Ok(self.report);
+                Step::Publish(document) => self.publish(&survey, document).await,
             };
-            if let Some(unfinished) = self.wait_for(&survey, current, &next).await {
-                return Ok(self.ended(unfinished));
+            if let Publication::Failed = published {
+                return Ok(self.ended(Some(Unfinished::Unreachable)));
             }
-            if current.phase == Phase::Warming && next.phase == Phase::Leaving {
-                let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
-                self.report.warmed += warmer.warm(current, self.deadline).await;
-                if self.is_over() {
-                    return Ok(self.ended(Unfinished::OutOfTime));
-                }
-            }
-            self.publish(&survey, next).await;
         }
-        Ok(self.ended(Unfinished::Contended))
+        Ok(self.ended(Some(Unfinished::Contended)))
+    }
+
+    /// What is to be done about what `survey` shows; does it, but for the publication.
+    async fn step(&mut self, survey: &Survey, wish: &Wish<'_>) -> Result<Step, PublishError> {
+        let Some(current) = &survey.current else {
+            if survey.nodes.iter().any(|node| matches!(node.held, Held::Silent)) {
+                // It may hold the document in force. A dead one holds nothing and keeps its place, as by discovery.
+                return Ok(Step::End(Some(Unfinished::Unreachable)));
+            }
+            return Ok(Step::Publish(RingDocument::first(survey.listed.clone(), now_ms())));
+        };
+        self.cluster.adopt(current);
+        if survey.disagree(current) {
+            // Whoever has taken the other one does not look at another document of the same epoch.
+            return Ok(Step::Publish(current.again(now_ms())));
+        }
+        match self.spread(survey, current).await {
+            Spread::Whole => {}
+            Spread::Written => return Ok(Step::Look),
+            Spread::Failed => return Ok(Step::End(Some(Unfinished::Unreachable))),
+        }
+        if !self.is_granted {
+            if let Some(document) = wish.document(survey, current)? {
+                // Nobody reads the wish but who publishes: there is nothing to wait for.
+                return Ok(Step::Grant(document));
+            }
+            self.is_granted = true;
+        }
+        let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
+        let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+            wish.check(current)?;
+            return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
+        };
+        match self.ready_at(survey, current, &next) {
+            Err(unfinished) => return Ok(Step::End(Some(unfinished))),
+            Ok(ready) if ready > Instant::now() => {
+                // Nodes may come and go meanwhile, so another look decides.
+                sleep_until(ready).await;
+                return Ok(Step::Look);
+            }
+            Ok(_) => {}
+        }
+        let is_warm = self.warmed == Some(current.epoch);
+        if current.phase == Phase::Warming && next.phase == Phase::Leaving && !is_warm {
+            let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
+            self.report.warmed += warmer.warm(current, self.deadline).await;
+            self.warmed = Some(current.epoch);
+            return Ok(Step::Look);
+        }
+        Ok(Step::Publish(next))
     }
 
     /// Asks discovery for the nodes, and the nodes for their documents.
@@ -211,7 +295,8 @@ impl<'a> Run<'a> {
             .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
             .collect();
         let mut nodes = self.ask(listed.clone()).await;
-        let mut current = latest(&nodes);
+        let remembered = self.cluster.ring_document().await.map_err(PublishError::Nodes)?;
+        let mut current = latest(&nodes, remembered.as_ref());
         // What is not listed any more may still answer, and may know of others.
         for _ in 0..MOST_GENERATIONS {
             let known = |id: &RingNode| nodes.iter().any(|node| node.id.identity() == id.identity());
@@ -221,7 +306,10 @@ impl<'a> Run<'a> {
                 break;
             }
             nodes.extend(self.ask(unknown).await);
-            current = latest(&nodes);
+            current = latest(&nodes, remembered.as_ref());
+        }
+        if let Some(format) = nodes.iter().find_map(Surveyed::other_format) {
+            return Err(PublishError::Format(format));
         }
         nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
         Ok(Survey { listed, nodes, current })
@@ -234,12 +322,13 @@ impl<'a> Run<'a> {
                 Ok(None) => Held::Nothing,
                 Ok(Some(held)) => match held.document {
                     Ok(document) => Held::Document(Box::new(document), held.cas),
-                    Err(_) => Held::Malformed(held.cas),
+                    Err(error) => Held::Malformed(held.cas, error),
                 },
                 Err(error) => {
+                    let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(node = node.name(), error, "node not asked for its ring document");
-                    Held::Unreachable
+                    held
                 }
             };
             Surveyed { id, node, held }
@@ -247,77 +336,82 @@ impl<'a> Run<'a> {
         .await
     }
 
-    /// Writes `current` to all its nodes that hold another document or none; `false` if somebody else has written a
-    /// later one.
-    async fn spread(&mut self, survey: &Survey, current: &RingDocument) -> bool {
+    /// Writes `current` to all nodes that hold another document or none.
+    ///
+    /// To all, not only to those of its rings: whoever goes by an earlier document may look at a node that has left the
+    /// ring since, and is to learn of it there.
+    async fn spread(&mut self, survey: &Survey, current: &RingDocument) -> Spread {
         let is_behind = |node: &&Surveyed| match &node.held {
             Held::Document(document, _) => **document != *current,
-            Held::Malformed(_) | Held::Nothing => true,
-            Held::Unreachable => false,
+            Held::Malformed(..) | Held::Nothing => true,
+            Held::Dead | Held::Silent => false,
         };
-        let behind: Vec<_> = survey.members(current).filter(is_behind).collect();
+        let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
+        if behind.is_empty() {
+            if self.spread.is_none_or(|(epoch, _)| epoch != current.epoch) {
+                let since = Instant::now();
+                let settled = since.checked_sub(self.cluster.settle_time()).unwrap_or(since);
+                self.spread =
+                    Some((current.epoch, if is_old(current, &self.cluster) { settled } else { since }));
+            }
+            return Spread::Whole;
+        }
         let written = join_all(behind.iter().map(|node| node.store(current))).await;
+        self.spread = Some((current.epoch, Instant::now()));
+        let mut spread = Spread::Written;
         for (node, written) in behind.iter().zip(&written) {
-            tracing::info!(
-                node = node.node.name(),
-                epoch = current.epoch.number(),
-                ?written,
-                "ring document written"
-            );
+            let (node, epoch) = (node.node.name(), current.epoch.number());
+            tracing::info!(node, epoch, ?written, "ring document written");
+            if written.is_err() {
+                self.report.unreachable.push(node.to_owned());
+                spread = Spread::Failed;
+            }
         }
-        if self.spread.is_none_or(|(epoch, _)| epoch != current.epoch) {
-            let is_settled = behind.is_empty() && self.is_old(current);
-            let since = Instant::now();
-            let settled = since.checked_sub(self.cluster.settle_time()).unwrap_or(since);
-            self.spread = Some((current.epoch, if is_settled { settled } else { since }));
-        }
-        written.iter().all(|written| !matches!(written, Ok(Stored::Refused | Stored::Missing)))
+        spread
     }
 
-    /// Whether `document` has been in force for so long that everyone has seen it, whoever wrote it: quiet times end
-    /// without a wait.
-    fn is_old(&self, document: &RingDocument) -> bool {
-        let age = now_ms().saturating_sub(document.time_ms);
-        document.phase == Phase::Active && u128::from(age) > 3 * self.cluster.settle_time().as_millis()
-    }
-
-    /// Waits until `next` may take the place of `current`; says why it may not in this run, if so.
-    async fn wait_for(
+    /// When `next` may take the place of `current`; why it may not in this run, if so.
+    fn ready_at(
         &self,
         survey: &Survey,
         current: &RingDocument,
         next: &RingDocument,
-    ) -> Option<Unfinished> {
-        let is_at_once = current.phase == Phase::Active && next.phase == Phase::Active;
-        if is_at_once {
-            return None;
+    ) -> Result<Instant, Unfinished> {
+        if current.phase == Phase::Active && next.phase == Phase::Active {
+            return Ok(Instant::now());
         }
         let lost = survey.lost(current);
-        let is_lost = |node: &Surveyed| lost.iter().any(|lost| lost.identity() == node.id.identity());
-        if survey.members(current).any(|node| matches!(node.held, Held::Unreachable) && !is_lost(node)) {
-            return Some(Unfinished::Unreachable);
+        // Where a document may be found that is older than the one in force.
+        let is_looked_at =
+            |id: &RingNode| contains(&current.all_nodes(), id) || contains(&current.retired, id);
+        if survey.unreachable().any(|node| is_looked_at(&node.id) && !contains(&lost, &node.id)) {
+            return Err(Unfinished::Unreachable);
         }
         let since = self.spread.map_or_else(Instant::now, |(_, since)| since);
-        let settled = since + self.cluster.settle_time();
-        if settled > self.deadline {
-            return Some(Unfinished::OutOfTime);
-        }
-        sleep_until(settled).await;
-        None
+        let ready = since + self.cluster.settle_time();
+        if ready > self.deadline { Err(Unfinished::OutOfTime) } else { Ok(ready) }
     }
 
-    /// Writes `document` to the nodes of both rings, the first one before the others: who comes second is refused there.
-    async fn publish(&mut self, survey: &Survey, document: RingDocument) {
-        let mut members = survey.members(&document).filter(|node| !matches!(node.held, Held::Unreachable));
-        let Some(first) = members.next() else { return };
+    /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is refused
+    /// there.
+    async fn publish(&mut self, survey: &Survey, document: RingDocument) -> Publication {
+        let ring = survey.current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
+        let nodes = survey.nodes.iter().filter(|node| node.held.is_known());
+        let mut nodes: Vec<&Surveyed> = nodes.collect();
+        nodes.sort_by_key(|node| !contains(&ring, &node.id));
+        let Some((first, rest)) = nodes.split_first() else { return Publication::Failed };
+        let (epoch, phase) = (document.epoch, document.phase);
         let written = first.store(&document).await;
         let at = Instant::now();
-        let (epoch, phase) = (document.epoch, document.phase);
         if !matches!(written, Ok(Stored::Yes)) {
-            tracing::warn!(epoch = epoch.number(), ?phase, ?written, "ring document not published");
-            return;
+            let node = first.node.name();
+            tracing::warn!(node, epoch = epoch.number(), ?phase, ?written, "ring document not published");
+            if written.is_ok() {
+                return Publication::Refused;
+            }
+            self.report.unreachable.push(node.to_owned());
+            return Publication::Failed;
         }
-        let rest: Vec<_> = members.collect();
         let written = join_all(rest.iter().map(|node| node.store(&document))).await;
         let missed = written.iter().filter(|written| !matches!(written, Ok(Stored::Yes))).count();
         tracing::info!(
@@ -332,44 +426,57 @@ impl<'a> Run<'a> {
         if missed == 0 {
             self.spread = Some((epoch, Instant::now()));
         }
+        self.report.document = Some(document);
+        Publication::Done
     }
 
     fn is_over(&self) -> bool {
         Instant::now() >= self.deadline
     }
 
-    fn ended(mut self, unfinished: Unfinished) -> Report {
-        self.report.unfinished = Some(unfinished);
+    fn ended(mut self, unfinished: Option<Unfinished>) -> Report {
+        self.report.unfinished = unfinished;
         self.report
     }
 }
 
 impl Wish<'_> {
-    /// The document that grants it; `None` if `current` does.
-    fn document(&self, current: &RingDocument) -> Result<Option<RingDocument>, PublishError> {
+    /// The document that grants it; `None` where there is nothing to grant.
+    fn document(
+        &self,
+        survey: &Survey,
+        current: &RingDocument,
+    ) -> Result<Option<RingDocument>, PublishError> {
         match self {
             Self::None => Ok(None),
-            Self::Retire(node) => match current.retiring(node, now_ms()) {
-                Some(document) => Ok(Some(document)),
-                None if current.retired.iter().any(|retired| retired.identity() == node.identity()) => {
-                    Ok(None)
-                }
-                None => Err(PublishError::CannotRetire(node.to_string())),
-            },
+            Self::Retire(node) if contains(&current.retired, node) => Ok(None),
+            // It leaves without being asked.
+            Self::Retire(node) if !survey.is_listed(node) && contains(&current.all_nodes(), node) => Ok(None),
+            Self::Retire(node) => {
+                let stays =
+                    |id: &RingNode| id.identity() != node.identity() && !contains(&current.retired, id);
+                let may_leave = survey.is_listed(node) && survey.listed.iter().any(stays);
+                let document = may_leave.then(|| current.retiring(node, now_ms())).flatten();
+                document.map(Some).ok_or_else(|| PublishError::CannotRetire(node.to_string()))
+            }
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
+        }
+    }
+
+    /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
+    fn check(&self, current: &RingDocument) -> Result<(), PublishError> {
+        match self {
+            Self::Retire(node) if contains(&current.nodes, node) && contains(&current.retired, node) => {
+                Err(PublishError::CannotRetire(node.to_string()))
+            }
+            _ => Ok(()),
         }
     }
 }
 
 impl Survey {
-    /// Those that belong to one of the rings of `document`, in the order of their names.
-    fn members(&self, document: &RingDocument) -> impl Iterator<Item = &Surveyed> {
-        let all = document.all_nodes();
-        self.nodes.iter().filter(move |node| all.iter().any(|id| id.identity() == node.id.identity()))
-    }
-
     fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
-        self.nodes.iter().filter(|node| matches!(node.held, Held::Unreachable))
+        self.nodes.iter().filter(|node| !node.held.is_known())
     }
 
     fn is_unreachable(&self, id: &RingNode) -> bool {
@@ -377,51 +484,101 @@ impl Survey {
     }
 
     fn is_listed(&self, id: &RingNode) -> bool {
-        self.listed.iter().any(|listed| listed.identity() == id.identity())
+        contains(&self.listed, id)
     }
 
     /// The nodes that are listed, but for new ones that do not answer yet. One that the ring has, and that fails, keeps
     /// its place.
     fn answering_or_known(&self, current: &RingDocument) -> Vec<RingNode> {
         let known = current.all_nodes();
-        let is_known = |id: &RingNode| known.iter().any(|known| known.identity() == id.identity());
-        self.listed.iter().filter(|id| is_known(id) || !self.is_unreachable(id)).cloned().collect()
+        self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
     }
 
-    /// The nodes of `current` that do not answer and are not listed, or have not come to own anything yet.
+    /// Whether a node holds another document than `current` under the same epoch.
+    fn disagree(&self, current: &RingDocument) -> bool {
+        self.nodes.iter().any(|node| match &node.held {
+            Held::Document(document, _) => document.epoch == current.epoch && **document != *current,
+            _ => false,
+        })
+    }
+
+    /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
+    fn leaves_out(&self, current: &RingDocument) -> bool {
+        self.listed.iter().any(|id| !contains(&current.nodes, id) && !contains(&current.retired, id))
+    }
+
+    /// The nodes of `current` that do not answer and are not listed, or are dead and have not come to own anything yet.
+    ///
+    /// A new node that is silent is not lost while it is listed: those who reach it go by the document that it holds, and
+    /// may not be left two steps behind.
     fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
-        let is_new = |id: &RingNode| !current.nodes.iter().any(|node| node.identity() == id.identity());
-        let is_lost = |id: &RingNode| self.is_unreachable(id) && (!self.is_listed(id) || is_new(id));
-        current.all_nodes().into_iter().filter(is_lost).collect()
+        let is_new = |node: &Surveyed| !contains(&current.nodes, &node.id);
+        let is_dead = |node: &Surveyed| matches!(node.held, Held::Dead);
+        let is_lost = |node: &&Surveyed| !self.is_listed(&node.id) || is_new(node) && is_dead(node);
+        let all = current.all_nodes();
+        let lost = self.unreachable().filter(|node| contains(&all, &node.id)).filter(is_lost);
+        lost.map(|node| node.id.clone()).collect()
     }
 }
 
 impl Surveyed {
+    /// The format of what the node holds, if it is not known here.
+    fn other_format(&self) -> Option<u64> {
+        match &self.held {
+            Held::Malformed(_, MalformedDocument::Format(format)) => Some(*format),
+            _ => None,
+        }
+    }
+
     /// Stores `document` in the place of what the node held when it was asked.
     async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
         let before = match &self.held {
-            Held::Document(_, cas) | Held::Malformed(cas) => Some(*cas),
-            Held::Nothing | Held::Unreachable => None,
+            Held::Document(_, cas) | Held::Malformed(cas, _) => Some(*cas),
+            Held::Nothing | Held::Dead | Held::Silent => None,
         };
         self.node.store_document(document, before).await
     }
 }
 
-/// The document with the highest epoch. Two that differ under one epoch are the work of two runs of which one could not
-/// reach the node that decides; any of them will do, as long as all runs choose the same.
-fn latest(nodes: &[Surveyed]) -> Option<RingDocument> {
+/// Whether `document` has been in force for so long that everyone has seen it, whoever wrote it: quiet times end
+/// without a wait.
+fn is_old(document: &RingDocument, cluster: &Cluster) -> bool {
+    let age = now_ms().saturating_sub(document.time_ms);
+    document.phase == Phase::Active && u128::from(age) > 3 * cluster.settle_time().as_millis()
+}
+
+/// The document with the highest epoch: on a node, or `remembered` from there if none holds it any more. Two that differ
+/// under one epoch are the work of two runs of which one could not reach the node that decides, or of one that lost its
+/// memory in between; any of them will do, as long as all runs choose the same.
+fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
     let documents = nodes.iter().filter_map(|node| match &node.held {
         Held::Document(document, _) => Some(&**document),
         _ => None,
     });
-    documents.max_by_key(|document| (document.epoch, document.encode())).cloned()
+    let held = documents.max_by_key(|document| (document.epoch, document.encode()));
+    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.epoch > held.epoch);
+    remembered.filter(is_later).or(held).cloned()
+}
+
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Node { source: NodeError::Connect(error), .. } => {
+            error.kind() == std::io::ErrorKind::ConnectionRefused
+        }
+        _ => false,
+    }
+}
+
+fn contains(list: &[RingNode], node: &RingNode) -> bool {
+    list.iter().any(|listed| listed.identity() == node.identity())
 }
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64
 }
 
-/// A change takes five documents; a run that has to begin anew for others, or takes several changes, a few times that.
-const MOST_STEPS: usize = 64;
+/// A change takes five documents, and three looks for each; a run that has to begin anew for others, or takes several
+/// changes, a few times that.
+const MOST_STEPS: usize = 128;
 /// How often a document may name nodes that nobody listed.
 const MOST_GENERATIONS: usize = 4;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use larder_discovery::Topology;
 use larder_meta::{Key, ProtocolError, Reply, Text};
-use larder_ring::{RingDocument, RingKind};
+use larder_ring::{Epoch, RingDocument, RingKind};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -84,6 +84,11 @@ impl Cluster {
     pub fn settle_time(&self) -> Duration {
         let Config { ring_check_interval, timeout, .. } = self.shared.common.config;
         ring_check_interval * MOST_INTERVALS + timeout
+    }
+
+    /// The epoch of the ring document in use; `None` where there is none, or nothing is known yet. Asks nobody.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.shared.known()?.epoch()
     }
 
     /// The ring document in use; `None` where nobody has published one, so that the topology is the ring.

@@ -6,16 +6,20 @@ use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, Ttl};
 use larder_ring::{MalformedDocument, RingDocument, RingNode};
 use tokio::time::Instant;
 
+use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
+use crate::connection::Connection;
 use crate::item::{Cas, Item, NewItem, Stored};
 use crate::lease::item;
-use crate::moment::Moment;
 use crate::node::{Node, Request};
 use crate::requests::{Delete, GetDocument, GetEach, Noop, Set};
 use crate::write::removed;
 use crate::{Error, NodeError};
 
 /// One node, on the connection that the cluster shares. Every call is bounded as those of its [`Cluster`].
+///
+/// A sign of life and the ring document are asked for, and stored, whether the node is marked down or not: a publisher has
+/// to know how it is now.
 #[derive(Clone, Debug)]
 pub struct DirectNode {
     pub(crate) cluster: Cluster,
@@ -70,7 +74,7 @@ impl DirectNode {
 
     /// Asks for a sign of life (`mn`).
     pub async fn ping(&self) -> Result<(), Error> {
-        match self.ask(&Noop).await? {
+        match self.insist(&Noop).await? {
             Reply::Noop => Ok(()),
             other => Err(self.cluster.failed(&self.node, unexpected(other))),
         }
@@ -78,7 +82,7 @@ impl DirectNode {
 
     /// The ring document that the node holds, if it holds any.
     pub async fn document(&self) -> Result<Option<HeldDocument>, Error> {
-        let held = document_of(self.ask(&GetDocument).await?);
+        let held = document_of(self.insist(&GetDocument).await?);
         let held = held.map_err(|error| self.cluster.failed(&self.node, error))?;
         let node = self.node.number;
         Ok(held.map(|(document, token)| HeldDocument { document, cas: Cas { token, node } }))
@@ -99,7 +103,7 @@ impl DirectNode {
         let compare = before.map(|cas| cas.token);
         let client_flags = document.epoch.client_flags();
         let set = MetaSet { client_flags, mode, compare, ..MetaSet::new(Ttl::MAX) };
-        let reply = self.ask(&Set { key: &key, value: &json, set }).await?;
+        let reply = self.insist(&Set { key: &key, value: &json, set }).await?;
         stored(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
@@ -108,7 +112,7 @@ impl DirectNode {
     /// Nobody who knows a document forgets it for that: it keeps those who start afterwards from finding one.
     pub async fn forget_document(&self) -> Result<bool, Error> {
         let key = ring_key();
-        let reply = self.ask(&Delete { key: &key, delete: MetaDelete::default() }).await?;
+        let reply = self.insist(&Delete { key: &key, delete: MetaDelete::default() }).await?;
         removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
@@ -132,9 +136,19 @@ impl DirectNode {
         stored(reply).map(drop).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
-    pub(crate) async fn ask<R: Request>(&self, request: &R) -> Result<Reply, Error> {
-        let (now, deadline): (Moment, Instant) = self.cluster.begin();
+    async fn ask<R: Request>(&self, request: &R) -> Result<Reply, Error> {
+        let (now, deadline) = self.cluster.begin();
         let asked = self.node.ask(&self.cluster.shared.common, now, deadline, request).await;
+        self.reply_of(asked)
+    }
+
+    async fn insist<R: Request>(&self, request: &R) -> Result<Reply, Error> {
+        let (now, deadline) = self.cluster.begin();
+        let asked = self.node.insist(&self.cluster.shared.common, now, deadline, request).await;
+        self.reply_of(asked)
+    }
+
+    fn reply_of(&self, asked: Result<(Answer, Arc<Connection>), NodeError>) -> Result<Reply, Error> {
         asked
             .and_then(|(answer, _)| Ok(answer.into_reply()?))
             .map_err(|error| self.cluster.failed(&self.node, error))

@@ -13,7 +13,8 @@ use crate::ring::Ring;
 pub struct Sighting<'a> {
     /// The nodes that discovery lists, in its order.
     pub listed: &'a [RingNode],
-    /// Nodes of the document that are not listed and do not answer any more.
+    /// Nodes of the document that are not listed and do not answer any more, and those of the next ring alone that are
+    /// dead.
     pub lost: &'a [RingNode],
 }
 
@@ -84,6 +85,11 @@ impl RingDocument {
         let mut retired = self.retired.clone();
         retired.retain(|other| other.identity() != node.identity());
         Some(Self { retired, ..self.successor(now_ms) })
+    }
+
+    /// The same under the next epoch: for nodes that hold different documents under this one.
+    pub fn again(&self, now_ms: u64) -> Self {
+        self.successor(now_ms)
     }
 
     /// From `active`: the first step of a change, if there is one to make.

@@ -80,6 +80,10 @@ impl Ring for Recorder {
     }
 }
 
+/// A change of the ring waits three times for twice the interval and the timeout.
+pub(crate) const QUICK: [(&str, &str); 3] =
+    [("LARDER_RING_CHECK_INTERVAL_MS", "100"), ("LARDER_CACHE_TIMEOUT_MS", "400"), ("LARDER_WARM_SECS", "0")];
+
 /// What it takes a [`Recorder`] to leave a node out.
 pub(crate) const RETIRED: Retired = Retired { epoch: 8, copied_keys: 12 };
 
@@ -100,6 +104,21 @@ impl House {
     pub(crate) fn app(&self, ring: Recorder) -> App<Recorder> {
         let ring = Recorder { cluster: Some(Arc::clone(&self.cluster)), ..ring };
         app(ControlPlane::Local(Local::new(self.socket())), ring)
+    }
+
+    /// The variables of a function that scales this cluster between 2 and 4 nodes, quickly, and `more`.
+    pub(crate) fn variables(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
+        let (endpoint, hosts) = (self.cluster.config_endpoint().to_string(), self.cluster.hosts_file());
+        let (hosts, socket) = (hosts.display().to_string(), self.socket());
+        let own = [
+            ("LARDER_CONFIG_ENDPOINT", endpoint.as_str()),
+            ("LARDER_HOSTS_FILE", &hosts),
+            ("LARDER_CONTROL_SOCKET", &socket),
+            ("LARDER_SCALE_MIN_NODES", "2"),
+            ("LARDER_SCALE_MAX_NODES", "4"),
+        ];
+        let all = own.iter().chain(&QUICK).chain(more);
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     pub(crate) fn socket(&self) -> String {

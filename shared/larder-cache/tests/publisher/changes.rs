@@ -1,39 +1,128 @@
 //! Nodes come and go, and the ring follows.
 
-use larder_client::{NewItem, Ttl};
-use larder_ring::Phase;
+use std::time::Duration;
 
-use crate::support::{client, key, publisher, reconcile, shown, start};
+use larder_local::{ConfigReply, NodeId};
+use larder_ring::Phase;
+use tokio::time::Instant;
+
+use crate::support::*;
 
 #[tokio::test]
 async fn the_first_run_publishes_what_everyone_has_by_discovery_and_the_next_one_changes_nothing() {
     let local = start(3).await;
     let publisher = publisher(&local);
-    let first = reconcile(&publisher).await;
-    assert_eq!(first.published.len(), 1);
-    assert_eq!(shown(first.document.as_ref().unwrap()), "123");
-    let second = reconcile(&publisher).await;
-    assert!(second.published.is_empty() && second.unfinished.is_none(), "{second:?}");
+    check(&reconcile(&publisher).await, &[Phase::Active], "123");
+    check(&reconcile(&publisher).await, &[], "123");
 }
 
 #[tokio::test]
-async fn a_node_that_comes_is_warm_before_it_is_alone_with_its_keys() {
-    let local = start(3).await;
-    let (publisher, environment) = (publisher(&local), client(&local));
-    reconcile(&publisher).await;
-    let keys: Vec<_> = (0..200).map(|number| key(&format!("flights:{number}"))).collect();
-    for key in &keys {
-        let item = NewItem { key, value: b"a flight", client_flags: 1, ttl: Ttl::clamped(60) };
-        environment.set(item).await.unwrap();
-    }
+async fn two_nodes_that_come_are_one_change_and_every_environment_follows_in_passing() {
+    let (local, first) = settled(3).await;
+    let environment = client(&local);
+    environment.get(&key("k")).await.unwrap();
+    assert_eq!(environment.ring_document().await.unwrap().as_ref(), Some(&first));
 
     local.add_node().await.unwrap();
+    local.add_node().await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &STEPS, "12345");
+    let document = report.document.unwrap();
+    all_hold(&document, &held(&local).await);
+    until("the environment follows", || async {
+        environment.get(&key("k")).await.unwrap();
+        environment.ring_document().await.unwrap().as_ref() == Some(&document)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_that_are_gone_leave_at_once() {
+    let (local, _) = settled(4).await;
+    local.remove_node(NodeId(2)).await.unwrap();
+    local.remove_node(NodeId(4)).await.unwrap();
+    let (publisher, begun) = (publisher(&local), Instant::now());
     let report = reconcile(&publisher).await;
-    let phases: Vec<Phase> = report.published.iter().map(|published| published.phase).collect();
-    assert_eq!(phases, [Phase::Joining, Phase::Warming, Phase::Leaving, Phase::Active]);
-    assert_eq!(shown(report.document.as_ref().unwrap()), "1234");
-    for key in &keys {
-        environment.get(key).await.unwrap();
+    check(&report, &[Phase::Active], "13");
+    assert!(begun.elapsed() < client(&local).settle_time(), "{:?}", begun.elapsed());
+    all_hold(report.document.as_ref().unwrap(), &held(&local).await);
+}
+
+#[tokio::test]
+async fn a_node_that_goes_and_one_that_comes_are_taken_one_after_the_other() {
+    let (local, _) = settled(3).await;
+    local.remove_node(NodeId(1)).await.unwrap();
+    local.add_node().await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &[&[Phase::Active][..], &STEPS].concat(), "234");
+}
+
+#[tokio::test]
+async fn a_node_that_goes_while_another_one_joins_puts_the_change_off() {
+    let (local, document) = growing(3, Phase::Joining).await;
+    local.remove_node(NodeId(2)).await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &[&[Phase::Active; 2][..], &STEPS].concat(), "134");
+    assert_eq!(report.published[0].epoch, document.epoch.next());
+}
+
+#[tokio::test]
+async fn a_node_that_came_and_went_again_before_anyone_looked_changes_nothing() {
+    let (local, document) = settled(3).await;
+    local.add_node().await.unwrap();
+    local.remove_node(None).await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &[], "123");
+    assert_eq!(report.document, Some(document));
+}
+
+#[tokio::test]
+async fn a_list_without_nodes_or_that_is_none_changes_nothing() {
+    let (local, document) = settled(2).await;
+    for reply in [ConfigReply::no_nodes(7), ConfigReply::Payload(b"7\nnonsense".to_vec())] {
+        local.answer_config(reply).await.unwrap();
+        let run = publisher(&local).reconcile(soon()).await;
+        assert!(run.is_err(), "{run:?}");
+        all_hold(&document, &held(&local).await);
     }
-    assert_eq!(shown(&environment.ring_document().await.unwrap().unwrap()), "1234");
+    local.answer_config(ConfigReply::NotSupported).await.unwrap();
+    let run = publisher(&local).reconcile(soon()).await;
+    assert!(matches!(run, Err(larder_cache::PublishError::NoCluster)), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_off_the_list_and_still_answers_is_drained_and_told() {
+    let (local, _) = settled(3).await;
+    delist(&local, &[3]).await;
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &STEPS, "12");
+    // Who looks there, for it writes past the node, is to learn that the node has left the ring.
+    all_hold(report.document.as_ref().unwrap(), &held(&local).await);
+}
+
+#[tokio::test]
+async fn an_environment_that_only_writes_past_a_node_that_has_left_learns_of_it() {
+    // The node stays alive, and a write that passes it on its way to the next owner looks at the document there.
+    let (local, active) = settled(3).await;
+    let all = ring_nodes(&local);
+    let mut document = active.retiring(&all[2], 0).unwrap();
+    while document.phase != Phase::Leaving {
+        document = after(&document, &all);
+    }
+    place(&local, &document).await;
+    let (environment, moving) = (client(&local), moving_key(&document, 3, 1));
+    environment.delete(&moving).await.unwrap();
+    assert_eq!(environment.ring_document().await.unwrap().as_ref(), Some(&document));
+
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!(
+        (phases(&report), shown(report.document.as_ref().unwrap())),
+        (vec![Phase::Active], "12".into())
+    );
+    until("the environment learns that the node has left", || async {
+        environment.delete(&moving).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        environment.ring_document().await.unwrap() == report.document
+    })
+    .await;
 }

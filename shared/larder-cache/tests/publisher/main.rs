@@ -3,4 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod changes;
+mod documents;
+mod failures;
+mod places;
+mod retire;
+mod runs;
 mod support;
+mod warming;
+mod witness;

@@ -1,0 +1,176 @@
+//! Nodes that fail in the middle of a change: that die, are silent, or take nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use larder_cache::{Cache, OriginGuard, Policy, PublishError, Publisher, Unfinished, WarmUp};
+use larder_client::{Key, Ttl};
+use larder_local::{LocalCluster, NodeId, Options};
+use larder_ring::{Phase, RingDocument};
+use tokio::time::{Instant, sleep};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_present_node_that_dies_in_a_change_leaves_when_it_is_off_the_list() {
+    let (local, _) = growing(3, Phase::Leaving).await;
+    let publisher = publisher(&local);
+    local.kill_node(NodeId(1)).await.unwrap();
+    let report = reconcile(&publisher).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+    local.remove_node(NodeId(1)).await.unwrap();
+    let report = reconcile(&publisher).await;
+    check(&report, &[Phase::Active, Phase::Active], "234");
+    all_hold(report.document.as_ref().unwrap(), &held(&local).await);
+}
+
+#[tokio::test]
+async fn without_a_cluster_to_ask_a_run_says_so() {
+    let (local, _) = settled(1).await;
+    let publisher = publisher(&local);
+    drop(local);
+    let run = publisher.reconcile(soon()).await;
+    assert!(matches!(run, Err(PublishError::Nodes(_))), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_silent_new_node_may_be_read_by_others_and_so_the_change_waits_for_it() {
+    let (local, document) = growing(3, Phase::Warming).await;
+    let (reader, writer) = (client(&local), client(&local));
+    let moving = moving_key(&document, 1, 4);
+    assert_eq!(load(&reader, &moving, "old").await, "old");
+
+    local.pause_node(NodeId(4)).await.unwrap();
+    let report = publisher(&local).reconcile(in_millis(4000)).await.unwrap();
+    local.resume_node(NodeId(4)).await.unwrap();
+    // As the fleet has it now, whatever that is.
+    writer.delete(&moving).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(load(&reader, &moving, "new").await, "new", "{report:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+    check(&reconcile(&publisher(&local)).await, &STEPS[2..], "1234");
+}
+
+#[tokio::test]
+async fn a_silent_node_holds_a_change_up_until_it_answers() {
+    let (local, _) = growing(3, Phase::Joining).await;
+    let publisher = publisher(&local);
+    local.pause_node(NodeId(2)).await.unwrap();
+    let report = reconcile(&publisher).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+
+    local.resume_node(NodeId(2)).await.unwrap();
+    check(&reconcile(&publisher).await, &STEPS[1..], "1234");
+}
+
+#[tokio::test]
+async fn a_new_node_that_dies_takes_the_change_back_step_by_step() {
+    for (phase, back) in
+        [(Phase::Joining, &[Phase::Active][..]), (Phase::Warming, &[Phase::Joining, Phase::Active])]
+    {
+        let (local, document) = growing(3, phase).await;
+        local.kill_node(NodeId(4)).await.unwrap();
+        let publisher = publisher(&local);
+        let report = reconcile(&publisher).await;
+        assert_eq!(
+            (phases(&report), shown(report.document.as_ref().unwrap())),
+            (back.to_vec(), "123".into())
+        );
+        assert!(report.document.as_ref().unwrap().epoch > document.epoch);
+
+        if phase == Phase::Warming {
+            local.reboot_node(NodeId(4)).await.unwrap();
+            check(&reconcile(&publisher).await, &STEPS, "1234");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_node_that_dies_while_it_is_warmed_takes_the_change_back() {
+    let (local, _) = growing(2, Phase::Warming).await;
+    let warm_up = WarmUp { least: Duration::from_secs(2), ..warm_up() };
+    let publisher = Publisher::new(client(&local), warm_up);
+    let run = tokio::spawn(async move { publisher.reconcile(soon()).await.unwrap() });
+    sleep(client(&local).settle_time() + Duration::from_millis(300)).await;
+    local.kill_node(NodeId(3)).await.unwrap();
+    let report = run.await.unwrap();
+    assert_eq!(phases(&report), [Phase::Joining, Phase::Active]);
+    assert_eq!(shown(report.document.as_ref().unwrap()), "12");
+}
+
+#[tokio::test]
+async fn a_node_that_takes_no_document_holds_a_change_up() {
+    // Out of memory, and told not to evict anything: it answers every question and stores nothing.
+    let options =
+        Options { nodes: 3, memory_mib: 2, memcached_args: vec!["-M".into()], ..Options::default() };
+    let local = LocalCluster::start(options).await.unwrap();
+    let document = RingDocument::first(ring_nodes(&local), now_ms() - 3_600_000);
+    place(&local, &document).await;
+    assert_eq!(ask(endpoint(&local, NodeId(3)), b"md larder~ring\r\n").await, "HD");
+    fill_up(&local, NodeId(3)).await;
+
+    local.add_node().await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!(report.unfinished, Some(Unfinished::Unreachable), "{report:?}");
+    assert!(phases(&report).is_empty(), "node 3 would not be told: {report:?}");
+}
+
+#[tokio::test]
+async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
+    let (local, document) = growing(3, Phase::Warming).await;
+    local.pause_node(NodeId(1)).await.unwrap();
+    for id in 2..=4 {
+        local.reboot_node(NodeId(id)).await.unwrap();
+    }
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+
+    local.resume_node(NodeId(1)).await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    check(&report, &STEPS[2..], "1234");
+    assert_eq!(report.published[0].epoch, document.epoch.next());
+    until("all hold the last document", || async {
+        held(&local).await.iter().all(|(_, held)| *held == report.document)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_silent_node_does_not_hold_a_run_up_for_longer_than_its_deadline() {
+    let (local, _) = growing(3, Phase::Joining).await;
+    local.pause_node(NodeId(2)).await.unwrap();
+    let (publisher, begun) = (publisher(&local), Instant::now());
+    let report = publisher.reconcile(in_millis(150)).await.unwrap();
+    assert_eq!(report.unfinished, Some(Unfinished::OutOfTime));
+    let document = publisher.document(in_millis(50)).await;
+    assert!(matches!(document, Err(PublishError::Deadline)), "{document:?}");
+    assert!(begun.elapsed() < Duration::from_millis(450), "{:?}", begun.elapsed());
+}
+
+/// Fills a node until it takes no document any more, whatever its length.
+async fn fill_up(local: &LocalCluster, id: NodeId) {
+    let node = endpoint(local, id);
+    for len in (300..3000).step_by(100) {
+        let value = "x".repeat(len);
+        let mut number = 0;
+        until("the node is full", || {
+            let quiet = |nth| if nth < 200 { "q" } else { "" };
+            let set = |nth| format!("ms full:{len}:{number}:{nth} {len} {}\r\n{value}\r\n", quiet(nth));
+            let sets: String = (0..=200).map(set).collect();
+            number += 1;
+            async move { ask(node, sets.as_bytes()).await.starts_with("SERVER_ERROR") }
+        })
+        .await;
+    }
+}
+
+/// The value under `key`, which is `value` if it is not cached.
+async fn load(cluster: &larder_client::Cluster, key: &Key, value: &'static str) -> String {
+    let cache = Cache::new(cluster.clone(), OriginGuard::new(4));
+    let policy = Policy::fresh_for(Ttl::clamped(60));
+    let load = || async { Ok::<_, ()>(Some(Bytes::from_static(value.as_bytes()))) };
+    let (answer, _) = cache.get_or_load(key, &policy, soon(), load).await;
+    String::from_utf8(answer.unwrap().value.unwrap().to_vec()).unwrap()
+}

@@ -1,0 +1,119 @@
+//! Nodes that leave the ring because we say so, and come back.
+
+use larder_cache::{PublishError, Report, Unfinished};
+use larder_local::{LocalCluster, NodeId};
+use larder_ring::{Phase, RingNode};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_retired_node_is_drained_stays_out_while_it_is_listed_and_is_then_forgotten() {
+    let (local, _) = settled(3).await;
+    let (publisher, third) = (publisher(&local), node(&local, 3));
+    let report = publisher.retire(&third, soon()).await.unwrap();
+    check(&report, &[&[Phase::Active][..], &STEPS].concat(), "12");
+    check(&publisher.retire(&third, soon()).await.unwrap(), &[], "12");
+    let report = reconcile(&publisher).await;
+    check(&report, &[], "12");
+    assert_eq!(report.document.as_ref().unwrap().retired, [third]);
+    all_hold(report.document.as_ref().unwrap(), &held(&local).await);
+
+    local.remove_node(NodeId(3)).await.unwrap();
+    let report = reconcile(&publisher).await;
+    check(&report, &[Phase::Active], "12");
+    assert_eq!(report.document.unwrap().retired, []);
+}
+
+#[tokio::test]
+async fn a_restored_node_comes_back_in_four_steps() {
+    let (local, document) = settled(3).await;
+    let publisher = publisher(&local);
+    check(&publisher.restore(&node(&local, 3), soon()).await.unwrap(), &[], "123");
+    let retired = document.retiring(&node(&local, 3), now_ms()).unwrap();
+    let mut out = after(&retired, &ring_nodes(&local));
+    while out.phase != Phase::Active {
+        out = after(&out, &ring_nodes(&local));
+    }
+    place(&local, &out).await;
+    let report = publisher.restore(&node(&local, 3), soon()).await.unwrap();
+    check(&report, &[&[Phase::Active][..], &STEPS].concat(), "123");
+}
+
+#[tokio::test]
+async fn a_retirement_that_was_cut_short_is_finished_by_any_run() {
+    let (local, _) = settled(2).await;
+    let publisher = publisher(&local);
+    let report = publisher.retire(&node(&local, 1), in_millis(300)).await.unwrap();
+    assert_eq!(report.unfinished, Some(Unfinished::OutOfTime));
+    let report = reconcile(&publisher).await;
+    assert!(STEPS.ends_with(&phases(&report)) && report.unfinished.is_none(), "{report:?}");
+    assert_eq!(shown(report.document.as_ref().unwrap()), "2");
+}
+
+#[tokio::test]
+async fn a_wish_is_granted_though_the_first_node_has_lost_its_document() {
+    let (local, _) = settled(3).await;
+    local.reboot_node(NodeId(1)).await.unwrap();
+    let publisher = publisher(&local);
+    let report = publisher.retire(&node(&local, 3), soon()).await.unwrap();
+    check(&report, &[&[Phase::Active][..], &STEPS].concat(), "12");
+}
+
+#[tokio::test]
+async fn a_new_node_that_is_retired_before_it_has_joined_does_not_join() {
+    let (local, _) = settled(2).await;
+    local.add_node().await.unwrap();
+    let publisher = publisher(&local);
+    check(&publisher.retire(&node(&local, 3), soon()).await.unwrap(), &[Phase::Active], "12");
+    check(&reconcile(&publisher).await, &[], "12");
+}
+
+#[tokio::test]
+async fn who_is_off_the_list_leaves_without_being_retired() {
+    let (local, _) = settled(2).await;
+    let second = node(&local, 2);
+    local.remove_node(NodeId(2)).await.unwrap();
+    let report = publisher(&local).retire(&second, soon()).await.unwrap();
+    check(&report, &[Phase::Active], "1");
+    refused(publisher(&local).retire(&second, soon()).await);
+}
+
+#[tokio::test]
+async fn nobody_retires_a_stranger_or_the_last_node() {
+    let (local, document) = settled(2).await;
+    let publisher = publisher(&local);
+    refused(publisher.retire(&RingNode::new("larder.local.0009.cache.internal", 11211), soon()).await);
+    let other_port = RingNode { port: 1, ..node(&local, 1) };
+    refused(publisher.retire(&other_port, soon()).await);
+
+    delist(&local, &[2]).await;
+    refused(publisher.retire(&node(&local, 1), soon()).await);
+    all_hold(&document, &held(&local).await);
+
+    // It was to leave already, and now it is the only one that is listed.
+    place(&local, &document.retiring(&node(&local, 1), now_ms()).unwrap()).await;
+    refused(publisher.retire(&node(&local, 1), soon()).await);
+}
+
+#[tokio::test]
+async fn of_two_nodes_that_are_retired_at_once_one_stays() {
+    let (local, _) = settled(2).await;
+    let (one, two) = (publisher(&local), publisher(&local));
+    let nodes = (node(&local, 1), node(&local, 2));
+    let (one, two) = tokio::join!(one.retire(&nodes.0, soon()), two.retire(&nodes.1, soon()));
+    let (granted, denied) = if one.is_ok() { (one, two) } else { (two, one) };
+    refused(denied);
+    let report = granted.unwrap();
+    assert_eq!(report.unfinished, None);
+    let document = report.document.unwrap();
+    assert_eq!((document.nodes.len(), document.retired.len()), (1, 1));
+}
+
+#[track_caller]
+fn refused(run: Result<Report, PublishError>) {
+    assert!(matches!(run, Err(PublishError::CannotRetire(_))), "{run:?}");
+}
+
+fn node(local: &LocalCluster, id: u16) -> RingNode {
+    ring_node(local.nodes().iter().find(|node| node.id == NodeId(id)).unwrap())
+}
