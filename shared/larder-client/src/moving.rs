@@ -78,11 +78,14 @@ impl Cluster {
         self.judge_each(&view, keys, Some(&members), get, &mut reads).await;
         let had = |read: &Option<Result<Read, Error>>| matches!(read, Some(Ok(Read { item: Some(_), .. })));
         let mut copied = Copied { there: reads.iter().filter(|read| had(read)).count(), ..Copied::default() };
+        let is_lost: Vec<bool> = reads.iter().map(|read| matches!(read, Some(Err(_)))).collect();
         self.read_present(&view, keys, Some(&members), get_and_stamp, &mut reads).await;
         self.give_back_each(keys, &reads).await;
-        let item = |member: &u32| reads[*member as usize].as_ref();
-        for read in members.iter().filter_map(item) {
+        let read = |member: &u32| Some((reads[*member as usize].as_ref()?, is_lost[*member as usize]));
+        for (read, is_lost) in members.iter().filter_map(read) {
             match read {
+                // Whatever the present owner has, there is nobody to take it.
+                Ok(_) if is_lost => copied.failed += 1,
                 Ok(Read { item: Some(item), .. }) => {
                     copied.items += 1;
                     copied.bytes += item.value.len() as u64;
@@ -314,9 +317,9 @@ pub struct Copied {
     pub items: usize,
     /// Keys that the next owners had already.
     pub there: usize,
-    /// Keys that neither had.
+    /// Keys that the next owners had not, nor the present ones as far as these could be asked.
     pub missing: usize,
-    /// Keys for which neither could be asked.
+    /// Keys whose next owners could not be asked.
     pub failed: usize,
     /// Bytes of the values of `items` and `there`.
     pub bytes: u64,
