@@ -14,16 +14,16 @@ use crate::record::{Record, record_key};
 /// How nodes are warmed: within which limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUp {
-    /// How long a warm-up lasts at least. Meanwhile every key that is read is copied by its reader, so what is read
-    /// within this time is warm, whether it stands in the catalogue or not.
+    /// How long a warm-up lasts at least, from the document on that begins it. Meanwhile every key that is read is copied
+    /// by its reader, so what is read within this time is warm, whether it stands in the catalogue or not.
     pub least: Duration,
-    /// How long it lasts at most, whatever is left to copy.
+    /// How long it lasts at most, from the same document on, whatever is left to copy and however many runs it takes.
     pub most: Duration,
     /// The most keys that are copied.
     pub keys: usize,
-    /// The most bytes of values that are copied.
+    /// The most bytes of values that are copied, give or take what differs from their average in one batch.
     pub bytes: u64,
-    /// The most keys that are copied in a second.
+    /// The most keys that are copied in a second, from 1.
     pub keys_per_sec: u32,
 }
 
@@ -67,7 +67,7 @@ impl Warmer<'_> {
     /// Copies the keys of the catalogue that move under `document`, most read first, until `deadline` at most; lasts for
     /// [`WarmUp::least`] at least.
     pub(crate) async fn warm(&self, document: &RingDocument, deadline: Instant) -> Warmed {
-        let begun = Instant::now();
+        let begun = self.begun(document);
         let most = deadline.min(begun + self.warm_up.most);
         let keys = moving(self.cluster, document, self.catalogue().await);
         let warmed = self.copy(keys, most, |warmed| {
@@ -82,6 +82,16 @@ impl Warmer<'_> {
         let warmed = warmed.await;
         sleep_until(most.min(begun + self.warm_up.least)).await;
         warmed
+    }
+
+    /// When `document` was published, or now if that is in the future, by a clock that was ahead. A run that goes on where
+    /// another one ended does not begin anew: else many short ones would never come to an end.
+    fn begun(&self, document: &RingDocument) -> Instant {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let age = now.saturating_sub(Duration::from_millis(document.time_ms));
+        let most = self.warm_up.most.max(self.warm_up.least);
+        let now = Instant::now();
+        now.checked_sub(age.min(most)).unwrap_or(now)
     }
 
     /// What the environments have told of what they read.
@@ -107,19 +117,23 @@ impl Warmer<'_> {
                 .ok()
         });
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Catalogue::merge(records, now.as_secs(), self.warm_up.keys)
+        Catalogue::merge(records, now.as_secs(), self.warm_up.keys.max(Catalogue::MOST_KEYS))
     }
 
     /// Copies `keys`, in their order, until `end` at most.
     pub(crate) async fn copy(&self, keys: Vec<Key>, end: Instant, progress: impl Fn(&Warmed)) -> Warmed {
         let mut warmed = Warmed { moving: keys.len(), ..Warmed::default() };
+        let mut left = &keys[..keys.len().min(self.warm_up.keys)];
         let mut next = Instant::now();
-        for keys in keys.chunks(BATCH_KEYS) {
-            sleep_until(next).await;
-            if Instant::now() >= end || warmed.bytes >= self.warm_up.bytes {
+        while !left.is_empty() {
+            sleep_until(next.min(end)).await;
+            let now = Instant::now();
+            if now >= end || warmed.bytes >= self.warm_up.bytes {
                 break;
             }
-            next += Duration::from_secs(keys.len() as u64) / self.warm_up.keys_per_sec.max(1);
+            let keys = left.split_off(..self.batch_len(&warmed).min(left.len())).unwrap_or_default();
+            // What was late is not made up for: that would be more than is allowed in a second.
+            next = next.max(now) + Duration::from_secs(keys.len() as u64) / self.warm_up.keys_per_sec.max(1);
             match self.cluster.until(end).copy_moving(keys).await {
                 Ok(copied) => warmed += copied,
                 Err(error) => {
@@ -130,6 +144,21 @@ impl Warmer<'_> {
             progress(&warmed);
         }
         warmed
+    }
+}
+
+impl Warmer<'_> {
+    /// How many keys are copied next: as many as hold [`BATCH_BYTES`], and no more than the limit leaves, if they are of
+    /// average length.
+    fn batch_len(&self, warmed: &Warmed) -> usize {
+        let values = (warmed.copied + warmed.there) as u64;
+        let bytes = self.warm_up.bytes.saturating_sub(warmed.bytes).min(BATCH_BYTES);
+        let fitting = match warmed.bytes {
+            0 => FIRST_KEYS,
+            sum => (u128::from(bytes) * u128::from(values) / u128::from(sum)) as usize,
+        };
+        let most = BATCH_KEYS.min(self.warm_up.keys_per_sec as usize);
+        fitting.min(most).max(1)
     }
 }
 
@@ -166,5 +195,9 @@ impl AddAssign for Warmed {
     }
 }
 
-/// Keys that are copied in one go: little enough for the memory of a small function, many for a round trip.
+/// Keys that are copied in one go at most: many for a round trip.
 const BATCH_KEYS: usize = 250;
+/// Bytes of their values, about: little enough for the memory of a small function.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Keys that are copied first, when nobody knows how long their values are.
+const FIRST_KEYS: usize = 16;

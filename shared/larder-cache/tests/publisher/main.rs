@@ -7,4 +7,7 @@ mod documents;
 mod failures;
 mod places;
 mod retire;
+mod runs;
 mod support;
+mod warming;
+mod witness;

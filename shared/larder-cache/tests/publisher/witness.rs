@@ -1,0 +1,99 @@
+//! Somebody who watches the documents on the nodes, and has seen whether anything was wrong with them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use larder_client::Cluster;
+use larder_local::LocalCluster;
+use larder_ring::{Epoch, Phase, RingDocument};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::support::{client, ring_node};
+
+/// Watches all nodes until it is asked.
+pub(crate) struct Witness {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    documents: BTreeMap<Epoch, RingDocument>,
+    /// The last document of each node, by its name.
+    last: BTreeMap<String, RingDocument>,
+    wrong: Vec<String>,
+}
+
+impl Witness {
+    pub(crate) fn of(local: &Arc<LocalCluster>) -> Self {
+        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let task = tokio::spawn(watch(Arc::clone(local), client(local), Arc::clone(&seen)));
+        Self { seen, task }
+    }
+
+    /// The phases that it has seen, in the order of their epochs; panics if it has seen anything wrong.
+    #[track_caller]
+    pub(crate) fn tells(&self) -> Vec<Phase> {
+        let seen = self.seen.lock().unwrap();
+        assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
+        let documents: Vec<&RingDocument> = seen.documents.values().collect();
+        for pair in documents.windows(2) {
+            let [one, next] = pair else { unreachable!() };
+            let is_gap = one.epoch.next() != next.epoch;
+            assert!(is_gap || may_follow(one.phase, next.phase), "{one:?} is followed by {next:?}");
+        }
+        documents.iter().map(|document| document.phase).collect()
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(local: Arc<LocalCluster>, client: Cluster, seen: Arc<Mutex<Seen>>) {
+    loop {
+        let nodes: Vec<_> = local.nodes().iter().map(|node| client.direct(&ring_node(node))).collect();
+        let held = join_all(nodes.iter().map(|node| node.document())).await;
+        let held = nodes.iter().zip(held).filter_map(|(node, held)| {
+            Some((node.name().to_owned(), held.ok()??.document.expect("only documents are written")))
+        });
+        seen.lock().unwrap().note(held.collect());
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+impl Seen {
+    fn note(&mut self, held: Vec<(String, RingDocument)>) {
+        for (name, document) in &held {
+            let known = self.documents.entry(document.epoch).or_insert_with(|| document.clone());
+            if known != document {
+                self.wrong.push(format!("under one epoch: {known:?} and on {name} {document:?}"));
+            }
+            let before = self.last.insert(name.clone(), document.clone());
+            if let Some(before) = before.filter(|before| before.epoch > document.epoch) {
+                self.wrong.push(format!("{name} went from {before:?} back to {document:?}"));
+            }
+        }
+        let latest = held.iter().map(|(_, document)| document).max_by_key(|document| document.epoch);
+        let Some(latest) = latest else { return };
+        for (name, document) in &held {
+            let is_behind = document.epoch != latest.epoch && document.epoch.next() != latest.epoch;
+            if is_behind && latest.phase != Phase::Active {
+                self.wrong.push(format!("{name} is two steps behind: {document:?}, others hold {latest:?}"));
+            }
+        }
+    }
+}
+
+/// Whether a document in the phase `next` may be published after one in the phase `one`.
+fn may_follow(one: Phase, next: Phase) -> bool {
+    use Phase::{Active, Joining, Leaving, Warming};
+    let steps = [(Active, Joining), (Joining, Warming), (Warming, Leaving), (Leaving, Active)];
+    let back = [(Warming, Joining), (Joining, Active)];
+    one == next || steps.contains(&(one, next)) || back.contains(&(one, next))
+}
