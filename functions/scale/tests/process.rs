@@ -58,13 +58,17 @@ async fn a_process_has_a_node_left_out_of_the_published_ring_and_then_taken_away
         })
         .await;
     assert_eq!(reply.path, "one/response", "{reply:?}");
-    let done = json!({ "done": "in", "from": 3, "to": 2, "node": "0003", "endpoint": newest, "copied_keys": 0 });
+    let done =
+        json!({ "done": "in", "from": 3, "to": 2, "node": "0003", "endpoint": newest, "copied_keys": 0 });
     let mut answer = reply.body;
     let epoch = answer.as_object_mut().unwrap().remove("epoch").unwrap();
     assert!(epoch.as_u64().is_some_and(|epoch| epoch > 0), "{epoch}");
     assert_eq!(answer, done);
     assert_eq!(house.ids(), ["0001", "0002"]);
-    assert_eq!((metrics(&lines, "NodesRemoved"), metrics(&lines, "Failures")), (vec![&json!(1)], vec![&json!(0)]));
+    assert_eq!(
+        (metrics(&lines, "NodesRemoved"), metrics(&lines, "Failures")),
+        (vec![&json!(1)], vec![&json!(0)])
+    );
 }
 
 #[tokio::test]
