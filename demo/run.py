@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 
+from changes import tell_of_changes
 from cluster import Cluster, Node
 from flights import DATABASE, load_flights
 from function import Answer, Function
@@ -29,6 +30,7 @@ def main() -> int:
         build()
         with Cluster() as cluster, function_in_front_of(cluster) as function:
             is_as_told = tell(cluster, function)
+        is_as_told = tell_of_changes("--ring-check-interval-ms", "500", "--warm-secs", "5") and is_as_told
         if not is_as_told:
             raise Failed("the story did not come out as told")
         print("\nEverything is stopped. Read on in README.md; the function's log is target/demo/function.log.")

@@ -1,6 +1,6 @@
 //! The commands and how they are written.
 
-use crate::commands::{delete, discover, get, local, ring, set, stats};
+use crate::commands::{bench, delete, discover, get, local, ring, set, stats};
 use clap::{Parser, Subcommand};
 
 /// A larder of cached answers on Amazon ElastiCache: its tool for the command line.
@@ -19,6 +19,9 @@ pub(crate) enum Command {
     /// Ask which node owns a key, in the ring of any common client library.
     #[command(subcommand)]
     Ring(ring::Command),
+    /// Measure what a cache under load does while its nodes change.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Print the nodes behind a configuration endpoint.
     Discover(discover::Discover),
     /// Print the value under a key.

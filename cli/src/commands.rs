@@ -1,9 +1,12 @@
 //! One module a command.
 
+pub(crate) mod bench;
 pub(crate) mod cluster;
 pub(crate) mod delete;
 pub(crate) mod discover;
+pub(crate) mod end;
 pub(crate) mod get;
+pub(crate) mod lines;
 pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod set;
@@ -17,6 +20,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Local(command) => command.run(),
         Command::Ring(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Discover(discover) => discover.run(),
         Command::Get(get) => get.run(),
         Command::Set(set) => set.run(),

@@ -1,4 +1,4 @@
-//! The larder command: local cluster, rings, discovery, a quick look at a cluster.
+//! The larder command: local cluster, rings, discovery, a quick look at a cluster, a measured change of its nodes.
 
 mod arguments;
 mod commands;

@@ -11,6 +11,7 @@
 //! | `endpoint` | a setting | an endpoint or a node that is read and written is the same |
 //! | `key` | two lists of parts | other parts give another key, and every key is one that a node takes |
 //! | `ring` | a ring's number, nodes, keys | every key has an owner, in a batch the same as alone |
+//! | `ring_document` | what a node holds as the ring document | [`ring_document::check`] |
 //! | `record` | a record of what was read most | its keys are readers' keys, and it is the same when it is written and read |
 //!
 //! `seeds/` holds inputs to start from: bytes of memcached 1.6.18, of the ElastiCache documentation and of the quirks
@@ -18,4 +19,5 @@
 
 pub mod decoder;
 pub mod notice;
+pub mod ring_document;
 pub mod topology;

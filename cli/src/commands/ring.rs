@@ -1,7 +1,6 @@
 //! `larder ring`: who owns a key.
 
 mod diff;
-mod lines;
 mod list;
 mod owners;
 

@@ -9,6 +9,7 @@ use larder_cache::{Answer, Counts, LoadError, Policy};
 use larder_client::Key;
 use larder_lambda::http::{HttpAnswer, HttpRequest};
 use larder_origin::{Id, Origin, OriginError, Record};
+use larder_ring::Epoch;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -35,6 +36,8 @@ pub struct Work {
     pub counts: Counts,
     /// The time spent in the origin.
     pub origin_time: Duration,
+    /// The epoch of the ring that was gone by in the end, if one is published.
+    pub ring_epoch: Option<u64>,
 }
 
 /// Answers `request` by `deadline`.
@@ -105,6 +108,7 @@ impl<'a> Asked<'a> {
             table: Some(self.table.to_owned()),
             counts: batch.counts,
             origin_time: origin_time.into_inner().unwrap_or_default(),
+            ring_epoch: app.cache.cluster().epoch().map(Epoch::number),
         };
         batch.answers.into_iter().collect::<Result<_, _>>().map_err(|wrong| self.refuse(&wrong))
     }

@@ -36,7 +36,7 @@ impl Chart {
         if !self.function_name.is_empty() {
             metrics.dimension("function_name", &self.function_name);
         }
-        let Work { table, counts, origin_time } = &handled.work;
+        let Work { table, counts, origin_time, ring_epoch } = &handled.work;
         for (name, count) in [
             ("Hits", counts.hits),
             ("Misses", counts.misses),
@@ -61,6 +61,9 @@ impl Chart {
         metrics.property("status", handled.answer.status_code);
         if let Some(table) = table {
             metrics.property("table", table.as_str());
+        }
+        if let Some(epoch) = ring_epoch {
+            metrics.property("ring_epoch", *epoch);
         }
         if let Some(idle) = invocation.idle {
             metrics.property("idle_ms", idle.as_millis() as u64);
@@ -95,7 +98,12 @@ mod tests {
     #[test]
     fn a_line_says_how_records_were_come_by_and_what_that_took() {
         let counts = Counts { hits: 3, misses: 1, waits: 1, origin_calls: 1, ..Counts::default() };
-        let work = Work { table: Some("flights".to_owned()), counts, origin_time: Duration::from_millis(1) };
+        let work = Work {
+            table: Some("flights".to_owned()),
+            counts,
+            origin_time: Duration::from_millis(1),
+            ring_epoch: None,
+        };
         let line = line("read", work);
         for (name, expected) in [
             ("Hits", 3.into()),

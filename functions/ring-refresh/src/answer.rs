@@ -52,7 +52,7 @@ impl From<&Report> for Answer {
         Self {
             reconciled: true,
             published: published
-                .map(|(epoch, phase)| Published { epoch: epoch.number(), phase: *phase })
+                .map(|document| Published { epoch: document.epoch.number(), phase: document.phase })
                 .collect(),
             ring: report.document.as_ref().map(|document| RingInForce {
                 epoch: document.epoch.number(),

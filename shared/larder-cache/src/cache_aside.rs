@@ -19,6 +19,7 @@ use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer::{Answer, Batch, Counts, LoadError, Outcome};
+use crate::catalogue::joined;
 use crate::format::{Format, ItemFlags};
 use crate::guard::OriginGuard;
 use crate::policy::Policy;
@@ -140,11 +141,11 @@ impl Cache {
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
-                report(cluster, &counted).await;
+                report(cluster, counted).await;
             }
         })
         .await;
-        let usage = |(key, read): (_, &Result<Read, _>)| Some((key, read.as_ref().ok()?.usage?));
+        let usage = |(key, read): (_, &Result<Read, _>)| Some((key, read.as_ref().ok()?.usage));
         sampler.saw(keys.iter().zip(&reads).filter_map(usage));
         reads
     }
@@ -388,17 +389,23 @@ impl<E> Batch<E> {
     }
 }
 
-/// Stores what was `counted` where a publisher looks for it: on any node, in any slot. Many environments then fill few
-/// records, and none of them more than its own.
-async fn report(cluster: &Cluster, counted: &[Counted]) {
+/// Adds what was `counted` to a record where a publisher looks for it: the keys of one slot, on any node. Many
+/// environments then fill few records together.
+async fn report(cluster: &Cluster, mut counted: Vec<Counted>) {
     let Ok(nodes) = cluster.nodes().await else { return };
     let Some(node) = fastrand::choice(&nodes) else { return };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let record = Record::encode(counted, now.as_secs(), Record::MAX_LEN);
-    let key = record_key(fastrand::usize(..Record::SLOTS));
-    if let Err(error) =
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let slot = fastrand::usize(..Record::SLOTS);
+    counted.retain(|counted| Record::slot_of(&counted.key) == slot);
+    let key = record_key(slot);
+    let added = async {
+        let before = node.get_many(std::slice::from_ref(&key)).await?.into_iter().flatten().next();
+        // One that is malformed, or was written by another version, makes room for this one.
+        let before = before.and_then(|item| Record::decode(&item.value).ok());
+        let record = Record::encode(&joined(before, counted, now), now, Record::MAX_LEN);
         node.set(NewItem { key: &key, value: &record, client_flags: 0, ttl: Record::TTL }).await
-    {
+    };
+    if let Err(error) = added.await {
         tracing::debug!(error = &error as &dyn std::error::Error, "what is read most was not told");
     }
 }

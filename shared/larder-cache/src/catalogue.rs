@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use larder_client::Key;
 
 use crate::record::Record;
+use crate::sketch::Counted;
 
 /// The keys that the fleet reads most.
 ///
@@ -57,6 +58,23 @@ impl Catalogue {
     }
 }
 
+/// What is told in a record where one stands `before`: its counts, weighted by its age, and those of `counted`, of which
+/// only what is [`certain`](Counted::certain) is told.
+pub(crate) fn joined(before: Option<Record>, counted: Vec<Counted>, now_secs: u64) -> Vec<Counted> {
+    let mut sums: HashMap<Key, u64> = HashMap::new();
+    for counted in counted {
+        *sums.entry(counted.key.clone()).or_default() += counted.certain();
+    }
+    if let Some(before) = before {
+        let weight = weight(now_secs.saturating_sub(before.time_secs()));
+        for (key, count) in before.into_keys() {
+            let sum = sums.entry(key).or_default();
+            *sum = sum.saturating_add((count as f64 * weight).ceil() as u64);
+        }
+    }
+    sums.into_iter().map(|(key, count)| Counted { key, count, error: 0 }).collect()
+}
+
 /// What a count is worth when it is `age_secs` old.
 fn weight(age_secs: u64) -> f64 {
     (-(age_secs as f64) / Catalogue::HALF_LIFE_SECS as f64).exp2()
@@ -83,6 +101,17 @@ mod tests {
 
     use super::*;
     use crate::Counted;
+
+    #[test]
+    fn a_record_that_stands_there_is_added_to_and_ages() {
+        let before = Record::decode(b"larder-hot 1 1000\n80 a\n6 b\n").unwrap();
+        let counted =
+            |key: &str, count, error| Counted { key: Key::new(key.as_bytes()).unwrap(), count, error };
+        let own = vec![counted("a", 30, 10), counted("c", 9, 2)];
+        let mut joined = joined(Some(before), own, 1000 + Catalogue::HALF_LIFE_SECS);
+        joined.sort_by(|one, other| one.key.cmp(&other.key));
+        assert_eq!(joined, [counted("a", 60, 0), counted("b", 3, 0), counted("c", 7, 0)]);
+    }
 
     #[test]
     fn the_counts_of_a_key_are_added_up() {

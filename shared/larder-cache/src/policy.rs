@@ -101,7 +101,7 @@ fn shortened(ttl: Ttl, jitter: f64, key: &Key) -> Ttl {
 
 /// FNV-1a, 64 bits, mixed once more for short keys that differ in their end; it must stay as it is, for all
 /// environments have to agree.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -23,7 +23,7 @@ pub struct Publisher {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The documents that it has published, in their order.
-    pub published: Vec<(Epoch, Phase)>,
+    pub published: Vec<Published>,
     /// The document in force at its end; `None` if there is none.
     pub document: Option<RingDocument>,
     /// What it has copied.
@@ -32,6 +32,17 @@ pub struct Report {
     pub unreachable: Vec<String>,
     /// What there is left to do for the next run; `None` if the ring is as it should be.
     pub unfinished: Option<Unfinished>,
+}
+
+/// A document that a run has published.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Published {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its phase.
+    pub phase: Phase,
+    /// When the first node had it.
+    pub at: Instant,
 }
 
 /// Why a run has not finished its work.
@@ -146,8 +157,8 @@ enum Spread {
 }
 
 /// What came of a publication.
-enum Published {
-    Yes,
+enum Publication {
+    Done,
     /// Somebody else was first.
     Refused,
     /// The node that decides does not take it, as far as that is known.
@@ -212,12 +223,12 @@ impl<'a> Run<'a> {
                 Step::End(unfinished) => return Ok(self.ended(unfinished)),
                 Step::Grant(document) => {
                     let published = self.publish(&survey, document).await;
-                    self.is_granted = matches!(published, Published::Yes);
+                    self.is_granted = matches!(published, Publication::Done);
                     published
                 }
                 Step::Publish(document) => self.publish(&survey, document).await,
             };
-            if let Published::Failed = published {
+            if let Publication::Failed = published {
                 return Ok(self.ended(Some(Unfinished::Unreachable)));
             }
         }
@@ -383,22 +394,23 @@ impl<'a> Run<'a> {
 
     /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is refused
     /// there.
-    async fn publish(&mut self, survey: &Survey, document: RingDocument) -> Published {
+    async fn publish(&mut self, survey: &Survey, document: RingDocument) -> Publication {
         let ring = survey.current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
         let nodes = survey.nodes.iter().filter(|node| node.held.is_known());
         let mut nodes: Vec<&Surveyed> = nodes.collect();
         nodes.sort_by_key(|node| !contains(&ring, &node.id));
-        let Some((first, rest)) = nodes.split_first() else { return Published::Failed };
+        let Some((first, rest)) = nodes.split_first() else { return Publication::Failed };
         let (epoch, phase) = (document.epoch, document.phase);
         let written = first.store(&document).await;
+        let at = Instant::now();
         if !matches!(written, Ok(Stored::Yes)) {
             let node = first.node.name();
             tracing::warn!(node, epoch = epoch.number(), ?phase, ?written, "ring document not published");
             if written.is_ok() {
-                return Published::Refused;
+                return Publication::Refused;
             }
             self.report.unreachable.push(node.to_owned());
-            return Published::Failed;
+            return Publication::Failed;
         }
         let written = join_all(rest.iter().map(|node| node.store(&document))).await;
         let missed = written.iter().filter(|written| !matches!(written, Ok(Stored::Yes))).count();
@@ -410,12 +422,12 @@ impl<'a> Run<'a> {
             missed,
             "ring document published"
         );
-        self.report.published.push((epoch, phase));
+        self.report.published.push(Published { epoch, phase, at });
         if missed == 0 {
             self.spread = Some((epoch, Instant::now()));
         }
         self.report.document = Some(document);
-        Published::Yes
+        Publication::Done
     }
 
     fn is_over(&self) -> bool {

@@ -9,14 +9,15 @@
 //! ```
 //!
 //! The first line names the format, its version, and when it was written, in seconds since 1970. Every other line holds
-//! a count and a key. Thousands of environments share a few slots on every node, and the last to write to one has it:
-//! which keys a fleet reads most, a few of them know as well as all.
+//! a count and a key. Thousands of environments share a few slots on every node: each adds to what stands there. Where two
+//! do so at once, one is lost, which changes little.
 
 use std::cmp::Reverse;
 
 use bytes::Bytes;
 use larder_client::{InvalidKey, Key, Ttl};
 
+use crate::policy::fnv1a;
 use crate::sketch::Counted;
 
 /// The keys that an environment read most, as they are stored on a node. None of them is one of our own.
@@ -33,6 +34,12 @@ impl Record {
     pub const TTL: Ttl = Ttl::clamped(15 * 60);
     /// The longest record, in bytes.
     pub const MAX_LEN: usize = 16 << 10;
+
+    /// The slot in which what was counted of `key` is told. Each record then holds other keys, so that all of them hold
+    /// more than the few that everybody reads.
+    pub fn slot_of(key: &Key) -> usize {
+        (fnv1a(key.as_bytes()) % Self::SLOTS as u64) as usize
+    }
 
     /// Writes a record of what was `counted`, in `max_len` bytes or [`MAX_LEN`](Self::MAX_LEN) at most.
     ///

@@ -15,14 +15,17 @@ pub struct Sampling {
     pub one_in: u32,
     /// The least time between two reports; jitter adds a quarter at most. No longer than a day.
     pub report_interval: Duration,
+    /// In so much time what was counted loses half of its weight; it does so with a report.
+    pub half_life: Duration,
     /// How many keys are counted at once.
     pub capacity: usize,
 }
 
 impl Default for Sampling {
-    /// One read in 4, reports every five minutes, 2048 keys: a report costs 16 KiB, and so 55 bytes a second.
+    /// One read in 4, reports every five minutes, 8192 keys: a report costs 16 KiB, and so 55 bytes a second.
     fn default() -> Self {
-        Self { one_in: 4, report_interval: Duration::from_secs(300), capacity: Sketch::DEFAULT_CAPACITY }
+        let report_interval = Duration::from_secs(300);
+        Self { one_in: 4, report_interval, half_life: report_interval, capacity: Sketch::DEFAULT_CAPACITY }
     }
 }
 
@@ -41,13 +44,15 @@ struct State {
     sketch: Sketch,
     /// When the next report is due, by either clock; `None` before the first use.
     due: Option<(Instant, SystemTime)>,
+    /// When the sketch was halved last, by the monotonic clock alone: a freeze ages nothing that is not read.
+    halved: Option<Instant>,
 }
 
 impl Sampler {
     /// A sampler that leaves to `rng` which reads it samples, and when it reports: seeded by chance, so that
     /// environments do not act in step.
     pub fn new(sampling: Sampling, rng: fastrand::Rng) -> Self {
-        let state = State { rng, sketch: Sketch::new(sampling.capacity), due: None };
+        let state = State { rng, sketch: Sketch::new(sampling.capacity), due: None, halved: None };
         Self { sampling, state: Mutex::new(state) }
     }
 
@@ -63,16 +68,13 @@ impl Sampler {
 
     /// Takes what a sampled read was told of its items.
     ///
-    /// An item that nobody had read before is not counted: most items are stored and never read again, and all of them
-    /// would drive out what is read. The others count for the reads that were not sampled, too, and up to three times
-    /// for one that the fleet read a moment ago; no more, for a busy item may look idle (see
-    /// [`Usage::last_access_secs`]).
-    pub fn saw<'a>(&self, items: impl IntoIterator<Item = (&'a Key, Usage)>) {
+    /// Each counts for the reads that were not sampled, too: once where there was no item, and where nobody had read it
+    /// since it was stored, for most items are read so and never again; up to four times for one that the fleet read a
+    /// moment ago. No more, for a busy item may look idle (see [`Usage::last_access_secs`]).
+    pub fn saw<'a>(&self, items: impl IntoIterator<Item = (&'a Key, Option<Usage>)>) {
         let mut state = self.state();
         for (key, usage) in items {
-            if usage.hit_before {
-                state.sketch.add(key, u64::from(self.sampling.one_in) * weight(usage.last_access_secs));
-            }
+            state.sketch.add(key, u64::from(self.sampling.one_in) * weight(usage));
         }
     }
 
@@ -80,8 +82,8 @@ impl Sampler {
     /// [interval](Sampling::report_interval), by `now` or by `wall`, whichever says that it is over.
     ///
     /// The first comes within an interval of the first call, the others an interval or a little more after the one
-    /// before; after a thaw, at once. Where nothing was counted there is none, and the interval begins anew. What is
-    /// reported is then [halved](Sketch::halve); if it reaches nobody, half of it goes into the next report.
+    /// before; after a thaw, at once. Where nothing was counted there is none, and the interval begins anew. With every
+    /// [half-life](Sampling::half_life) what is reported is then [halved](Sketch::halve).
     pub fn due(&self, now: Instant, wall: SystemTime) -> Option<Vec<Counted>> {
         let mut state = self.state();
         let is_first = match state.due {
@@ -97,7 +99,11 @@ impl Sampler {
             return None;
         }
         let report = state.sketch.top(usize::MAX);
-        state.sketch.halve();
+        let halved = *state.halved.get_or_insert(now);
+        if now.saturating_duration_since(halved) >= self.sampling.half_life {
+            state.sketch.halve();
+            state.halved = Some(now);
+        }
         Some(report)
     }
 
@@ -107,14 +113,13 @@ impl Sampler {
     }
 }
 
-/// What a read of an item counts for that was read so many seconds ago.
-fn weight(last_access_secs: u64) -> u64 {
-    if last_access_secs <= JUST_NOW_SECS {
-        3
-    } else if last_access_secs <= LATELY_SECS {
-        2
-    } else {
-        1
+/// What a read of an item counts for that was used like this before.
+fn weight(usage: Option<Usage>) -> u64 {
+    match usage.filter(|usage| usage.hit_before).map(|usage| usage.last_access_secs) {
+        None => 1,
+        Some(..=JUST_NOW_SECS) => 4,
+        Some(..=LATELY_SECS) => 3,
+        Some(_) => 2,
     }
 }
 
@@ -143,16 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_nobody_read_before_is_not_counted() {
+    fn an_item_that_nobody_read_before_counts_least() {
         let (sampler, start) = (sampler(SAMPLING), Clocks::now());
         assert_eq!(start.due(&sampler), None);
-        sampler.saw([(&key(1), Usage { hit_before: false, last_access_secs: 0 }), (&key(2), used(0))]);
-        assert_eq!(counts(start.later(30_000).due(&sampler)), [(key(2), 12)]);
+        let unread = Usage { hit_before: false, last_access_secs: 0 };
+        sampler.saw([(&key(1), Some(unread)), (&key(2), used(0)), (&key(3), None)]);
+        let expected = [(key(2), 16), (key(1), 4), (key(3), 4)];
+        assert_eq!(counts(start.later(30_000).due(&sampler)), expected);
     }
 
     #[test]
     fn an_item_counts_for_more_the_later_it_was_read_and_for_the_reads_not_sampled() {
-        for (last_access_secs, count) in [(0, 30), (10, 30), (11, 20), (60, 20), (61, 10), (u64::MAX, 10)] {
+        for (last_access_secs, count) in [(0, 40), (10, 40), (11, 30), (60, 30), (61, 20), (u64::MAX, 20)] {
             let sampler = sampler(Sampling { one_in: 10, ..SAMPLING });
             let start = Clocks::now();
             assert_eq!(start.due(&sampler), None);
@@ -216,7 +223,7 @@ mod tests {
     fn what_was_reported_counts_for_half_in_the_next_report() {
         let (sampler, start) = reported();
         sampler.saw([(&key(2), used(100))]);
-        assert_eq!(counts(start.later(38_000).due(&sampler)), [(key(1), 6), (key(2), 4)]);
+        assert_eq!(counts(start.later(38_000).due(&sampler)), [(key(1), 8), (key(2), 8)]);
     }
 
     #[test]
@@ -269,13 +276,13 @@ mod tests {
         Sampler::new(sampling, fastrand::Rng::with_seed(7))
     }
 
-    /// A sampler that counted 12 for the first key and reported that, and when.
+    /// A sampler that counted 16 for the first key and reported that, and when.
     fn reported() -> (Sampler, Clocks) {
         let (sampler, start) = (sampler(SAMPLING), Clocks::now());
         assert_eq!(start.due(&sampler), None);
         sampler.saw([(&key(1), used(0))]);
         let then = start.later(30_000);
-        assert_eq!(counts(then.due(&sampler)), [(key(1), 12)]);
+        assert_eq!(counts(then.due(&sampler)), [(key(1), 16)]);
         (sampler, then)
     }
 
@@ -289,8 +296,8 @@ mod tests {
         report.unwrap().into_iter().map(|counted| (counted.key, counted.count)).collect()
     }
 
-    fn used(last_access_secs: u64) -> Usage {
-        Usage { hit_before: true, last_access_secs }
+    fn used(last_access_secs: u64) -> Option<Usage> {
+        Some(Usage { hit_before: true, last_access_secs })
     }
 
     fn key(id: usize) -> Key {
@@ -298,6 +305,10 @@ mod tests {
     }
 
     const SECOND: Duration = Duration::from_secs(1);
-    const SAMPLING: Sampling =
-        Sampling { one_in: 4, report_interval: Duration::from_secs(30), capacity: Sketch::DEFAULT_CAPACITY };
+    const SAMPLING: Sampling = Sampling {
+        one_in: 4,
+        report_interval: Duration::from_secs(30),
+        half_life: Duration::ZERO,
+        capacity: Sketch::DEFAULT_CAPACITY,
+    };
 }

@@ -71,8 +71,8 @@ struct Counter {
 }
 
 impl Sketch {
-    /// The usual capacity.
-    pub const DEFAULT_CAPACITY: usize = 2048;
+    /// The usual capacity: about a megabyte with keys of usual length.
+    pub const DEFAULT_CAPACITY: usize = 8192;
 
     /// A sketch of `capacity` keys; of one, if that is 0.
     pub fn new(capacity: usize) -> Self {

@@ -43,7 +43,7 @@ impl Default for WarmUp {
 /// What a warm-up has come to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Warmed {
-    /// Keys of the catalogue that change their owner.
+    /// Keys that change their owner, and were to be copied.
     pub moving: usize,
     /// Keys whose items were copied.
     pub copied: usize,
@@ -57,19 +57,43 @@ pub struct Warmed {
     pub bytes: u64,
 }
 
-/// One warm-up.
-pub(crate) struct Warmer<'a> {
+/// One warm-up: what [`Publisher`](crate::Publisher) does between two steps of a change, and whoever warms nodes by hand.
+///
+/// ```no_run
+/// # async fn example(cluster: larder_client::Cluster) -> Result<(), larder_client::Error> {
+/// use larder_cache::{WarmUp, Warmer};
+/// use tokio::time::Instant;
+///
+/// let warm_up = WarmUp::default();
+/// let warmer = Warmer::new(&cluster, &warm_up);
+/// if let Some(document) = cluster.ring_document().await? {
+///     let keys: Vec<_> = warmer.catalogue().await.keys().iter().map(|(key, _)| key.clone()).collect();
+///     let moving = warmer.moving(&document, &keys);
+///     let warmed = warmer.copy(moving, Instant::now() + warm_up.most, |warmed| println!("{warmed:?}")).await;
+///     println!("{} keys copied", warmed.copied);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Warmer<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) warm_up: &'a WarmUp,
 }
 
-impl Warmer<'_> {
+impl<'a> Warmer<'a> {
+    /// Warms the nodes of `cluster` within the limits of `warm_up`.
+    pub fn new(cluster: &'a Cluster, warm_up: &'a WarmUp) -> Self {
+        Self { cluster, warm_up }
+    }
+
     /// Copies the keys of the catalogue that move under `document`, most read first, until `deadline` at most; lasts for
     /// [`WarmUp::least`] at least.
     pub(crate) async fn warm(&self, document: &RingDocument, deadline: Instant) -> Warmed {
         let begun = self.begun(document);
         let most = deadline.min(begun + self.warm_up.most);
-        let keys = moving(self.cluster, document, self.catalogue().await);
+        let keys: Vec<Key> = self.catalogue().await.keys().iter().map(|(key, _)| key.clone()).collect();
+        let keys = self.moving(document, &keys);
         let warmed = self.copy(keys, most, |warmed| {
             tracing::info!(
                 copied = warmed.copied,
@@ -94,8 +118,9 @@ impl Warmer<'_> {
         now.checked_sub(age.min(most)).unwrap_or(now)
     }
 
-    /// What the environments have told of what they read.
-    pub(crate) async fn catalogue(&self) -> Catalogue {
+    /// What the environments have told of what they read: of [`WarmUp::keys`] keys at most. A node that cannot be asked, and
+    /// a record that cannot be read, are logged and left out.
+    pub async fn catalogue(&self) -> Catalogue {
         let keys: Vec<Key> = (0..Record::SLOTS).map(record_key).collect();
         let nodes = self.cluster.nodes().await.unwrap_or_default();
         let records = join_all(nodes.iter().map(|node| node.get_many(&keys))).await;
@@ -120,8 +145,25 @@ impl Warmer<'_> {
         Catalogue::merge(records, now.as_secs(), self.warm_up.keys.max(Catalogue::MOST_KEYS))
     }
 
-    /// Copies `keys`, in their order, until `end` at most.
-    pub(crate) async fn copy(&self, keys: Vec<Key>, end: Instant, progress: impl Fn(&Warmed)) -> Warmed {
+    /// Those of `keys` that change their owner from the present ring of `document` to the next one, in their order. None
+    /// where there is no next ring.
+    pub fn moving(&self, document: &RingDocument, keys: &[Key]) -> Vec<Key> {
+        let kind = self.cluster.ring_kind();
+        let (Ok(present), Ok(next)) = (Ring::new(kind, &document.nodes), Ring::new(kind, &document.next))
+        else {
+            return Vec::new();
+        };
+        let mut moving = Vec::new();
+        present.moved_keys(&next, keys, |key, _, _| moving.push(keys[key].clone()));
+        moving
+    }
+
+    /// Copies `keys`, in their order, until `end` at most or until [`WarmUp::bytes`] are reached, and no faster than
+    /// [`WarmUp::keys_per_sec`]; tells `progress` what it has come to after every few hundred.
+    ///
+    /// Keys are copied while the cluster goes by a document in the phase `warming`. In any other nothing is done for them,
+    /// and they are counted as moving alone. If the future is dropped, what has been copied stays.
+    pub async fn copy(&self, keys: Vec<Key>, end: Instant, mut progress: impl FnMut(&Warmed)) -> Warmed {
         let mut warmed = Warmed { moving: keys.len(), ..Warmed::default() };
         let mut left = &keys[..keys.len().min(self.warm_up.keys)];
         let mut next = Instant::now();
@@ -160,18 +202,6 @@ impl Warmer<'_> {
         let most = BATCH_KEYS.min(self.warm_up.keys_per_sec as usize);
         fitting.min(most).max(1)
     }
-}
-
-/// Those of the keys of `catalogue` that change their owner, most read first.
-fn moving(cluster: &Cluster, document: &RingDocument, catalogue: Catalogue) -> Vec<Key> {
-    let kind = cluster.ring_kind();
-    let (Ok(present), Ok(next)) = (Ring::new(kind, &document.nodes), Ring::new(kind, &document.next)) else {
-        return Vec::new();
-    };
-    let keys: Vec<Key> = catalogue.keys().iter().map(|(key, _)| key.clone()).collect();
-    let mut moving = Vec::new();
-    present.moved_keys(&next, &keys, |key, _, _| moving.push(keys[key].clone()));
-    moving
 }
 
 impl AddAssign<Copied> for Warmed {

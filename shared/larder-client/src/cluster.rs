@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use larder_discovery::Topology;
 use larder_meta::{Key, ProtocolError, Reply, Text};
-use larder_ring::{RingDocument, RingKind};
+use larder_ring::{Epoch, RingDocument, RingKind};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -58,13 +58,15 @@ impl Cluster {
 
     /// `host:port` of the node that owns `key`; while the key moves, of the one that is read first.
     pub async fn owner(&self, key: &Key) -> Result<Arc<str>, Error> {
-        let view = self.view().await?;
-        Ok(Arc::clone(&view.fleet.place(key).read_first().name))
+        let (now, deadline) = self.begin();
+        let (fleet, _) = self.shared.fleet(now, deadline, false).await?;
+        Ok(Arc::clone(&fleet.place(key).read_first().name))
     }
 
     /// The topology in use, asked for if it is due; `None` for a fixed list.
     pub async fn topology(&self) -> Result<Option<Topology>, Error> {
-        Ok(self.view().await?.fleet.topology.clone())
+        let (now, deadline) = self.begin();
+        Ok(self.shared.fleet(now, deadline, false).await?.0.topology.clone())
     }
 
     /// Asks for the topology now, whether it is due or not; `None` for a fixed list.
@@ -82,6 +84,11 @@ impl Cluster {
     pub fn settle_time(&self) -> Duration {
         let Config { ring_check_interval, timeout, .. } = self.shared.common.config;
         ring_check_interval * MOST_INTERVALS + timeout
+    }
+
+    /// The epoch of the ring document in use; `None` where there is none, or nothing is known yet. Asks nobody.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.shared.known()?.epoch()
     }
 
     /// The ring document in use; `None` where nobody has published one, so that the topology is the ring.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder_meta::{Key, MetaGet, MetaSet, Reply, SetMode, Ttl};
+use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, Ttl};
 use larder_ring::{MalformedDocument, RingDocument, RingNode};
 use tokio::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::connection::Connection;
 use crate::item::{Cas, Item, NewItem, Stored};
 use crate::lease::item;
 use crate::node::{Node, Request};
-use crate::requests::{GetDocument, GetEach, Noop, Set};
+use crate::requests::{Delete, GetDocument, GetEach, Noop, Set};
+use crate::write::removed;
 use crate::{Error, NodeError};
 
 /// One node, on the connection that the cluster shares. Every call is bounded as those of its [`Cluster`].
@@ -104,6 +105,15 @@ impl DirectNode {
         let set = MetaSet { client_flags, mode, compare, ..MetaSet::new(Ttl::MAX) };
         let reply = self.insist(&Set { key: &key, value: &json, set }).await?;
         stored(reply).map_err(|error| self.cluster.failed(&self.node, error))
+    }
+
+    /// Removes the ring document, or whatever the node holds in its place; answers whether there was anything.
+    ///
+    /// Nobody who knows a document forgets it for that: it keeps those who start afterwards from finding one.
+    pub async fn forget_document(&self) -> Result<bool, Error> {
+        let key = ring_key();
+        let reply = self.ask(&Delete { key: &key, delete: MetaDelete::default() }).await?;
+        removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
     /// Reads the items under `keys` on this node, whoever owns them; in their order, `None` for a miss.

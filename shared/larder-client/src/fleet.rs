@@ -64,17 +64,23 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Tells the nodes that changed their address since `before`.
+    /// Tells the nodes that changed their address since `before`, by what discovery or the document says.
     fn follow_moves(&self, before: Option<&Self>) {
-        let Some((before, now)) =
-            before.and_then(|fleet| fleet.topology.as_ref()).zip(self.topology.as_ref())
-        else {
-            return;
-        };
-        for moved in before.diff(now).moved {
-            let name = moved.node.to_string();
-            if let Some(node) = self.nodes.iter().find(|node| *node.name == *name) {
-                node.moved(moved.node);
+        let Some(before) = before else { return };
+        let topologies = before.topology.as_ref().zip(self.topology.as_ref());
+        let by_topology = topologies.map(|(before, now)| before.diff(now).moved).unwrap_or_default();
+        for moved in by_topology {
+            let id = RingNode::new(moved.node.host.clone(), moved.node.port);
+            self.node(&id).iter().for_each(|node| node.moved(moved.node.clone()));
+        }
+        let documents = before.document.as_ref().zip(self.document.as_ref());
+        let by_document = documents.map(|(before, now)| (before.all_nodes(), now.all_nodes()));
+        for (before, now) in
+            by_document.iter().flat_map(|(before, now)| now.iter().map(move |now| (before, now)))
+        {
+            let is_same = |other: &&RingNode| other.identity() == now.identity();
+            if before.iter().find(is_same).is_some_and(|before| before.ip != now.ip) {
+                self.node(now).iter().for_each(|node| node.moved(seen(now)));
             }
         }
     }
@@ -192,6 +198,10 @@ impl Fleet {
 fn places(list: &[RingNode], all: &[RingNode]) -> Vec<usize> {
     let place = |node: &RingNode| all.iter().position(|other| other.identity() == node.identity());
     list.iter().map(|node| place(node).unwrap_or_default()).collect()
+}
+
+fn seen(node: &RingNode) -> larder_discovery::Node {
+    larder_discovery::Node { host: node.host.clone(), port: node.port, ip: node.ip.clone() }
 }
 
 fn ring_node(node: &larder_discovery::Node) -> RingNode {

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use larder_meta::{Limits, NOOP};
@@ -51,6 +52,9 @@ pub(crate) trait Request {
     const IS_REPEATABLE: bool;
     /// Whether it carries a data block.
     const HAS_DATA: bool;
+    /// Whether it is tried although the node is marked down: what makes an item go must reach a node as soon as anybody
+    /// does, for somebody else may have found it alive again.
+    const INSISTS: bool = false;
 
     /// Appends its bytes, and tells what they will be answered by.
     fn encode(&self, out: &mut BytesMut) -> Awaited;
@@ -87,12 +91,38 @@ impl Node {
         deadline: Instant,
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        if self.has_failed.load(Relaxed)
-            && let Verdict::LeaveAlone(retry_in) = lock(&self.health).admit(now, &common.pauses)
-        {
-            return Err(NodeError::Down { retry_in });
+        match self.down_for(common, now) {
+            None => self.insist(common, now, deadline, request).await,
+            Some(_) if R::INSISTS => Box::pin(self.ask_though_down(common, now, deadline, request)).await,
+            Some(retry_in) => Err(NodeError::Down { retry_in }),
         }
-        self.insist(common, now, deadline, request).await
+    }
+
+    /// For how long the node is to be left alone yet, if it is; of those who come when that is over, one may try.
+    fn down_for(&self, common: &Common, now: Moment) -> Option<Duration> {
+        if !self.has_failed.load(Relaxed) {
+            return None;
+        }
+        match lock(&self.health).admit(now, &common.pauses) {
+            Verdict::Ask => None,
+            Verdict::LeaveAlone(retry_in) => Some(retry_in),
+        }
+    }
+
+    /// The same while the node is marked down. A failure is none then: those who insist would keep the others away.
+    async fn ask_though_down<R: Request>(
+        &self,
+        common: &Common,
+        now: Moment,
+        deadline: Instant,
+        request: &R,
+    ) -> Result<(Answer, Arc<Connection>), NodeError> {
+        let asked = pin!(self.ask_until(common, now, deadline, request));
+        let result = timeout_at(deadline, asked).await.unwrap_or(Err(NodeError::Deadline));
+        if result.is_ok() {
+            self.note(common, now, None);
+        }
+        result
     }
 
     /// The same, whether the node is marked down or not: for whoever has to know how it is now.

@@ -61,37 +61,48 @@ impl Shared {
         Ok(Self { common, endpoint, fleet, times: Mutex::default(), asking: tokio::sync::Mutex::default() })
     }
 
-    /// The ring as a call sees it that begins at `now` and has to end by `deadline`.
+    /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the ring
+    /// document, the call's first request is to carry the look.
+    pub(crate) async fn view(&self, now: Moment, deadline: Instant) -> Result<View, Error> {
+        let (fleet, is_to_look) = self.fleet(now, deadline, true).await?;
+        Ok(View::new(fleet, now, deadline, is_to_look))
+    }
+
+    /// The fleet for a call that begins at `now` and has to end by `deadline`; and, for one that `may_look`, whether it
+    /// is to look at the ring document.
     ///
     /// Where the topology is due, one caller asks for it, for half of the time to `deadline` at most; the others go
-    /// on with the one at hand. Only while there is none they wait, and only then a failure is an error. Where it is
-    /// time to look at the ring document, the call's first request is to carry the look.
-    pub(crate) async fn view(&self, now: Moment, deadline: Instant) -> Result<View, Error> {
+    /// on with the one at hand. Only while there is none they wait, and only then a failure is an error.
+    pub(crate) async fn fleet(
+        &self,
+        now: Moment,
+        deadline: Instant,
+        may_look: bool,
+    ) -> Result<(Arc<Fleet>, bool), Error> {
         let fleet = match (self.known(), &self.endpoint) {
             (Some(fleet), Some(endpoint)) => {
-                let (is_discovery_due, is_to_look) = self.due(&fleet, now);
+                let (is_discovery_due, is_to_look) = self.due(&fleet, now, may_look);
                 if !is_discovery_due {
-                    return Ok(View::new(fleet, now, deadline, is_to_look));
+                    return Ok((fleet, is_to_look));
                 }
                 // Boxed, for it is rare and large, and would have to be carried along by every request.
                 Box::pin(self.refreshed(endpoint, fleet, deadline)).await
             }
-            (Some(fleet), None) => return Ok(View::new(fleet, now, deadline, false)),
+            (Some(fleet), None) => return Ok((fleet, false)),
             (None, Some(endpoint)) => Box::pin(self.discovered(endpoint, deadline)).await?,
             (None, None) => {
                 return Err(Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten });
             }
         };
-        let now = Moment::now();
-        let (_, is_to_look) = self.due(&fleet, now);
-        Ok(View::new(fleet, now, deadline, is_to_look))
+        let (_, is_to_look) = self.due(&fleet, now, may_look);
+        Ok((fleet, is_to_look))
     }
 
     /// The fleet in use, without looking at the ring document.
     pub(crate) async fn peek(&self, now: Moment, deadline: Instant) -> Result<Arc<Fleet>, Error> {
         match self.known() {
             Some(fleet) => Ok(fleet),
-            None => Ok(self.view(now, deadline).await?.fleet),
+            None => Ok(self.fleet(now, deadline, false).await?.0),
         }
     }
 
@@ -201,10 +212,11 @@ impl Shared {
     }
 
     /// Whether the topology is due, and whether it is time to look at the ring document.
-    fn due(&self, fleet: &Fleet, now: Moment) -> (bool, bool) {
+    fn due(&self, fleet: &Fleet, now: Moment, may_look: bool) -> (bool, bool) {
         let mut times = self.times();
-        let is_to_look =
-            self.has_documents(fleet) && times.ring.is_due(now, self.common.config.ring_check_interval);
+        let is_to_look = may_look
+            && self.has_documents(fleet)
+            && times.ring.is_due(now, self.common.config.ring_check_interval);
         (times.discovery.is_due(now), is_to_look)
     }
 

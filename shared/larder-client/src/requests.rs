@@ -122,6 +122,7 @@ pub(crate) struct Delete<'a> {
 impl Request for Delete<'_> {
     const IS_REPEATABLE: bool = true;
     const HAS_DATA: bool = false;
+    const INSISTS: bool = true;
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         self.delete.encode(self.key, out);
@@ -170,6 +171,7 @@ pub(crate) struct DeleteEach<'a> {
 impl Request for DeleteEach<'_> {
     const IS_REPEATABLE: bool = true;
     const HAS_DATA: bool = false;
+    const INSISTS: bool = true;
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         for member in self.members {
@@ -188,6 +190,7 @@ pub(crate) struct WithRingCheck<'a, R>(pub(crate) &'a R);
 impl<R: Request> Request for WithRingCheck<'_, R> {
     const IS_REPEATABLE: bool = R::IS_REPEATABLE;
     const HAS_DATA: bool = R::HAS_DATA;
+    const INSISTS: bool = R::INSISTS;
 
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         let first = self.0.encode(out);

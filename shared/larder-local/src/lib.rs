@@ -64,6 +64,7 @@ pub use node_id::{InvalidNodeId, NodeId};
 pub use options::Options;
 pub use post::{FunctionUrl, InvalidFunctionUrl};
 pub use status::{NodeState, NodeStatus, Status};
+pub use watchdog::Watchdog;
 pub use work_dir::cluster_dir;
 
 /// The most nodes a cluster has: ElastiCache's own default quota.

@@ -1,27 +1,31 @@
-//! The process that ends the nodes when ours is gone.
+//! The process that ends others when ours is gone.
 
 use std::io;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// A small shell that holds the reading end of a pipe and leads the process group of all memcached processes.
+/// A process group that ends with this process: all memcached processes of a cluster, or any others that join.
+///
+/// A small shell holds the reading end of a pipe and leads the group.
 ///
 /// The writing end lives in this process alone. However this process ends (a signal that is handled, a panic, `SIGKILL`), the
 /// kernel closes that end; the shell reads the end of the stream and kills its whole group, itself included. No moment is
 /// left open: a child that is just being started still holds a copy of the writing end until it has joined the group and
-/// become memcached.
+/// become its own program. A stopped process is killed as any other.
 ///
 /// Why not `PR_SET_PDEATHSIG`: it is Linux alone, needs `unsafe`, and fires when the *thread* that started the child ends.
 ///
-/// A group of its own also keeps a terminal's ctrl-C from the nodes, so that they end in our order.
+/// A group of its own also keeps a terminal's ctrl-C from its processes, so that they end in our order. Dropping this ends
+/// the group, too, without waiting for it.
 #[derive(Debug)]
-pub(crate) struct Watchdog {
+pub struct Watchdog {
     shell: Child,
     group: i32,
 }
 
 impl Watchdog {
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Starts the shell. Needs a tokio runtime.
+    pub fn start() -> io::Result<Self> {
         let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "larder-watchdog"])
             .process_group(0)
@@ -35,12 +39,12 @@ impl Watchdog {
     }
 
     /// The process group that a child must join to end with this process.
-    pub(crate) fn group(&self) -> i32 {
+    pub fn group(&self) -> i32 {
         self.group
     }
 
     /// Closes the pipe and waits for the end of the shell and of what is left of its group.
-    pub(crate) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         drop(self.shell.stdin.take());
         if let Err(error) = self.shell.wait().await {
             tracing::warn!(%error, "the watchdog could not be awaited");

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::print::Format;
+use crate::commands::end::End;
 use crate::exit::Outcome;
 use anyhow::Context;
 use clap::Args;
@@ -9,7 +10,6 @@ use larder_local::{Control, FunctionUrl, LocalCluster, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::path::PathBuf;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -70,28 +70,6 @@ impl Up {
             notify: self.notify.clone(),
             ..Options::default()
         })
-    }
-}
-
-/// The signals that end the command in good order.
-struct End {
-    signals: [Signal; 3],
-}
-
-impl End {
-    fn watch() -> io::Result<Self> {
-        let [int, term, hup] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-        Ok(Self { signals: [int?, term?, hup?] })
-    }
-
-    async fn signalled(&mut self) {
-        let [int, term, hup] = &mut self.signals;
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-            _ = hup.recv() => {}
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `larder ring diff`
 
-use super::lines::for_each_batch;
+use crate::commands::lines::for_each_batch;
 use crate::exit::Outcome;
 use clap::Args;
 use larder_ring::{Measure, Moved, Ring, RingKind, RingNode};

@@ -63,7 +63,7 @@ async fn a_node_that_goes_while_another_one_joins_puts_the_change_off() {
     local.remove_node(NodeId(2)).await.unwrap();
     let report = reconcile(&publisher(&local)).await;
     check(&report, &[&[Phase::Active; 2][..], &STEPS].concat(), "134");
-    assert_eq!(report.published[0].0, document.epoch.next());
+    assert_eq!(report.published[0].epoch, document.epoch.next());
 }
 
 #[tokio::test]

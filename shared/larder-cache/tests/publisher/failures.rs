@@ -130,7 +130,7 @@ async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
     local.resume_node(NodeId(1)).await.unwrap();
     let report = reconcile(&publisher(&local)).await;
     check(&report, &STEPS[2..], "1234");
-    assert_eq!(report.published[0].0, document.epoch.next());
+    assert_eq!(report.published[0].epoch, document.epoch.next());
     until("all hold the last document", || async {
         held(&local).await.iter().all(|(_, held)| *held == report.document)
     })

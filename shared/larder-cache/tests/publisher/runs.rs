@@ -41,8 +41,8 @@ async fn two_runs_at_once_publish_every_document_once() {
     assert_eq!(one.document, two.document);
     assert_eq!(shown(one.document.as_ref().unwrap()), "1234");
     let mut published = [one.published, two.published].concat();
-    published.sort_by_key(|(epoch, _)| *epoch);
-    assert_eq!(published.iter().map(|(_, phase)| *phase).collect::<Vec<_>>(), STEPS);
+    published.sort_by_key(|published| published.epoch);
+    assert_eq!(published.iter().map(|published| published.phase).collect::<Vec<_>>(), STEPS);
     assert!(witness.tells().ends_with(&STEPS));
 }
 
@@ -69,7 +69,7 @@ async fn a_publication_that_reached_one_node_alone_is_finished_in_every_phase() 
         place_on(&local, local.nodes()[node].clone(), &next).await;
         let report = reconcile(&publisher(&local)).await;
         check(&report, rest, "123");
-        assert_eq!(report.published[0].0, next.epoch.next());
+        assert_eq!(report.published[0].epoch, next.epoch.next());
     };
     tokio::join!(
         finished(Phase::Active, 0, &STEPS[1..]),

@@ -112,7 +112,7 @@ pub(crate) fn shown(document: &RingDocument) -> String {
 
 /// The phases that a run has published, in their order.
 pub(crate) fn phases(report: &Report) -> Vec<Phase> {
-    report.published.iter().map(|(_, phase)| *phase).collect()
+    report.published.iter().map(|published| published.phase).collect()
 }
 
 /// What a run has come to: the phases that it has published, and the ring in the end.

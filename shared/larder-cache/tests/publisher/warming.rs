@@ -38,7 +38,7 @@ async fn what_moves_is_copied_with_its_flags_and_the_rest_of_its_time_and_nothin
     let Warmed { moving: keys, copied, there, missing, failed, .. } = report.warmed;
     assert_eq!((keys, there, failed), (20, 0, 0), "{report:?}");
     assert_eq!((copied + missing, missing >= 1), (20, true), "{report:?}");
-    let warming = report.published[1].0;
+    let warming = report.published[1].epoch;
     for (at, key) in moving.iter().enumerate().filter(|(at, _)| ![8, 9].contains(at)) {
         let found = ask(endpoint(&local, NodeId(3)), format!("mg {key} t f s\r\n").as_bytes()).await;
         let found: Vec<&str> = found.split(' ').collect();

@@ -1,4 +1,4 @@
-//! Keys on standard input, one a line, as they come.
+//! Keys, one a line, as they come.
 
 use anyhow::bail;
 use std::io::{ErrorKind, Read};

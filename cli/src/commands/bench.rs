@@ -1,0 +1,50 @@
+//! `larder bench`: what a cache under load does while its nodes change, measured and checked.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `reconfigure.rs` | the command: conducts the run, prints the line |
+//! | `change.rs`, `publisher.rs`, `ring_mark.rs` | the changes of nodes, how the fleet follows, how that is seen |
+//! | `crew.rs`, `freezes.rs`, `link.rs` | the environments: processes, when they are frozen, how one speaks to them |
+//! | `origin.rs`, `flights.rs` | the truth behind the cache |
+//! | `environment.rs`, `remote_origin.rs`, `journal.rs`, `pace.rs`, `popularity.rs` | one environment: its load, and what it notes |
+//! | `history.rs`, `checker.rs`, `figures.rs`, `clock.rs` | what happened, whether it may, and what it cost |
+
+mod change;
+mod checker;
+mod clock;
+mod crew;
+mod environment;
+mod figures;
+mod flights;
+mod freezes;
+mod history;
+mod journal;
+mod link;
+mod origin;
+mod pace;
+mod popularity;
+mod publisher;
+mod reconfigure;
+mod remote_origin;
+mod ring_mark;
+
+use crate::exit::Outcome;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Change the nodes of a local cluster under load; print what that cost, and whether an old value was read.
+    Reconfigure(reconfigure::Reconfigure),
+    /// One environment of a run, which starts it.
+    #[command(hide = true)]
+    Environment(environment::EnvironmentArgs),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Reconfigure(reconfigure) => reconfigure.run(),
+            Self::Environment(environment) => environment.run(),
+        }
+    }
+}

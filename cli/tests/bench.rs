@@ -1,0 +1,133 @@
+//! `larder bench reconfigure`: real nodes, real environments, a short load.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+use support::{check_failure, larder, run_well};
+
+#[test]
+fn a_short_run_prints_what_each_change_cost() {
+    let arguments = "--nodes 3 --clients 2 --seconds 2 --seed 5 --change add,remove --naive --rate 200";
+    let line = run_well(&format!("bench reconfigure {DATA} {arguments}"), b"");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let report: Value = serde_json::from_str(&line).unwrap();
+    for (field, expected) in [("nodes", 3), ("clients", 2), ("seconds", 2), ("seed", 5), ("rate", 200)] {
+        assert_eq!(report[field], expected, "{field}");
+    }
+    assert_eq!(
+        (&report["naive"], &report["errors"], &report["wrong_reads"]),
+        (&true.into(), &0.into(), &0.into())
+    );
+    // All flights but a twentieth are read before each change.
+    assert!(report["operations"].as_u64().unwrap() > 50_000, "{report}");
+    let changes = report["changes"].as_array().unwrap();
+    assert_eq!([&changes[0]["change"], &changes[1]["change"]], ["add", "remove"]);
+    for change in changes {
+        check_plausible(change);
+    }
+    for field in ["stale_reads", "version_regressions"] {
+        assert!(report[field].is_u64(), "{field}: {report}");
+    }
+}
+
+/// What must be so on the busiest machine.
+#[track_caller]
+fn check_plausible(change: &Value) {
+    // Of 760 reads on each side most are made, but for freezes of one of the two.
+    let count = |field: &str, side: &str| change[field][side].as_u64().unwrap();
+    for side in ["before", "after"] {
+        assert!((150..=900).contains(&count("reads", side)), "{side}: {change}");
+        assert!(count("writes", side) > 0, "{side}: {change}");
+        assert!(change["p99_ms"][side].as_f64().unwrap() > 0.0, "{side}: {change}");
+        let halves = change["hit_ratio"][side].as_array().unwrap();
+        assert!(halves.len() >= 4, "{side}: {change}");
+        assert!(
+            halves.iter().filter_map(Value::as_f64).all(|ratio| (0.0..=1.0).contains(&ratio)),
+            "{change}"
+        );
+    }
+    // Writes alone make misses before the change: one of twenty. After it a quarter of the keys is elsewhere.
+    assert!((0.85..=1.0).contains(&change["hit_ratio_before"].as_f64().unwrap()), "{change}");
+    assert!((1..150).contains(&count("origin_calls", "before")), "{change}");
+    assert!(count("origin_calls", "after") > 0, "{change}");
+    // Plain polling each second, on a machine that may be busy.
+    let converged = change["converged_ms"].as_f64().unwrap();
+    assert!((0.0..4000.0).contains(&converged), "{change}");
+    assert_eq!(change["not_converged"], 0);
+}
+
+#[test]
+fn a_run_that_is_ended_takes_its_environments_along_even_a_frozen_one() {
+    for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
+        let mut run = Run::start();
+        // One environment sleeps through the change that has just begun.
+        kill_process(Pid::from_child(&run.child), signal).unwrap();
+        let code = run.child.wait().unwrap().code();
+        assert_eq!(code, (signal != Signal::KILL).then_some(1), "{signal:?}");
+        // Every environment holds the other end of this, too.
+        let rest = run.stderr.recv_timeout(PATIENCE);
+        let rest = rest.unwrap_or_else(|_| panic!("environments live on after {signal:?}"));
+        assert!(signal == Signal::KILL || rest.ends_with("error: interrupted\n"), "{rest}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_to_do() {
+    check_failure("bench reconfigure --change grow", 2, "add, remove, replace, kill, reboot");
+    check_failure("bench reconfigure --clients 0", 2, "--clients");
+    check_failure("bench reconfigure --seconds 0", 2, "--seconds");
+    check_failure("bench reconfigure --data no/such/folder", 1, "--data");
+    check_failure(&format!("bench reconfigure {DATA} --nodes 0"), 1, "1 to 40 nodes");
+    check_failure("bench environment --socket no/such/socket --number 0", 1, "conductor");
+}
+
+/// A run, killed with the test.
+struct Run {
+    child: Child,
+    /// All that is printed on standard error after the first line, when nobody is left to print more.
+    stderr: Receiver<String>,
+}
+
+impl Run {
+    /// Starts a run; its first change begins when this returns.
+    fn start() -> Self {
+        let mut child = larder()
+            .args(["bench", "reconfigure", "--clients", "3", "--seconds", "1", "--change", "add"])
+            .args(DATA.split_whitespace())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert_eq!(line, "a node is added\n");
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut rest = String::new();
+            stderr.read_to_string(&mut rest).unwrap();
+            // The test may have failed meanwhile.
+            let _ = sender.send(rest);
+        });
+        Self { child, stderr: receiver }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Both fail where the test has ended it, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const DATA: &str = concat!("--data ", env!("CARGO_MANIFEST_DIR"), "/../data/flights");
+const PATIENCE: Duration = Duration::from_secs(20);
