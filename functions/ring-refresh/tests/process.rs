@@ -12,6 +12,7 @@ mod support;
 #[path = "support/told.rs"]
 mod told;
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use function::Function;
@@ -147,8 +148,7 @@ async fn an_invocation_ends_by_its_deadline_and_the_next_one_goes_on_where_it_en
     house.cluster.add_node().await.unwrap();
 
     let mut phases = Vec::new();
-    let (cut, took) = invoke_within(&api, "cut", notice("AddCacheNodeComplete", "larder"), SECOND);
-    assert!(took < SECOND, "{took:?}");
+    let cut = invoke_for_a_second(&api, "cut", notice("AddCacheNodeComplete", "larder"));
     assert_eq!((cut.path.as_str(), &cut.body["unfinished"]), ("cut/response", &json!("out of time")));
     phases.extend(phases_of(&cut));
     assert!(phases.len() < 4, "{cut:?}");
@@ -172,8 +172,7 @@ async fn a_change_comes_to_its_end_in_invocations_that_are_all_too_short() {
     house.cluster.add_node().await.unwrap();
     let mut phases = Vec::new();
     for _ in 0..10 {
-        let (reply, took) = invoke_within(&api, "short", reconcile(), SECOND);
-        assert!(took < SECOND, "{took:?}");
+        let reply = invoke_for_a_second(&api, "short", reconcile());
         phases.extend(phases_of(&reply));
         if reply.body.get("unfinished").is_none() {
             break;
@@ -186,28 +185,23 @@ async fn a_change_comes_to_its_end_in_invocations_that_are_all_too_short() {
 #[tokio::test]
 async fn silence_of_a_node_or_of_the_endpoint_ends_with_the_invocation() {
     let house = House::start(2).await;
+    let patient = ("LARDER_CACHE_TIMEOUT_MS", "8000");
     let api = RuntimeApi::start().unwrap();
-    let function = start(&api, house.variables(&[("LARDER_CACHE_TIMEOUT_MS", "8000")]));
+    let _function = start(&api, house.variables(&[patient]));
     let first = invoke(&api, "first", reconcile());
     house.cluster.pause_node(NodeId(2)).await.unwrap();
-    let (of_node, took) = invoke_within(&api, "node", reconcile(), SECOND);
-    assert!(took < SECOND, "{took:?}");
-    house.cluster.answer_config(ConfigReply::Raw(Vec::new())).await.unwrap();
-    let (of_endpoint, took) = invoke_within(&api, "endpoint", reconcile(), SECOND);
-    assert!(took < SECOND, "{took:?}");
-    for (reply, path) in [(of_node, "node/response"), (of_endpoint, "endpoint/response")] {
-        assert_eq!((reply.path.as_str(), &reply.body["unfinished"]), (path, &json!("out of time")));
-    }
+    check_cut(&api);
 
-    house.cluster.answer_config(ConfigReply::Topology).await.unwrap();
+    // It takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = silent.local_addr().unwrap().to_string();
+    let another = RuntimeApi::start().unwrap();
+    let _deaf = start(&another, house.variables(&[patient, ("LARDER_CONFIG_ENDPOINT", &endpoint)]));
+    check_cut(&another);
+
     house.cluster.resume_node(NodeId(2)).await.unwrap();
-    let reply = invoke(&api, "last", reconcile());
-    assert_eq!(
-        (&reply.body["published"], &reply.body["ring"]),
-        (&json!([]), &first.body["ring"]),
-        "{reply:?}"
-    );
-    drop(function);
+    let last = invoke(&api, "last", reconcile());
+    assert_eq!((&last.body["published"], &last.body["ring"]), (&json!([]), &first.body["ring"]), "{last:?}");
 }
 
 #[tokio::test]
@@ -261,17 +255,23 @@ fn invoke(api: &RuntimeApi, request_id: &'static str, payload: Value) -> Reply {
     api.invoke(Event { request_id, deadline_ms: NO_DEADLINE_MS, payload }).unwrap()
 }
 
-/// Has `payload` handled by a deadline that is `left` away; how long that took.
-fn invoke_within(
-    api: &RuntimeApi,
-    request_id: &'static str,
-    payload: Value,
-    left: Duration,
-) -> (Reply, Duration) {
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + left;
+/// Has `payload` handled by a deadline that is a second away; it has to be kept.
+#[track_caller]
+fn invoke_for_a_second(api: &RuntimeApi, request_id: &'static str, payload: Value) -> Reply {
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + SECOND;
     let started = Instant::now();
     let reply = api.invoke(Event { request_id, deadline_ms: deadline.as_millis() as u64, payload }).unwrap();
-    (reply, started.elapsed())
+    let took = started.elapsed();
+    assert!(took < SECOND + SLACK, "{took:?}: {reply:?}");
+    reply
+}
+
+/// Calls for the ring to be brought up to date, for which a second is too short.
+#[track_caller]
+fn check_cut(api: &RuntimeApi) {
+    let reply = invoke_for_a_second(api, "cut", reconcile());
+    let cut = ("cut/response", &json!("out of time"));
+    assert_eq!((reply.path.as_str(), &reply.body["unfinished"]), cut, "{reply:?}");
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -302,4 +302,6 @@ fn faults(lines: &[Value]) -> impl Iterator<Item = &Value> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+/// A busy machine may hand the answer over late.
+const SLACK: Duration = Duration::from_millis(500);
 const NO_DEADLINE_MS: u64 = 600_000;

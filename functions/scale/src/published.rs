@@ -2,9 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use larder_cache::{Publisher, Report, Unfinished};
+use larder_cache::{Publisher, Unfinished};
 use larder_ring::RingNode;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::ring::{Retired, Ring, RingError, RingState};
 
@@ -21,18 +21,35 @@ impl PublishedRing {
 
 impl Ring for PublishedRing {
     async fn retire(&self, node: &RingNode, deadline: Instant) -> Result<Retired, RingError> {
-        let report = self.0.retire(node, deadline).await?;
-        finished(&report)?;
-        let epoch = report.document.map_or(0, |document| document.epoch.number());
-        Ok(Retired { epoch, copied_keys: report.warmed.copied as u64 })
+        let (mut tries, mut copied_keys) = (0, 0);
+        loop {
+            let report = self.0.retire(node, deadline).await?;
+            tries += 1;
+            copied_keys += report.warmed.copied as u64;
+            match report.unfinished {
+                None => {
+                    let epoch = report.document.map_or(0, |document| document.epoch.number());
+                    return Ok(Retired { epoch, copied_keys });
+                }
+                // A node that was slow once, or somebody else's run, is no reason to go all the way back.
+                Some(Unfinished::Unreachable | Unfinished::Contended) if tries < MOST_TRIES => {
+                    sleep(PAUSE).await;
+                }
+                Some(unfinished) => return Err(Unfinishable(unfinished).into()),
+            }
+        }
     }
 
     async fn restore(&self, node: &RingNode, deadline: Instant) -> Result<(), RingError> {
-        // That the node is to stay is written down at once. The way back takes as long as the way out, and any later run
-        // goes on with it.
-        match self.0.restore(node, deadline).await?.unfinished {
-            None | Some(Unfinished::OutOfTime) => Ok(()),
-            Some(unfinished) => Err(Unfinishable(unfinished).into()),
+        let report = self.0.restore(node, deadline).await?;
+        let is_it = |retired: &RingNode| retired.identity() == node.identity();
+        match report.unfinished {
+            // That the node is to stay is written down at once. The way back takes as long as the way out, and any later
+            // run goes on with it.
+            Some(unfinished) if report.document.is_none_or(|document| document.retired.iter().any(is_it)) => {
+                Err(Unfinishable(unfinished).into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -51,10 +68,6 @@ impl Ring for PublishedRing {
     }
 }
 
-fn finished(report: &Report) -> Result<(), Unfinishable> {
-    report.unfinished.map_or(Ok(()), |unfinished| Err(Unfinishable(unfinished)))
-}
-
 /// Why the ring is not what was asked for yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the ring has not been changed: {}", match .0 {
@@ -63,3 +76,7 @@ fn finished(report: &Report) -> Result<(), Unfinishable> {
     _ => "somebody else is changing it",
 })]
 struct Unfinishable(Unfinished);
+
+/// How often a node is tried to be left out in one invocation.
+const MOST_TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);

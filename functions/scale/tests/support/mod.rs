@@ -82,7 +82,7 @@ impl Ring for Recorder {
 
 /// A change of the ring waits three times for twice the interval and the timeout.
 pub(crate) const QUICK: [(&str, &str); 3] =
-    [("LARDER_RING_CHECK_INTERVAL_MS", "100"), ("LARDER_CACHE_TIMEOUT_MS", "400"), ("LARDER_WARM_SECS", "0")];
+    [("LARDER_RING_CHECK_INTERVAL_MS", "100"), ("LARDER_CACHE_TIMEOUT_MS", "300"), ("LARDER_WARM_SECS", "0")];
 
 /// What it takes a [`Recorder`] to leave a node out.
 pub(crate) const RETIRED: Retired = Retired { epoch: 8, copied_keys: 12 };
@@ -135,7 +135,7 @@ impl House {
     }
 
     /// Has `event` handled by `app`.
-    pub(crate) async fn handle(&self, app: &App<Recorder>, event: Value) -> Handled {
+    pub(crate) async fn handle<R: Ring>(&self, app: &App<R>, event: Value) -> Handled {
         self.during(handle_now(app, event)).await
     }
 
@@ -158,7 +158,7 @@ pub(crate) fn app(control: ControlPlane, ring: Recorder) -> App<Recorder> {
 }
 
 /// Has `event` handled by `app` within two minutes.
-pub(crate) async fn handle_now(app: &App<Recorder>, event: Value) -> Handled {
+pub(crate) async fn handle_now<R: Ring>(app: &App<R>, event: Value) -> Handled {
     handle(app, &event, SystemTime::now(), Instant::now() + Duration::from_secs(120)).await
 }
 
