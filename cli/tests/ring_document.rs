@@ -66,8 +66,8 @@ async fn a_node_that_lags_behind_fails_or_holds_something_else_is_shown_beside_t
     let document = first.retiring(&retired, first.time_ms).unwrap();
     let client = client(&cluster);
     let nodes: Vec<_> = listed(&cluster).iter().map(|node| client.direct(node)).collect();
-    let before = nodes[0].document().await.unwrap().unwrap().cas;
-    nodes[0].store_document(&document, Some(before)).await.unwrap();
+    let before = nodes[0].document().await.unwrap().unwrap().version;
+    nodes[0].store_document(&document, Some(&before)).await.unwrap();
     let nonsense = NewItem { key: &ring_key(), value: b"{}", client_flags: 7, ttl: Ttl::clamped(60) };
     nodes[2].set(nonsense).await.unwrap();
     assert!(nodes[4].forget_document().await.unwrap());

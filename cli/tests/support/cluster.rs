@@ -53,8 +53,8 @@ pub(crate) async fn publish(cluster: &LocalCluster, document: RingDocument) -> R
     let client = client(cluster);
     for node in document.all_nodes() {
         let node = client.direct(&node);
-        let before = node.document().await.unwrap().map(|held| held.cas);
-        assert_eq!(node.store_document(&document, before).await.unwrap(), Stored::Yes);
+        let before = node.document().await.unwrap().map(|held| held.version);
+        assert_eq!(node.store_document(&document, before.as_ref()).await.unwrap(), Stored::Yes);
     }
     document
 }

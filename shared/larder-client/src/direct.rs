@@ -132,7 +132,7 @@ impl DirectNode {
     /// Nobody who knows a document forgets it for that: it keeps those who start afterwards from finding one.
     pub async fn forget_document(&self) -> Result<bool, Error> {
         let key = ring_key();
-        let reply = self.insist(&Delete { key: &key, delete: MetaDelete::default() }).await?;
+        let (reply, _) = self.insist(&Delete { key: &key, delete: MetaDelete::default() }).await?;
         removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
