@@ -15,7 +15,7 @@ use crate::lease::{Lease, Read, ReadOptions};
 use crate::node::Node;
 use crate::place::Place;
 use crate::requests::{DeleteEach, GetPlain, SetEach, ToStore};
-use crate::view::{Found, View};
+use crate::view::View;
 use crate::write::removed;
 use crate::{Error, NodeError};
 
@@ -138,8 +138,8 @@ impl Cluster {
                 let read = read.as_ref().and_then(|read| read.as_ref().ok());
                 !self.is_good_under(&newer, view.fleet.place(key), key, read)
             };
-            let is_later = matches!(view.found(), Some(Found::Later(_)));
-            let doubtful = keys.iter().zip(&reads).map(|read| is_later || is_doubtful(read));
+            let is_ahead = view.ahead().is_some();
+            let doubtful = keys.iter().zip(&reads).map(|read| is_ahead || is_doubtful(read));
             let again: Vec<u32> =
                 (0..).zip(doubtful).filter_map(|(member, doubtful)| doubtful.then_some(member)).collect();
             if again.is_empty() {

@@ -16,7 +16,7 @@ use crate::moment::Moment;
 use crate::node::Node;
 use crate::refresh::Shared;
 use crate::requests::GetDocument;
-use crate::view::{Found, View};
+use crate::view::{Found, Look, View};
 use crate::watch::Watch;
 use crate::{Error, NodeError};
 
@@ -49,59 +49,85 @@ impl Shared {
     ///
     /// Nothing is asked where the call was to look at no document, or found its own: most of the time.
     pub(crate) async fn after(&self, view: &View) -> After {
-        if !view.was_to_look() {
+        if !view.has_questions() {
             return After::Stands;
         }
+        let is_ours = match view.found() {
+            Some(Found::Document(_, flags)) => Some(*flags) == view.fleet.document_flags,
+            Some(Found::Nothing(_)) => view.fleet.document.is_none(),
+            None => false,
+        };
+        if is_ours {
+            self.times().ring.confirm(view.now);
+        }
         // Boxed, for it is rare and large, and would have to be carried along by every request.
-        match view.found() {
-            Some(Found::Document(_, flags)) if Some(*flags) == client_flags(&view.fleet) => {
-                self.times().ring.confirm(view.now);
-                After::Stands
-            }
-            found => Box::pin(self.follow(view, found)).await,
+        match (is_ours, view.ahead()) {
+            (true, None) => After::Stands,
+            (true, Some(ahead)) => Box::pin(self.look_ahead(view, ahead)).await,
+            (false, _) => Box::pin(self.follow(view)).await,
         }
     }
 
     /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
     /// the ring may have changed meanwhile has to confirm its view once more.
     pub(crate) async fn after_write(&self, view: &View) -> After {
-        let after = self.after(view).await;
-        let is_late = || Watch::is_outdated(view.now, Moment::now(), self.common.config.ring_check_interval);
-        match after {
-            After::Stands if self.has_documents(&view.fleet) && is_late() => {
-                let now = Moment::now();
-                let confirmed = Box::pin(self.confirm_by(view, now, read_nodes(&view.fleet, None))).await;
-                confirmed.unwrap_or(After::Unknown)
+        let interval = self.common.config.ring_check_interval;
+        match self.after(view).await {
+            After::Stands if self.has_documents(&view.fleet) => {
+                let known_since = if view.found().is_some() { Some(view.now) } else { view.known_since };
+                match Watch::is_outdated(known_since, Moment::now(), interval) {
+                    true => Box::pin(self.confirmed(view)).await,
+                    false => After::Stands,
+                }
             }
             after => after,
         }
     }
 
-    /// Gets the document that was `found`, or what others know where the node has lost it or lags behind, or could not be
-    /// asked.
-    async fn follow(&self, view: &View, found: Option<&Found>) -> After {
+    /// Makes sure which ring is in force, by nodes of the one of `view` and of those that they tell of.
+    pub(crate) async fn confirmed(&self, view: &View) -> After {
+        self.find_out(view, Moment::now(), read_nodes(&view.fleet, None)).await
+    }
+
+    /// Gets the document that the look told of, or what others know where the node has lost it or lags behind, or could
+    /// not be asked.
+    async fn follow(&self, view: &View) -> After {
         let document = view.fleet.document.as_ref();
         let is_later = |flags: u32| {
             let stamp = RingDocument::stamp_in(flags);
             document.is_none_or(|document| document.epoch.of_stamp(stamp) >= Some(document.epoch))
         };
-        let nodes = match found {
-            Some(Found::Nothing(_)) if document.is_none() => {
-                self.times().ring.confirm(view.now);
-                return After::Stands;
-            }
+        let nodes = match view.found() {
             Some(Found::Document(node, flags)) if is_later(*flags) => vec![Arc::clone(node)],
-            Some(Found::Later(node)) => {
-                [Arc::clone(node)].into_iter().chain(read_nodes(&view.fleet, Some(node))).collect()
-            }
             Some(Found::Document(node, _) | Found::Nothing(node)) => read_nodes(&view.fleet, Some(node)),
             None => read_nodes(&view.fleet, None),
         };
-        match self.confirm_by(view, view.now, nodes).await {
+        match self.find_out(view, view.now, nodes).await {
+            // It is good yet, and will be looked at again.
+            After::Unknown if !self.is_outdated(view) => After::Stands,
+            after => after,
+        }
+    }
+
+    /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval, for
+    /// the item may be of none at all.
+    async fn look_ahead(&self, view: &View, ahead: &Arc<Node>) -> After {
+        if !self.times().ring.may_try(Moment::now(), self.common.config.ring_check_interval) {
+            return After::Stands;
+        }
+        let nodes = [Arc::clone(ahead)].into_iter().chain(read_nodes(&view.fleet, Some(ahead)));
+        match self.find_out(view, view.now, nodes.collect()).await {
+            After::Newer(newer) => After::Newer(newer),
+            _ => After::Stands,
+        }
+    }
+
+    /// Asks `nodes`, and others that they lead to, which document is in force; what is found is good from `begun` on.
+    async fn find_out(&self, view: &View, begun: Moment, nodes: Vec<Arc<Node>>) -> After {
+        match self.confirm_by(view, begun, nodes).await {
             Some(after) => after,
-            None if !self.is_outdated(view.now) => After::Stands,
             None if self.is_lost_everywhere(view).await => {
-                self.times().ring.confirm(view.now);
+                self.times().ring.confirm(begun);
                 After::Stands
             }
             None => After::Unknown,
@@ -136,7 +162,7 @@ impl Shared {
                 self.times().ring.confirm(begun);
                 let is_newer = taken.document != view.fleet.document;
                 return Some(match is_newer {
-                    true => After::Newer(View::new(taken, Moment::now(), view.deadline, false)),
+                    true => After::Newer(View::new(taken, Moment::now(), view.deadline, Look::since(begun))),
                     false => After::Stands,
                 });
             }
@@ -175,9 +201,9 @@ impl Shared {
         }
     }
 
-    /// Whether nobody has confirmed the ring for too long to go by it at `now`.
-    fn is_outdated(&self, now: Moment) -> bool {
-        self.times().ring.is_unconfirmed(now, self.common.config.ring_check_interval)
+    /// Whether nobody has confirmed the ring of `view` for too long to go by it.
+    fn is_outdated(&self, view: &View) -> bool {
+        Watch::is_outdated(view.known_since, view.now, self.common.config.ring_check_interval)
     }
 
     /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
@@ -209,11 +235,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// What a look at the document of `fleet` would find.
-fn client_flags(fleet: &Fleet) -> Option<u32> {
-    fleet.document_flags
 }
 
 /// A few nodes of the ring that is read, but not `node`: any of them, in any order.

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use larder_meta::{Key, MetaGet, Ttl};
 use larder_ring::Trust;
 
@@ -23,7 +23,7 @@ use crate::lease::{Claim, Read, ReadOptions};
 use crate::node::Node;
 use crate::place::Place;
 use crate::requests::{Expire, GetEach};
-use crate::view::{Found, View};
+use crate::view::View;
 use crate::{Error, NodeError};
 
 type Reads = [Option<Result<Read, Error>>];
@@ -57,6 +57,7 @@ impl Cluster {
         let get = ReadOptions { lease_for, ..ReadOptions::default() }.to_get();
         let mut reads = vec![None; keys.len()];
         self.read_from(view, keys, Some(members), Place::read_first, (get, None), &mut reads).await;
+        self.decline_each(view, keys, &mut reads).await;
         self.read_present(view, keys, Some(members), (get, None), &mut reads).await;
         self.give_back_each(keys, &reads).await;
         let item = |read: Option<Result<Read, Error>>| read.map_or(Ok(None), |read| Ok(read?.item));
@@ -76,6 +77,7 @@ impl Cluster {
         let mut reads = vec![None; keys.len()];
         self.read_from(&view, keys, Some(&members), Place::read_first, get_and_stamp, &mut reads).await;
         self.judge_each(&view, keys, Some(&members), get, &mut reads).await;
+        self.decline_each(&view, keys, &mut reads).await;
         let had = |read: &Option<Result<Read, Error>>| matches!(read, Some(Ok(Read { item: Some(_), .. })));
         let mut copied = Copied { there: reads.iter().filter(|read| had(read)).count(), ..Copied::default() };
         let is_lost: Vec<bool> = reads.iter().map(|read| matches!(read, Some(Err(_)))).collect();
@@ -165,6 +167,7 @@ impl Cluster {
         // The next owner has given the lease; the present one is to give none.
         let get = MetaGet { lease_for: None, recache_below_secs: None, ..get };
         self.read_from(view, keys, Some(&missing), Place::read_last, (get, None), &mut found).await;
+        self.decline_each(view, keys, &mut found).await;
         if stamp.is_some() {
             self.forget_untrusted(view, keys, &missing, &mut found);
         }
@@ -181,24 +184,45 @@ impl Cluster {
         }
     }
 
-    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left.
+    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left. A lease is given
+    /// back whose item is about to end; that of a stale one is its reader's.
     async fn copy(&self, view: &View, keys: &[Key], members: &[u32], reads: &Reads, found: &Reads) {
-        let fills = members.iter().filter_map(|member| {
+        let (mut fills, mut unused) = (Vec::new(), Vec::new());
+        for member in members {
             let (key, at) = (&keys[*member as usize], *member as usize);
-            let (Some(Ok(read)), Some(Ok(found))) = (&reads[at], &found[at]) else { return None };
-            let (Claim::Won(lease), Some(item)) = (&read.claim, &found.item) else { return None };
-            // A TTL that is about to end, or an item that somebody is to refresh, is not worth a copy.
-            let ttl = Ttl::from_secs(found.ttl_secs.min(Ttl::MAX.as_secs().into())).ok()?;
-            let is_fresh = !found.is_stale && matches!(found.claim, Claim::None);
-            let item = NewItem { key, value: &item.value, client_flags: item.client_flags, ttl };
-            is_fresh.then_some(Fill { item, lease })
-        });
-        let fills: Vec<Fill<'_>> = fills.collect();
-        if !fills.is_empty() {
-            let copied = self.until(view.deadline).fill_many(&fills).await;
-            let failed = copied.iter().filter(|copied| copied.is_err()).count();
-            tracing::debug!(copies = copied.len(), failed, "copied to the next owners");
+            let (Some(Ok(read)), Some(Ok(found))) = (&reads[at], &found[at]) else { continue };
+            let (Claim::Won(lease), Some(item), false) = (&read.claim, &found.item, found.is_stale) else {
+                continue;
+            };
+            match Ttl::from_secs(found.ttl_secs.min(Ttl::MAX.as_secs().into())) {
+                Ok(ttl) => {
+                    let item = NewItem { key, value: &item.value, client_flags: item.client_flags, ttl };
+                    fills.push(Fill { item, lease });
+                }
+                Err(_) => unused.push((key, lease)),
+            }
         }
+        if fills.is_empty() && unused.is_empty() {
+            return;
+        }
+        let cluster = self.until(view.deadline);
+        let given_back = join_all(unused.into_iter().map(|(key, lease)| cluster.give_back(key, lease)));
+        let (copied, _) = join(cluster.fill_many(&fills), given_back).await;
+        let failed = copied.iter().filter(|copied| copied.is_err()).count();
+        tracing::debug!(copies = copied.len(), failed, "copied to the next owners");
+    }
+
+    /// Leaves the stale items that we were made to refresh to others.
+    async fn decline_each(&self, view: &View, keys: &[Key], reads: &mut Reads) {
+        let mut declined = Vec::new();
+        for (key, read) in keys.iter().zip(reads) {
+            if let Some(Ok(Read { claim: claim @ Claim::Won(_), item: Some(_), .. })) = read
+                && let Claim::Won(lease) = std::mem::replace(claim, Claim::None)
+            {
+                declined.push((key, lease.node));
+            }
+        }
+        join_all(declined.iter().map(|(key, node)| self.decline(view, node, key))).await;
     }
 
     /// Gives back the leases of `reads`, which nobody is going to fill.
@@ -247,7 +271,7 @@ impl Cluster {
         match self.trust(view, node, key, &read) {
             Trust::Trusted => Ok(read),
             Trust::Newer => {
-                view.note(Found::Later(Arc::clone(node)));
+                view.note_ahead(node);
                 Ok(read.without_item())
             }
             Trust::Untrusted => {

@@ -68,7 +68,12 @@ impl Cluster {
                 read => read,
             };
             match self.shared.after(&view).await.newer(&read)? {
-                Some(newer) if !self.is_good_under(&newer, place, key, read.as_ref().ok()) => view = newer,
+                Some(newer)
+                    if view.ahead().is_some()
+                        || !self.is_good_under(&newer, place, key, read.as_ref().ok()) =>
+                {
+                    view = newer;
+                }
                 _ => return read.map(Read::unstamped),
             }
         }
@@ -92,12 +97,17 @@ impl Cluster {
         let get = MetaGet { client_flags: true, value: true, ..MetaGet::default() };
         let (item, flags) = self.ask(view, node, &Get { key, get }, |reply, _| item(reply)).await?;
         if flags.won {
-            // If that fails, the item is old until it ends, as it may be.
-            let delete = MetaDelete { stale: true, ..MetaDelete::default() };
-            let declined = self.ask(view, node, &Delete { key, delete }, |reply, _| removed(reply)).await;
-            tracing::debug!(%key, ?declined, "left a stale item to others");
+            self.decline(view, node, key).await;
         }
         Ok(item)
+    }
+
+    /// Leaves a stale item to others that `node` has made us refresh.
+    pub(crate) async fn decline(&self, view: &View, node: &Arc<Node>, key: &Key) {
+        // If that fails, the item is old until it ends, as it may be.
+        let delete = MetaDelete { stale: true, ..MetaDelete::default() };
+        let declined = self.ask(view, node, &Delete { key, delete }, |reply, _| removed(reply)).await;
+        tracing::debug!(%key, ?declined, "left a stale item to others");
     }
 
     async fn get_moving(&self, view: &View, key: &Key) -> Result<Option<Item>, Error> {

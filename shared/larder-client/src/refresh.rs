@@ -10,11 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use crate::connect::Connector;
 use crate::discover::{Discovered, discover};
 use crate::fleet::Fleet;
+use crate::follow::After;
 use crate::health::Pauses;
 use crate::moment::Moment;
 use crate::node::Common;
 use crate::schedule::Schedule;
-use crate::view::View;
+use crate::view::{Look, View};
 use crate::watch::Watch;
 use crate::{Config, ConfigError, DiscoveryError, Endpoint, Error, NodeError};
 
@@ -61,9 +62,21 @@ impl Shared {
 
     /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the ring
     /// document, the call's first request is to carry the look.
+    ///
+    /// While keys are copied in passing, a ring that nobody has confirmed for too long is confirmed before anything is
+    /// asked: a copy that should not be cannot be taken back.
     pub(crate) async fn view(&self, now: Moment, deadline: Instant) -> Result<View, Error> {
-        let (fleet, is_to_look) = self.fleet(now, deadline, true).await?;
-        Ok(View::new(fleet, now, deadline, is_to_look))
+        let (fleet, look) = self.fleet(now, deadline, true).await?;
+        let view = View::new(fleet, now, deadline, look);
+        let interval = self.common.config.ring_check_interval;
+        if !view.fleet.is_warming() || !Watch::is_outdated(look.known_since, now, interval) {
+            return Ok(view);
+        }
+        match Box::pin(self.confirmed(&view)).await {
+            After::Stands => Ok(View::new(view.fleet, now, deadline, Look::since(now))),
+            After::Newer(newer) => Ok(newer),
+            After::Unknown => Err(Error::UnknownRing),
+        }
     }
 
     /// The fleet for a call that begins at `now` and has to end by `deadline`; and, for one that `may_look`, whether it
@@ -76,24 +89,21 @@ impl Shared {
         now: Moment,
         deadline: Instant,
         may_look: bool,
-    ) -> Result<(Arc<Fleet>, bool), Error> {
-        let fleet = match (self.known(), &self.endpoint) {
-            (Some(fleet), Some(endpoint)) => {
-                let (is_discovery_due, is_to_look) = self.due(&fleet, now, may_look);
-                if !is_discovery_due {
-                    return Ok((fleet, is_to_look));
-                }
-                // Boxed, for it is rare and large, and would have to be carried along by every request.
-                Box::pin(self.refreshed(endpoint, fleet, deadline)).await
-            }
-            (Some(fleet), None) => return Ok((fleet, false)),
-            (None, Some(endpoint)) => Box::pin(self.discovered(endpoint, deadline)).await?,
-            (None, None) => {
-                return Err(Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten });
-            }
+    ) -> Result<(Arc<Fleet>, Look), Error> {
+        let Some(endpoint) = &self.endpoint else {
+            let forgotten = || Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten };
+            return Ok((self.known().ok_or_else(forgotten)?, Look::default()));
         };
-        let (_, is_to_look) = self.due(&fleet, now, may_look);
-        Ok((fleet, is_to_look))
+        // Before the fleet is taken, for it must not be older than what is known of it.
+        let (is_discovery_due, look) = self.due(now, may_look);
+        let fleet = match self.known() {
+            Some(fleet) if !is_discovery_due => fleet,
+            // Boxed, for it is rare and large, and would have to be carried along by every request.
+            Some(fleet) => Box::pin(self.refreshed(endpoint, fleet, deadline)).await,
+            None => Box::pin(self.discovered(endpoint, deadline)).await?,
+        };
+        let look = if self.has_documents(&fleet) { look } else { Look::default() };
+        Ok((fleet, look))
     }
 
     /// The fleet in use, without looking at the ring document.
@@ -105,12 +115,11 @@ impl Shared {
     }
 
     /// Whether the topology is due, and whether it is time to look at the ring document.
-    fn due(&self, fleet: &Fleet, now: Moment, may_look: bool) -> (bool, bool) {
-        let mut times = self.times();
-        let is_to_look = may_look
-            && self.has_documents(fleet)
-            && times.ring.is_due(now, self.common.config.ring_check_interval);
-        (times.discovery.is_due(now), is_to_look)
+    fn due(&self, now: Moment, may_look: bool) -> (bool, Look) {
+        let (mut times, interval) = (self.times(), self.common.config.ring_check_interval);
+        let known_since = times.ring.confirmed();
+        let is_due = may_look && times.ring.is_due(now, interval);
+        (times.discovery.is_due(now), Look { is_due, known_since })
     }
 
     /// Whether there may be ring documents: not for a fixed list, and not for a server that knows of no cluster.

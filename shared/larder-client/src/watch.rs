@@ -39,9 +39,9 @@ impl Watch {
         }
     }
 
-    /// Whether nobody has confirmed anything for so long that it is too old to go by at `now`.
-    pub(crate) fn is_unconfirmed(&self, now: Moment, interval: Duration) -> bool {
-        self.confirmed.is_none_or(|confirmed| Self::is_outdated(confirmed, now, interval))
+    /// Since when the ring is known to be the one in force; `None` if it never was.
+    pub(crate) fn confirmed(&self) -> Option<Moment> {
+        self.confirmed
     }
 
     /// Whether it may be tried to find out without any document, which costs much: once in an interval.
@@ -53,9 +53,9 @@ impl Watch {
         may_try
     }
 
-    /// Whether what was seen at `then` may be too old at `now` to go by.
-    pub(crate) fn is_outdated(then: Moment, now: Moment, interval: Duration) -> bool {
-        now.since(&then) >= interval * MOST_INTERVALS
+    /// Whether a ring that was the one in force at `then`, if ever, may be too old at `now` to go by.
+    pub(crate) fn is_outdated(then: Option<Moment>, now: Moment, interval: Duration) -> bool {
+        then.is_none_or(|then| now.since(&then) >= interval * MOST_INTERVALS)
     }
 }
 
