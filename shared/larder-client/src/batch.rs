@@ -138,17 +138,19 @@ impl Cluster {
                 let read = read.as_ref().and_then(|read| read.as_ref().ok());
                 !self.is_good_under(&newer, view.fleet.place(key), key, read)
             };
-            let is_ahead = view.ahead().is_some();
-            let doubtful = keys.iter().zip(&reads).map(|read| is_ahead || is_doubtful(read));
+            let doubtful = keys.iter().zip(&reads).map(is_doubtful);
             let again: Vec<u32> =
                 (0..).zip(doubtful).filter_map(|(member, doubtful)| doubtful.then_some(member)).collect();
-            if again.is_empty() {
+            (view, members) = (newer, Some(again));
+            if members.as_ref().is_some_and(Vec::is_empty) {
                 break;
             }
-            (view, members) = (newer, Some(again));
         }
-        let read = |read: Option<Result<Read, Error>>| read.expect("the ring gives every key an owner");
-        reads.into_iter().map(|answer| read(answer).map(Read::unstamped)).collect()
+        let answer = |(read, key): (Option<Result<Read, Error>>, &Key)| {
+            let read = read.expect("the ring gives every key an owner")?;
+            Ok(self.known_to(&view, key, read).unstamped())
+        };
+        reads.into_iter().zip(keys).map(answer).collect()
     }
 
     /// Stores `items`, whatever was there; answers those that are not known to be stored, none if all went well.

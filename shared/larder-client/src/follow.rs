@@ -14,7 +14,7 @@ use crate::direct::readable_document_of;
 use crate::fleet::Fleet;
 use crate::moment::Moment;
 use crate::node::Node;
-use crate::refresh::Shared;
+use crate::refresh::{Shared, halfway};
 use crate::requests::GetDocument;
 use crate::view::{Found, Look, View};
 use crate::watch::Watch;
@@ -52,36 +52,36 @@ impl Shared {
         if !view.has_questions() {
             return After::Stands;
         }
-        let is_ours = match view.found() {
-            Some(Found::Document(_, flags)) => Some(*flags) == view.fleet.document_flags,
-            Some(Found::Nothing(_)) => view.fleet.document.is_none(),
-            None => false,
-        };
-        if is_ours {
+        let is_confirmed = view.found().is_some_and(|found| match found {
+            Found::Document(_, flags) => Some(*flags) == view.fleet.document_flags,
+            Found::Nothing(_) => view.fleet.document.is_none(),
+        });
+        if is_confirmed {
             self.times().ring.confirm(view.now);
         }
         // Boxed, for it is rare and large, and would have to be carried along by every request.
-        match (is_ours, view.ahead()) {
-            (true, None) => After::Stands,
-            (true, Some(ahead)) => Box::pin(self.look_ahead(view, ahead)).await,
-            (false, _) => Box::pin(self.follow(view)).await,
+        match view.ahead() {
+            _ if view.was_to_look() && !is_confirmed => Box::pin(self.follow(view)).await,
+            Some(ahead) => Box::pin(self.look_ahead(view, ahead)).await,
+            None => After::Stands,
         }
     }
 
     /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
     /// the ring may have changed meanwhile has to confirm its view once more.
     pub(crate) async fn after_write(&self, view: &View) -> After {
-        let interval = self.common.config.ring_check_interval;
         match self.after(view).await {
-            After::Stands if self.has_documents(&view.fleet) => {
-                let known_since = if view.found().is_some() { Some(view.now) } else { view.known_since };
-                match Watch::is_outdated(known_since, Moment::now(), interval) {
-                    true => Box::pin(self.confirmed(view)).await,
-                    false => After::Stands,
-                }
+            After::Stands if self.has_documents(&view.fleet) && self.has_aged(view) => {
+                Box::pin(self.confirmed(view)).await
             }
             after => after,
         }
+    }
+
+    /// Whether it has taken so long since the ring of `view` was confirmed that it may have changed: in a freeze, say.
+    pub(crate) fn has_aged(&self, view: &View) -> bool {
+        let known_since = if view.found().is_some() { Some(view.now) } else { view.known_since };
+        Watch::is_outdated(known_since, Moment::now(), self.common.config.ring_check_interval)
     }
 
     /// Makes sure which ring is in force, by nodes of the one of `view` and of those that they tell of.
@@ -98,7 +98,7 @@ impl Shared {
             document.is_none_or(|document| document.epoch.of_stamp(stamp) >= Some(document.epoch))
         };
         let nodes = match view.found() {
-            Some(Found::Document(node, flags)) if is_later(*flags) => vec![Arc::clone(node)],
+            Some(Found::Document(node, flags)) if is_later(*flags) => with_others(node, &view.fleet),
             Some(Found::Document(node, _) | Found::Nothing(node)) => read_nodes(&view.fleet, Some(node)),
             None => read_nodes(&view.fleet, None),
         };
@@ -115,11 +115,13 @@ impl Shared {
         if !self.times().ring.may_try(Moment::now(), self.common.config.ring_check_interval) {
             return After::Stands;
         }
-        let nodes = [Arc::clone(ahead)].into_iter().chain(read_nodes(&view.fleet, Some(ahead)));
-        match self.find_out(view, view.now, nodes.collect()).await {
-            After::Newer(newer) => After::Newer(newer),
-            _ => After::Stands,
+        // One that holds ours has not heard yet.
+        for node in with_others(ahead, &view.fleet) {
+            if let Some(newer @ After::Newer(_)) = self.confirm_by(view, view.now, vec![node]).await {
+                return newer;
+            }
         }
+        After::Stands
     }
 
     /// Asks `nodes`, and others that they lead to, which document is in force; what is found is good from `begun` on.
@@ -144,7 +146,9 @@ impl Shared {
                 break;
             }
             let node = nodes.remove(0);
-            let document = match self.fetch(&node, view.deadline).await {
+            // A silent one leaves time for the others.
+            let deadline = if nodes.is_empty() { view.deadline } else { halfway(view.deadline) };
+            let document = match self.fetch(&node, deadline).await {
                 Ok(Some(document)) => document,
                 Ok(None) if fleet.document.is_none() => {
                     self.times().ring.confirm(begun);
@@ -158,6 +162,11 @@ impl Shared {
                 }
             };
             let taken = self.take_document(&document)?;
+            if taken.document.is_none() {
+                // It makes no ring of our kind, for anybody: the topology is the ring.
+                self.times().ring.confirm(begun);
+                return Some(After::Stands);
+            }
             if taken.document.as_ref() == Some(&document) && taken.is_read_from(&node) {
                 self.times().ring.confirm(begun);
                 let is_newer = taken.document != view.fleet.document;
@@ -235,6 +244,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// `node`, and a few others in case it does not tell.
+fn with_others(node: &Arc<Node>, fleet: &Fleet) -> Vec<Arc<Node>> {
+    [Arc::clone(node)].into_iter().chain(read_nodes(fleet, Some(node))).collect()
 }
 
 /// A few nodes of the ring that is read, but not `node`: any of them, in any order.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder_meta::{Key, MetaDelete, MetaGet};
+use larder_ring::Trust;
 
 use crate::Error;
 use crate::cluster::Cluster;
@@ -62,19 +63,15 @@ impl Cluster {
                 Some(_) => return Box::pin(self.read_in_rounds(view, key, options)).await,
             };
             let read = match read {
-                Ok(read) if !self.is_current(&view, &read) => {
+                Ok(read) if self.trust(&view, place.read_first(), key, &read) != Trust::Trusted => {
                     Box::pin(self.judge(&view, place.read_first(), key, options.to_get(), read)).await
                 }
                 read => read,
             };
             match self.shared.after(&view).await.newer(&read)? {
-                Some(newer)
-                    if view.ahead().is_some()
-                        || !self.is_good_under(&newer, place, key, read.as_ref().ok()) =>
-                {
-                    view = newer;
-                }
-                _ => return read.map(Read::unstamped),
+                Some(newer) if !self.is_good_under(&newer, place, key, read.as_ref().ok()) => view = newer,
+                Some(_) => return read.map(Read::unstamped),
+                None => return read.map(|read| self.known_to(&view, key, read).unstamped()),
             }
         }
     }

@@ -269,7 +269,7 @@ impl Shared {
 }
 
 /// Half of the time from now to `deadline`.
-fn halfway(deadline: Instant) -> Instant {
+pub(crate) fn halfway(deadline: Instant) -> Instant {
     let now = Instant::now();
     now + deadline.saturating_duration_since(now) / 2
 }

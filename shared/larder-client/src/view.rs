@@ -73,6 +73,11 @@ impl View {
         }
     }
 
+    /// Whether the call was to look at the ring document.
+    pub(crate) fn was_to_look(&self) -> bool {
+        self.was_to_look
+    }
+
     /// Whether there is anything to find out: the call is to look at the ring document, or has met an item of a later
     /// one.
     pub(crate) fn has_questions(&self) -> bool {
