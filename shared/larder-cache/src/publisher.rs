@@ -120,6 +120,8 @@ struct Run<'a> {
     is_granted: bool,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
+    /// How often the nodes could not be learnt.
+    failed_looks: u32,
     /// The document under which it has warmed.
     warmed: Option<Epoch>,
 }
@@ -192,7 +194,16 @@ impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
         let report = Report::default();
-        Self { publisher, cluster, deadline, report, is_granted: false, spread: None, warmed: None }
+        Self {
+            publisher,
+            cluster,
+            deadline,
+            report,
+            is_granted: false,
+            spread: None,
+            failed_looks: 0,
+            warmed: None,
+        }
     }
 
     /// Goes from step to step until the ring is as it should be, or this run can do no more.
@@ -204,7 +215,15 @@ impl<'a> Run<'a> {
             let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             };
-            let survey = survey?;
+            let survey = match survey {
+                Err(PublishError::Nodes(error)) if self.failed_looks < MOST_FAILED_LOOKS => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the nodes are not known, to be asked for again");
+                    self.failed_looks += 1;
+                    continue;
+                }
+                survey => survey?,
+            };
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
             let published = match self.step(&survey, wish).await? {
@@ -568,5 +587,7 @@ fn now_ms() -> u64 {
 /// A change takes five documents, and three looks for each; a run that has to begin anew for others, or takes several
 /// changes, a few times that.
 const MOST_STEPS: usize = 128;
+/// How often the nodes may not be learnt in one run: it may have waited for long, and most of its work be done.
+const MOST_FAILED_LOOKS: u32 = 3;
 /// How often a document may name nodes that nobody listed.
 const MOST_GENERATIONS: usize = 4;
