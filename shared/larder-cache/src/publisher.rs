@@ -270,19 +270,24 @@ impl<'a> Run<'a> {
             self.is_granted = true;
         }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
-        let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+        let next = current.following(self.cluster.ring_kind(), seen, now_ms());
+        let is_at_once = |next: &RingDocument| current.phase == Phase::Active && next.phase == Phase::Active;
+        // Who retires a node wants to know that everyone has followed.
+        if next.as_ref().map_or(wish.is_to_retire(), |next| !is_at_once(next)) {
+            match self.ready_at(survey, current) {
+                Err(unfinished) => return Ok(Step::End(Some(unfinished))),
+                Ok(ready) if ready > Instant::now() => {
+                    // Nodes may come and go meanwhile, so another look decides.
+                    sleep_until(ready).await;
+                    return Ok(Step::Look);
+                }
+                Ok(_) => {}
+            }
+        }
+        let Some(next) = next else {
             wish.check(current)?;
             return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
         };
-        match self.ready_at(survey, current, &next) {
-            Err(unfinished) => return Ok(Step::End(Some(unfinished))),
-            Ok(ready) if ready > Instant::now() => {
-                // Nodes may come and go meanwhile, so another look decides.
-                sleep_until(ready).await;
-                return Ok(Step::Look);
-            }
-            Ok(_) => {}
-        }
         let is_warm = self.warmed == Some(current.epoch);
         if current.phase == Phase::Warming && next.phase == Phase::Leaving && !is_warm {
             let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
@@ -378,16 +383,8 @@ impl<'a> Run<'a> {
         spread
     }
 
-    /// When `next` may take the place of `current`; why it may not in this run, if so.
-    fn ready_at(
-        &self,
-        survey: &Survey,
-        current: &RingDocument,
-        next: &RingDocument,
-    ) -> Result<Instant, Unfinished> {
-        if current.phase == Phase::Active && next.phase == Phase::Active {
-            return Ok(Instant::now());
-        }
+    /// When everyone goes by `current`, so that the next step may be made; why that is not to be in this run, if so.
+    fn ready_at(&self, survey: &Survey, current: &RingDocument) -> Result<Instant, Unfinished> {
         let lost = survey.lost(current);
         // Where a document may be found that is older than the one in force.
         let is_looked_at =
@@ -468,6 +465,10 @@ impl Wish<'_> {
             }
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
         }
+    }
+
+    fn is_to_retire(&self) -> bool {
+        matches!(self, Self::Retire(_))
     }
 
     /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.

@@ -1,8 +1,13 @@
 //! Nodes that leave the ring because we say so, and come back.
 
-use larder_cache::{PublishError, Report, Unfinished};
+use std::cell::Cell;
+use std::time::Duration;
+
+use larder_cache::{PublishError, Publisher, Report, Unfinished};
+use larder_client::{Cluster, Config, Error, NodeError};
 use larder_local::{LocalCluster, NodeId};
 use larder_ring::{Phase, RingNode};
+use tokio::time::sleep;
 
 use crate::support::*;
 
@@ -46,6 +51,39 @@ async fn a_restored_node_comes_back_step_by_step() {
     let restored = publisher.restore(&node(&local, 3), in_millis(200)).await.unwrap();
     assert_eq!((phases(&restored), restored.document.unwrap().retired), (vec![Phase::Active], vec![]));
     comes_to(&local, &publisher, Phase::Joining, "12>123").await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_retired_may_be_removed_and_nobody_misses_it() {
+    let (local, active) = settled(2).await;
+    let mut document = active.retiring(&node(&local, 2), now_ms()).unwrap();
+    while document.phase != Phase::Leaving {
+        document = after(&document, &ring_nodes(&local));
+    }
+    place(&local, &document).await;
+    // An environment that looks at the ring three times a second at most, and one that publishes for it.
+    let config = || Config { ring_check_interval: Duration::from_millis(300), ..config(&local) };
+    let environment = Cluster::new(config()).unwrap();
+    let publisher = Publisher::new(Cluster::new(config()).unwrap(), warm_up());
+    let moving = moving_key(&document, 2, 1);
+    delete(&environment, &moving).await;
+
+    let is_removed = Cell::new(false);
+    let writes = async {
+        while !is_removed.get() {
+            let written = environment.delete(&moving).await;
+            let is_missed = matches!(written, Err(Error::Node { source: NodeError::Connect(_), .. }));
+            assert!(!is_missed, "{written:?}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let retired = async {
+        check(&publisher.retire(&node(&local, 2), soon()).await.unwrap(), &[Phase::Active], "1");
+        local.remove_node(NodeId(2)).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        is_removed.set(true);
+    };
+    tokio::join!(writes, retired);
 }
 
 #[tokio::test]
