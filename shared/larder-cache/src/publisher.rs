@@ -133,6 +133,8 @@ struct Run<'a> {
     founding: Option<Instant>,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
+    /// How often the nodes could not be learnt.
+    failed_looks: u32,
     /// The document under which it has warmed.
     warmed: Option<Epoch>,
 }
@@ -213,6 +215,7 @@ impl<'a> Run<'a> {
             is_granted: false,
             founding: None,
             spread: None,
+            failed_looks: 0,
             warmed: None,
         }
     }
@@ -226,7 +229,15 @@ impl<'a> Run<'a> {
             let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             };
-            let survey = survey?;
+            let survey = match survey {
+                Err(PublishError::Nodes(error)) if self.failed_looks < MOST_FAILED_LOOKS => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the nodes are not known, to be asked for again");
+                    self.failed_looks += 1;
+                    continue;
+                }
+                survey => survey?,
+            };
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
             let published = match self.step(&survey, wish).await? {
@@ -275,19 +286,24 @@ impl<'a> Run<'a> {
             self.is_granted = true;
         }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
-        let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+        let next = current.following(self.cluster.ring_kind(), seen, now_ms());
+        let is_at_once = |next: &RingDocument| current.phase == Phase::Active && next.phase == Phase::Active;
+        // Who retires a node wants to know that everyone has followed.
+        if next.as_ref().map_or(wish.is_to_retire(), |next| !is_at_once(next)) {
+            match self.ready_at(survey, current) {
+                Err(unfinished) => return Ok(Step::End(Some(unfinished))),
+                Ok(ready) if ready > Instant::now() => {
+                    // Nodes may come and go meanwhile, so another look decides.
+                    sleep_until(ready).await;
+                    return Ok(Step::Look);
+                }
+                Ok(_) => {}
+            }
+        }
+        let Some(next) = next else {
             wish.check(current)?;
             return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
         };
-        match self.ready_at(survey, current, &next) {
-            Err(unfinished) => return Ok(Step::End(Some(unfinished))),
-            Ok(ready) if ready > Instant::now() => {
-                // Nodes may come and go meanwhile, so another look decides.
-                sleep_until(ready).await;
-                return Ok(Step::Look);
-            }
-            Ok(_) => {}
-        }
         let is_warm = self.warmed == Some(current.epoch);
         if current.phase == Phase::Warming && next.phase == Phase::Leaving && !is_warm {
             let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
@@ -397,16 +413,8 @@ impl<'a> Run<'a> {
         spread
     }
 
-    /// When `next` may take the place of `current`; why it may not in this run, if so.
-    fn ready_at(
-        &self,
-        survey: &Survey,
-        current: &RingDocument,
-        next: &RingDocument,
-    ) -> Result<Instant, Unfinished> {
-        if current.phase == Phase::Active && next.phase == Phase::Active {
-            return Ok(Instant::now());
-        }
+    /// When everyone goes by `current`, so that the next step may be made; why that is not to be in this run, if so.
+    fn ready_at(&self, survey: &Survey, current: &RingDocument) -> Result<Instant, Unfinished> {
         let lost = survey.lost(current);
         // Where a document may be found that is older than the one in force.
         let is_looked_at =
@@ -488,6 +496,10 @@ impl Wish<'_> {
             }
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
         }
+    }
+
+    fn is_to_retire(&self) -> bool {
+        matches!(self, Self::Retire(_))
     }
 
     /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
@@ -592,5 +604,7 @@ fn now_ms() -> u64 {
 /// A change takes five documents, and three looks for each; a run that has to begin anew for others, or takes several
 /// changes, a few times that.
 const MOST_STEPS: usize = 128;
+/// How often the nodes may not be learnt in one run: it may have waited for long, and most of its work be done.
+const MOST_FAILED_LOOKS: u32 = 3;
 /// How often a document may name nodes that nobody listed.
 const MOST_GENERATIONS: usize = 4;
