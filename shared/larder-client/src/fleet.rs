@@ -154,11 +154,9 @@ impl Fleet {
         self.next.is_some()
     }
 
-    /// Whether `node` belongs to the ring that is read, and so can confirm that it is the one in force.
-    pub(crate) fn is_read_from(&self, node: &Node) -> bool {
-        self.document.as_ref().is_none_or(|document| {
-            document.read_nodes().iter().any(|read| read.identity() == node.id.identity())
-        })
+    /// Whether `node` can confirm that this is the ring in force; see [`RingDocument::is_witness`].
+    pub(crate) fn is_witness(&self, node: &Node) -> bool {
+        self.document.as_ref().is_none_or(|document| document.is_witness(&node.id))
     }
 
     /// Whether keys that move are read from two owners.

@@ -86,7 +86,7 @@ impl Shared {
 
     /// Makes sure which ring is in force, by nodes of the one of `view` and of those that they tell of.
     pub(crate) async fn confirmed(&self, view: &View) -> After {
-        self.find_out(view, Moment::now(), read_nodes(&view.fleet, None)).await
+        self.find_out(view, Moment::now(), witnesses(&view.fleet, None)).await
     }
 
     /// Gets the document that the look told of, or what others know where the node has lost it or lags behind, or could
@@ -99,8 +99,8 @@ impl Shared {
         };
         let nodes = match view.found() {
             Some(Found::Document(node, flags)) if is_later(*flags) => with_others(node, &view.fleet),
-            Some(Found::Document(node, _) | Found::Nothing(node)) => read_nodes(&view.fleet, Some(node)),
-            None => read_nodes(&view.fleet, None),
+            Some(Found::Document(node, _) | Found::Nothing(node)) => witnesses(&view.fleet, Some(node)),
+            None => witnesses(&view.fleet, None),
         };
         match self.find_out(view, view.now, nodes).await {
             // It is good yet, and will be looked at again.
@@ -167,7 +167,7 @@ impl Shared {
                 self.times().ring.confirm(begun);
                 return Some(After::Stands);
             }
-            if taken.document.as_ref() == Some(&document) && taken.is_read_from(&node) {
+            if taken.document.as_ref() == Some(&document) && taken.is_witness(&node) {
                 self.times().ring.confirm(begun);
                 let is_newer = taken.document != view.fleet.document;
                 return Some(match is_newer {
@@ -177,7 +177,7 @@ impl Shared {
             }
             if taken.document != fleet.document {
                 // Its own nodes have to confirm it.
-                nodes = read_nodes(&taken, None);
+                nodes = witnesses(&taken, None);
                 fleet = taken;
             }
         }
@@ -248,20 +248,20 @@ impl Shared {
 
 /// `node`, and a few others in case it does not tell.
 fn with_others(node: &Arc<Node>, fleet: &Fleet) -> Vec<Arc<Node>> {
-    [Arc::clone(node)].into_iter().chain(read_nodes(fleet, Some(node))).collect()
+    [Arc::clone(node)].into_iter().chain(witnesses(fleet, Some(node))).collect()
 }
 
 /// A few nodes of the ring that is read, but not `node`: any of them, in any order.
-fn read_nodes(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
+fn witnesses(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
     let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
     let mut some: Vec<_> =
-        fleet.nodes().iter().filter(is_other).filter(|node| fleet.is_read_from(node)).cloned().collect();
+        fleet.nodes().iter().filter(is_other).filter(|node| fleet.is_witness(node)).cloned().collect();
     fastrand::shuffle(&mut some);
-    some.truncate(MOST_READ_NODES);
+    some.truncate(MOST_WITNESSES);
     some
 }
 
 /// How many nodes are asked where one has lost the document, or lags behind.
-const MOST_READ_NODES: usize = 3;
+const MOST_WITNESSES: usize = 3;
 /// How many nodes are asked in all, where documents lead to other rings.
 const MOST_ASKED: usize = 8;

@@ -93,7 +93,7 @@ impl View {
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
         let is_to_look = self.is_to_look.load(Relaxed)
-            && self.fleet.is_read_from(node)
+            && self.fleet.is_witness(node)
             && self.is_to_look.swap(false, Relaxed);
         if !is_to_look {
             return node.ask(&shared.common, self.now, self.deadline, request).await;

@@ -108,13 +108,18 @@ impl RingDocument {
         by_time.then_with(|| self.encode().cmp(&other.encode())).is_gt()
     }
 
-    /// The nodes that everybody reads who goes by it: those of the present ring up to the phase `joining`, of the next
-    /// one from `warming` on. Only they can confirm that it is the one in force; a node that has left the ring may keep
-    /// it for ever.
-    pub fn read_nodes(&self) -> &[RingNode] {
+    /// Whether `node` can confirm that this is the document in force: it is in both rings, where there are two, so that it
+    /// hears of every later one. A node that comes or leaves may be given up before it is told, and keep this one for
+    /// ever; where no node stays, those can that everybody reads.
+    pub fn is_witness(&self, node: &RingNode) -> bool {
+        let is_in = |nodes: &[RingNode], node: &RingNode| {
+            nodes.iter().any(|other| other.identity() == node.identity())
+        };
+        let stays = |node: &RingNode| is_in(&self.nodes, node) && is_in(&self.next, node);
         match self.phase.reads() {
-            Reads::Present => &self.nodes,
-            Reads::NextThenPresent | Reads::Next => &self.next,
+            _ if self.nodes.iter().any(stays) => stays(node),
+            Reads::Present => is_in(&self.nodes, node),
+            Reads::NextThenPresent | Reads::Next => is_in(&self.next, node),
         }
     }
 

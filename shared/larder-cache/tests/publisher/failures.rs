@@ -54,6 +54,55 @@ async fn a_silent_new_node_may_be_read_by_others_and_so_the_change_waits_for_it(
 }
 
 #[tokio::test]
+async fn who_reads_from_a_node_that_was_given_up_learns_of_it_elsewhere() {
+    let (local, document) = growing(3, Phase::Warming).await;
+    let (reader, writer) = (client(&local), client(&local));
+    let moving = moving_key(&document, 1, 4);
+    assert_eq!(load(&reader, &moving, "old").await, "old");
+
+    // Off the list and silent, it counts as lost; and then it turns out that it was not.
+    delist(&local, &[4]).await;
+    local.pause_node(NodeId(4)).await.unwrap();
+    check(&finish(&publisher(&local)).await, &[Phase::Joining, Phase::Active], "123");
+    local.resume_node(NodeId(4)).await.unwrap();
+    delete(&writer, &moving).await;
+    for _ in 0..10 {
+        assert_eq!(load(&reader, &moving, "new").await, "new");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_wakes_up_beside_a_node_that_has_left_learns_of_the_rest_elsewhere() {
+    // Frozen while node 3 was leaving; thawed when node 4 has come, of which node 3 was not told any more.
+    let (local, active) = settled(3).await;
+    let mut document = active.clone();
+    let mut steps = Vec::new();
+    while document.phase != Phase::Active || document == active {
+        document = after(&document, &active.nodes[..2]);
+        steps.push(document.clone());
+    }
+    let [_, _, leaving, left] = &steps[..] else { panic!("{steps:?}") };
+    place(&local, leaving).await;
+    let (writer, reader) = (client(&local), client(&local));
+    look(&writer).await;
+    place(&local, left).await;
+    local.add_node().await.unwrap();
+    let listed: Vec<_> = [0, 1, 3].into_iter().map(|at| ring_nodes(&local)[at].clone()).collect();
+    let warming = after(&after(left, &listed), &listed);
+    for at in [0, 1, 3] {
+        place_on(&local, local.nodes()[at].clone(), &warming).await;
+    }
+    let moves_on: Vec<Key> = moving_keys(&warming, 1, 4).take(500).collect();
+    let moving = moving_keys(leaving, 3, 1).find(|key| moves_on.contains(key)).unwrap();
+
+    assert_eq!(load(&reader, &moving, "old").await, "old");
+    assert_eq!(reader.ring_document().await.unwrap().as_ref(), Some(&warming));
+    delete(&writer, &moving).await;
+    assert_eq!(load(&reader, &moving, "new").await, "new", "{:?}", writer.ring_document().await);
+}
+
+#[tokio::test]
 async fn a_silent_node_holds_a_change_up_until_it_answers() {
     let (local, _) = growing(3, Phase::Leaving).await;
     let publisher = publisher(&local);

@@ -6,6 +6,7 @@ mod changes;
 mod documents;
 mod failures;
 mod house;
+mod interleavings;
 mod places;
 mod retire;
 mod runs;

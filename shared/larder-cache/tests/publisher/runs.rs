@@ -42,7 +42,7 @@ async fn two_runs_at_once_publish_every_document_once() {
     let mut published = [one.published, two.published].concat();
     published.sort_by_key(|published| published.epoch);
     assert_eq!(published.iter().map(|published| published.phase).collect::<Vec<_>>(), STEPS);
-    assert!(witness.tells().ends_with(&STEPS));
+    until("the witness has seen it", || async { witness.tells().ends_with(&STEPS) }).await;
 }
 
 #[tokio::test]
