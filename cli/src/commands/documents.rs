@@ -43,9 +43,10 @@ impl Documents {
         Ok(documents)
     }
 
-    /// The document in force: the one with the highest epoch. `None` where no node holds one that can be read.
+    /// The document in force: the latest one. `None` where no node holds one that can be read.
     pub(crate) fn in_force(&self) -> Option<&RingDocument> {
-        self.nodes.iter().filter_map(Holder::document).max_by_key(|document| document.epoch)
+        let held = self.nodes.iter().filter_map(Holder::document);
+        held.reduce(|one, other| if other.is_later_than(one) { other } else { one })
     }
 
     /// Whether a node could not be asked, so that it may hold a later document.

@@ -505,7 +505,7 @@ impl Wish<'_> {
     /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
     fn check(&self, current: &RingDocument) -> Result<(), PublishError> {
         match self {
-            Self::Retire(node) if contains(&current.nodes, node) && contains(&current.retired, node) => {
+            Self::Retire(node) if contains(&current.nodes, node) => {
                 Err(PublishError::CannotRetire(node.to_string()))
             }
             _ => Ok(()),

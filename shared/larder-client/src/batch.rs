@@ -95,7 +95,7 @@ impl Cluster {
         for (node, members, asked) in asked {
             hits.place(self, node, &members, asked);
         }
-        hits.tell_leases_from_empty_values(self).await;
+        hits.tell_leases_from_empty_values(&self.until(view.deadline)).await;
         for (member, got) in moving.iter().zip(moved) {
             results[*member as usize] = got;
         }

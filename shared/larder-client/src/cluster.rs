@@ -93,7 +93,7 @@ impl Cluster {
 
     /// The ring document in use; `None` where nobody has published one, so that the topology is the ring.
     ///
-    /// Asks nobody, unless the topology is due.
+    /// Asks nobody once the nodes are known.
     pub async fn ring_document(&self) -> Result<Option<RingDocument>, Error> {
         let (now, deadline) = self.begin();
         Ok(self.shared.peek(now, deadline).await?.document.clone())

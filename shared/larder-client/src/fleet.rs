@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use larder_discovery::Topology;
 use larder_meta::Key;
@@ -25,6 +26,8 @@ pub(crate) struct Fleet {
     next: Option<(Ring, Vec<usize>)>,
     /// The nodes of the present ring in its order, and then those of the next ring that are not among them.
     nodes: Vec<Arc<Node>>,
+    /// Whether all nodes that answered have said that they hold no document.
+    is_bare: AtomicBool,
 }
 
 impl Fleet {
@@ -40,6 +43,7 @@ impl Fleet {
             ring,
             next: None,
             nodes,
+            is_bare: false.into(),
         })
     }
 
@@ -71,7 +75,8 @@ impl Fleet {
         let history = document.as_ref().map(|document| document.ownership(kind));
         let document_flags = document.as_ref().map(RingDocument::client_flags);
         let topology = Some(topology);
-        let fleet = Self { topology, document, document_flags, history, ring, next, nodes };
+        let fleet =
+            Self { topology, document, document_flags, history, ring, next, nodes, is_bare: false.into() };
         fleet.follow_moves(before);
         Ok(fleet)
     }
@@ -157,6 +162,16 @@ impl Fleet {
     /// Whether `node` can confirm that this is the ring in force; see [`RingDocument::is_witness`].
     pub(crate) fn is_witness(&self, node: &Node) -> bool {
         self.document.as_ref().is_none_or(|document| document.is_witness(&node.id))
+    }
+
+    /// Whether nobody is known to hold a document: one node without it may be new, or have lost it.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.document.is_none() && self.is_bare.load(Relaxed)
+    }
+
+    /// All nodes that answered have said that they hold no document.
+    pub(crate) fn note_bare(&self) {
+        self.is_bare.store(true, Relaxed);
     }
 
     /// Whether keys that move are read from two owners.

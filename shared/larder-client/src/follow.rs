@@ -52,10 +52,7 @@ impl Shared {
         if !view.has_questions() {
             return After::Stands;
         }
-        let is_confirmed = view.found().is_some_and(|found| match found {
-            Found::Document(_, flags) => Some(*flags) == view.fleet.document_flags,
-            Found::Nothing(_) => view.fleet.document.is_none(),
-        });
+        let is_confirmed = is_confirmed(view);
         if is_confirmed {
             self.times().ring.confirm(view.now);
         }
@@ -80,8 +77,11 @@ impl Shared {
 
     /// Whether it has taken so long since the ring of `view` was confirmed that it may have changed: in a freeze, say.
     pub(crate) fn has_aged(&self, view: &View) -> bool {
-        let known_since = if view.found().is_some() { Some(view.now) } else { view.known_since };
-        Watch::is_outdated(known_since, Moment::now(), self.common.config.ring_check_interval)
+        let is_old = |since| Watch::is_outdated(since, Moment::now(), self.common.config.ring_check_interval);
+        let known_since = if is_confirmed(view) { Some(view.now) } else { view.known_since };
+        // Somebody may have confirmed it since: this call itself, by asking others than it looked at.
+        let is_in_use = || self.known().is_some_and(|fleet| Arc::ptr_eq(&fleet, &view.fleet));
+        is_old(known_since) && !(is_in_use() && !is_old(self.times().ring.confirmed()))
     }
 
     /// Makes sure which ring is in force, by nodes of the one of `view` and of those that they tell of.
@@ -112,7 +112,7 @@ impl Shared {
     /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval, for
     /// the item may be of none at all.
     async fn look_ahead(&self, view: &View, ahead: &Arc<Node>) -> After {
-        if !self.times().ring.may_try(Moment::now(), self.common.config.ring_check_interval) {
+        if !self.times().ring.may_try(view.now, self.common.config.ring_check_interval) {
             return After::Stands;
         }
         // One that holds ours has not heard yet.
@@ -126,14 +126,36 @@ impl Shared {
 
     /// Asks `nodes`, and others that they lead to, which document is in force; what is found is good from `begun` on.
     async fn find_out(&self, view: &View, begun: Moment, nodes: Vec<Arc<Node>>) -> After {
+        if view.fleet.document.is_none() {
+            return self.find_first(view, begun).await;
+        }
         match self.confirm_by(view, begun, nodes).await {
             Some(after) => after,
-            None if self.is_lost_everywhere(view).await => {
+            None if self.is_lost_everywhere(view, begun).await => {
                 self.times().ring.confirm(begun);
                 After::Stands
             }
             None => After::Unknown,
         }
+    }
+
+    /// Looks for a document where none is known, on all nodes: the topology is the ring if nobody holds one.
+    async fn find_first(&self, view: &View, begun: Moment) -> After {
+        let nodes = view.fleet.nodes().iter();
+        let deadline = halfway(view.deadline);
+        let fetched = join_all(nodes.map(|node| self.fetch(node, deadline))).await;
+        let is_answered = fetched.iter().any(Result::is_ok);
+        let documents = fetched.into_iter().filter_map(|fetched| fetched.ok()?);
+        let latest = documents.reduce(|one, other| if other.is_later_than(&one) { other } else { one });
+        let Some(taken) = latest.and_then(|document| self.take_document(&document)) else {
+            if !is_answered {
+                return After::Unknown;
+            }
+            view.fleet.note_bare();
+            self.times().ring.confirm(begun);
+            return After::Stands;
+        };
+        self.confirm_by(view, begun, witnesses(&taken, None)).await.unwrap_or(After::Unknown)
     }
 
     /// Asks `nodes`, and then those of the rings that are found, until one confirms what it says; `None` if none does.
@@ -150,10 +172,6 @@ impl Shared {
             let deadline = if nodes.is_empty() { view.deadline } else { halfway(view.deadline) };
             let document = match self.fetch(&node, deadline).await {
                 Ok(Some(document)) => document,
-                Ok(None) if fleet.document.is_none() => {
-                    self.times().ring.confirm(begun);
-                    return Some(After::Stands);
-                }
                 Ok(None) => continue,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -186,13 +204,13 @@ impl Shared {
 
     /// Whether the document of `view` is lost on all nodes, and the topology, asked for now, is its ring: then nobody goes by
     /// another one.
-    async fn is_lost_everywhere(&self, view: &View) -> bool {
+    async fn is_lost_everywhere(&self, view: &View, begun: Moment) -> bool {
         let interval = self.common.config.ring_check_interval;
         let Some(document) = view.fleet.document.as_ref().filter(|document| document.phase == Phase::Active)
         else {
             return false;
         };
-        if !self.times().ring.may_try(Moment::now(), interval) {
+        if !self.times().ring.may_try(begun, interval) {
             return false;
         }
         let nodes = view.fleet.nodes().iter();
@@ -244,6 +262,14 @@ impl Shared {
             }
         }
     }
+}
+
+/// Whether the look of `view` told that its ring is the one in force.
+fn is_confirmed(view: &View) -> bool {
+    view.found().is_some_and(|found| match found {
+        Found::Document(_, flags) => Some(*flags) == view.fleet.document_flags,
+        Found::Nothing(_) => view.fleet.is_bare(),
+    })
 }
 
 /// `node`, and a few others in case it does not tell.

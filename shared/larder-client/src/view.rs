@@ -45,7 +45,7 @@ pub(crate) struct Look {
 /// What a look at the ring document told of it.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// The node holds the document whose epoch ends in these bits.
+    /// The node holds the document with these client flags.
     Document(Arc<Node>, u32),
     /// The node holds none.
     Nothing(Arc<Node>),

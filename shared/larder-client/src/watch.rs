@@ -15,7 +15,7 @@ pub(crate) struct Watch {
     confirmed: Option<Moment>,
     /// When the last look began.
     begun: Option<Moment>,
-    /// When it was last tried to find out without any document.
+    /// When it was last tried to find out without a look that says so.
     tried: Option<Moment>,
 }
 
@@ -44,7 +44,7 @@ impl Watch {
         self.confirmed
     }
 
-    /// Whether it may be tried to find out without any document, which costs much: once in an interval.
+    /// Whether many nodes may be asked for what a look does not say: once in an interval.
     pub(crate) fn may_try(&mut self, now: Moment, interval: Duration) -> bool {
         let may_try = self.tried.is_none_or(|tried| now.since(&tried) >= interval);
         if may_try {

@@ -6,7 +6,7 @@ use larder_ring::{Phase, RingDocument, RingKind};
 use crate::fleet::{Fleet, INTERVAL, NOW_MS, listed, reply};
 use crate::support::endpoint::ConfigEndpoint;
 use crate::support::relay::Relay;
-use crate::support::{key, pass, text};
+use crate::support::{item, key, pass, text};
 
 #[tokio::test]
 async fn topology_and_ring_document_come_in_one_round_trip() {
@@ -92,6 +92,22 @@ async fn a_document_that_the_endpoint_has_lost_is_found_along_with_the_first_key
     fleet.put(1, &key, "new", 1);
     assert_eq!(text(cluster.get(&key).await).unwrap(), "new");
     assert_eq!(cluster.ring_document().await.unwrap().as_ref(), Some(steps.of(Phase::Joining)));
+}
+
+#[tokio::test]
+async fn a_node_without_a_document_is_not_taken_for_a_fleet_without_one() {
+    // The third node has come, and nobody has told it of the ring yet.
+    let (fleet, document) = Fleet::with(3, &[0, 1]).await;
+    fleet.endpoint.answer_document("EN\r\n");
+    fleet.rob_node(2);
+    let key = fleet.key(&[(&[0, 1, 2], 2), (&[0, 1], 1)]);
+    fleet.put(1, &key, "old", 1);
+    fleet.forget_requests();
+    Cluster::new(fleet.config()).unwrap().set(item(&key, "new")).await.unwrap();
+    assert_eq!(fleet.text(1, &key).unwrap(), "new");
+    let cluster = Cluster::new(fleet.config()).unwrap();
+    assert_eq!(text(cluster.get(&key).await).unwrap(), "new");
+    assert_eq!(cluster.ring_document().await.unwrap(), Some(document));
 }
 
 #[tokio::test]
