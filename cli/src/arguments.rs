@@ -1,6 +1,6 @@
 //! The commands and how they are written.
 
-use crate::commands::{bench, delete, discover, get, local, ring, set, stats};
+use crate::commands::{bench, delete, discover, get, local, ring, set, stats, warm};
 use clap::{Parser, Subcommand};
 
 /// A larder of cached answers on Amazon ElastiCache: its tool for the command line.
@@ -16,7 +16,7 @@ pub(crate) enum Command {
     /// Run an ElastiCache on this machine: real memcached processes behind a configuration endpoint.
     #[command(subcommand)]
     Local(local::Command),
-    /// Ask which node owns a key, in the ring of any common client library.
+    /// Ask which node owns a key, in the ring of any common client library; see and change the ring that a fleet goes by.
     #[command(subcommand)]
     Ring(ring::Command),
     /// Measure what a cache under load does while its nodes change.
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Delete(delete::Delete),
     /// Print the statistics of every node.
     Stats(stats::Stats),
+    /// Copy keys that are about to change their owner, most read first.
+    Warm(warm::Warm),
 }
 
 const EXIT_CODES: &str = "\
@@ -39,7 +41,7 @@ Exit codes:
   0  done
   1  a failure at run time, told on standard error
   2  wrong usage
-  3  no such item (get, delete)
+  3  no such item (get, delete), no ring document (ring show)
 
 Examples:
   larder local up --nodes 3

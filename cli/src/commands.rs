@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod cluster;
 pub(crate) mod delete;
 pub(crate) mod discover;
+pub(crate) mod documents;
 pub(crate) mod end;
 pub(crate) mod get;
 pub(crate) mod lines;
@@ -11,6 +12,7 @@ pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod set;
 pub(crate) mod stats;
+pub(crate) mod warm;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Outcome;
@@ -26,5 +28,6 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Set(set) => set.run(),
         Command::Delete(delete) => delete.run(),
         Command::Stats(stats) => stats.run(),
+        Command::Warm(warm) => warm.run(),
     }
 }

@@ -11,7 +11,7 @@ pub(crate) enum Outcome {
     Done,
     /// Exit code 1, for faults that have been told already.
     Faults,
-    /// Exit code 3: there is no such item. An answer, and no error.
+    /// Exit code 3: there is no such item, or no ring document. An answer, and no error.
     Miss,
 }
 

@@ -4,8 +4,9 @@
 
 mod support;
 
-use larder_local::{ConfigReply, LocalCluster, NodeId, Options};
+use larder_local::{ConfigReply, NodeId};
 use serde_json::{Value, json};
+use support::cluster::{cluster, reach};
 use support::{check_failure, run, run_well};
 
 #[tokio::test]
@@ -89,15 +90,6 @@ async fn what_cannot_be_is_refused_with_what_to_do() {
     check_failure(&format!("get --config-endpoint {endpoint} {}", "k".repeat(251)), 2, "250");
     drop(cluster);
     check_failure(&format!("discover {endpoint}"), 1, "could not connect");
-}
-
-async fn cluster(nodes: usize) -> LocalCluster {
-    LocalCluster::start(Options { nodes, ..Options::default() }).await.unwrap()
-}
-
-/// The arguments that lead to `cluster`.
-fn reach(cluster: &LocalCluster) -> String {
-    format!("--config-endpoint {} --hosts-file {}", cluster.config_endpoint(), cluster.hosts_file().display())
 }
 
 fn items(stats: &Value) -> u32 {

@@ -1,5 +1,6 @@
 //! How the commands reach a cluster.
 
+use anyhow::Error;
 use clap::Args;
 use larder_client::{Cluster, Config, Endpoint, Key, Tls};
 use larder_ring::RingKind;
@@ -39,22 +40,36 @@ pub(crate) struct ReachArgs {
 
 impl ClusterArgs {
     pub(crate) fn cluster(&self) -> anyhow::Result<Cluster> {
-        self.reach.cluster(self.config_endpoint.clone(), self.ring)
+        Ok(Cluster::new(self.config())?)
+    }
+
+    /// What the cluster is made from, for commands that know more of it.
+    pub(crate) fn config(&self) -> Config {
+        self.reach.config(self.config_endpoint.clone(), self.ring)
     }
 }
 
 impl ReachArgs {
     pub(crate) fn cluster(&self, endpoint: Endpoint, ring: RingKind) -> anyhow::Result<Cluster> {
+        Ok(Cluster::new(self.config(endpoint, ring))?)
+    }
+
+    fn config(&self, endpoint: Endpoint, ring: RingKind) -> Config {
         let tls = (self.tls || self.tls_ca_file.is_some()).then(|| Tls { ca_file: self.tls_ca_file.clone() });
         let timeout = Duration::from_millis(self.timeout_ms);
         let hosts_file = self.hosts_file.clone();
-        Ok(Cluster::new(Config { tls, ring, timeout, hosts_file, ..Config::new(endpoint) })?)
+        Config { tls, ring, timeout, hosts_file, ..Config::new(endpoint) }
     }
 }
 
 /// Runs one call to a cluster.
 pub(crate) fn block_on<T>(call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: larder_client::Error) -> String {
+    format!("{:#}", Error::new(error))
 }
 
 /// An endpoint, for the parser of arguments.

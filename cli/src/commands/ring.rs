@@ -1,8 +1,11 @@
-//! `larder ring`: who owns a key.
+//! `larder ring`: who owns a key, and the ring document that a fleet goes by.
 
 mod diff;
+mod forget;
 mod list;
 mod owners;
+mod reconcile;
+mod show;
 
 use crate::exit::Outcome;
 use clap::Subcommand;
@@ -15,6 +18,12 @@ pub(crate) enum Command {
     Owners(owners::Owners),
     /// Print how much, and which keys, change their owner between two node lists.
     Diff(diff::Diff),
+    /// Print the ring document in force, and which nodes hold it.
+    Show(show::Show),
+    /// Bring the ring to what discovery lists, step by step, as the function ring-refresh does.
+    Reconcile(reconcile::Reconcile),
+    /// Take the ring document off every node.
+    Forget(forget::Forget),
 }
 
 impl Command {
@@ -23,6 +32,9 @@ impl Command {
             Self::List(list) => list.run(),
             Self::Owners(owners) => owners.run(),
             Self::Diff(diff) => diff.run(),
+            Self::Show(show) => show.run(),
+            Self::Reconcile(reconcile) => reconcile.run(),
+            Self::Forget(forget) => forget.run(),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! `larder stats`
 
-use super::cluster::{ClusterArgs, block_on, key};
+use super::cluster::{ClusterArgs, block_on, chain, key};
 use crate::exit::Outcome;
-use anyhow::Error;
 use clap::Args;
 use larder_client::{Key, NodeStats};
 use serde_json::{Map, Value, json};
@@ -56,10 +55,6 @@ fn table_of(nodes: Vec<NodeStats>) -> String {
         }
     }
     text
-}
-
-fn chain(error: larder_client::Error) -> String {
-    format!("{:#}", Error::new(error))
 }
 
 const EXAMPLES: &str = "\

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use larder_client::{Cas, Cluster, DirectNode, Error, NodeError, Stored};
+use larder_client::{Cluster, DirectNode, Error, HeldVersion, NodeError, Stored};
 use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -129,8 +129,12 @@ struct Run<'a> {
     report: Report,
     /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
     is_granted: bool,
+    /// Since when it has known that no node holds a document.
+    founding: Option<Instant>,
     /// Since when all nodes hold the document with this epoch.
     spread: Option<(Epoch, Instant)>,
+    /// How often the nodes could not be learnt.
+    failed_looks: u32,
     /// The document under which it has warmed.
     warmed: Option<Epoch>,
 }
@@ -182,9 +186,9 @@ struct Surveyed {
 /// What one node holds.
 enum Held {
     /// A document with this epoch.
-    Document(Box<RingDocument>, Cas),
+    Document(Box<RingDocument>, HeldVersion),
     /// Something that is no document.
-    Malformed(Cas, MalformedDocument),
+    Malformed(HeldVersion, MalformedDocument),
     /// Nothing.
     Nothing,
     /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
@@ -203,7 +207,17 @@ impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
         let report = Report::default();
-        Self { publisher, cluster, deadline, report, is_granted: false, spread: None, warmed: None }
+        Self {
+            publisher,
+            cluster,
+            deadline,
+            report,
+            is_granted: false,
+            founding: None,
+            spread: None,
+            failed_looks: 0,
+            warmed: None,
+        }
     }
 
     /// Goes from step to step until the ring is as it should be, or this run can do no more.
@@ -215,7 +229,15 @@ impl<'a> Run<'a> {
             let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             };
-            let survey = survey?;
+            let survey = match survey {
+                Err(PublishError::Nodes(error)) if self.failed_looks < MOST_FAILED_LOOKS => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the nodes are not known, to be asked for again");
+                    self.failed_looks += 1;
+                    continue;
+                }
+                survey => survey?,
+            };
             self.report.document.clone_from(&survey.current);
             self.report.unreachable = survey.unreachable().map(|node| node.node.name().to_owned()).collect();
             let published = match self.step(&survey, wish).await? {
@@ -242,13 +264,15 @@ impl<'a> Run<'a> {
                 // It may hold the document in force. A dead one holds nothing and keeps its place, as by discovery.
                 return Ok(Step::End(Some(Unfinished::Unreachable)));
             }
-            return Ok(Step::Publish(RingDocument::first(survey.listed.clone(), now_ms())));
+            // Whoever goes by a document that is lost has to notice first: the list may have changed since.
+            let founding = *self.founding.get_or_insert_with(Instant::now);
+            return Ok(self
+                .once_settled(founding, || {
+                    Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()))
+                })
+                .await);
         };
         self.cluster.adopt(current);
-        if survey.disagree(current) {
-            // Whoever has taken the other one does not look at another document of the same epoch.
-            return Ok(Step::Publish(current.again(now_ms())));
-        }
         match self.spread(survey, current).await {
             Spread::Whole => {}
             Spread::Written => return Ok(Step::Look),
@@ -262,19 +286,24 @@ impl<'a> Run<'a> {
             self.is_granted = true;
         }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
-        let Some(next) = current.following(self.cluster.ring_kind(), seen, now_ms()) else {
+        let next = current.following(self.cluster.ring_kind(), seen, now_ms());
+        let is_at_once = |next: &RingDocument| current.phase == Phase::Active && next.phase == Phase::Active;
+        // Who retires a node wants to know that everyone has followed.
+        if next.as_ref().map_or(wish.is_to_retire(), |next| !is_at_once(next)) {
+            match self.ready_at(survey, current) {
+                Err(unfinished) => return Ok(Step::End(Some(unfinished))),
+                Ok(ready) if ready > Instant::now() => {
+                    // Nodes may come and go meanwhile, so another look decides.
+                    sleep_until(ready).await;
+                    return Ok(Step::Look);
+                }
+                Ok(_) => {}
+            }
+        }
+        let Some(next) = next else {
             wish.check(current)?;
             return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
         };
-        match self.ready_at(survey, current, &next) {
-            Err(unfinished) => return Ok(Step::End(Some(unfinished))),
-            Ok(ready) if ready > Instant::now() => {
-                // Nodes may come and go meanwhile, so another look decides.
-                sleep_until(ready).await;
-                return Ok(Step::Look);
-            }
-            Ok(_) => {}
-        }
         let is_warm = self.warmed == Some(current.epoch);
         if current.phase == Phase::Warming && next.phase == Phase::Leaving && !is_warm {
             let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
@@ -283,6 +312,20 @@ impl<'a> Run<'a> {
             return Ok(Step::Look);
         }
         Ok(Step::Publish(next))
+    }
+
+    /// The `step` to take when everyone has had the time to notice what has been so `since` then; until that it waits, for
+    /// nodes may come and go meanwhile, and has another look decide.
+    async fn once_settled(&self, since: Instant, step: impl FnOnce() -> Step) -> Step {
+        let ready = since + self.cluster.settle_time();
+        if ready > self.deadline {
+            return Step::End(Some(Unfinished::OutOfTime));
+        }
+        if ready <= Instant::now() {
+            return step();
+        }
+        sleep_until(ready).await;
+        Step::Look
     }
 
     /// Asks discovery for the nodes, and the nodes for their documents.
@@ -321,8 +364,8 @@ impl<'a> Run<'a> {
             let held = match node.document().await {
                 Ok(None) => Held::Nothing,
                 Ok(Some(held)) => match held.document {
-                    Ok(document) => Held::Document(Box::new(document), held.cas),
-                    Err(error) => Held::Malformed(held.cas, error),
+                    Ok(document) => Held::Document(Box::new(document), held.version),
+                    Err(error) => Held::Malformed(held.version, error),
                 },
                 Err(error) => {
                     let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
@@ -348,15 +391,15 @@ impl<'a> Run<'a> {
         };
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
         if behind.is_empty() {
+            // Those who go by a later document, which a run has left on a node that is gone, have to notice, too.
             if self.spread.is_none_or(|(epoch, _)| epoch != current.epoch) {
-                let since = Instant::now();
-                let settled = since.checked_sub(self.cluster.settle_time()).unwrap_or(since);
-                self.spread =
-                    Some((current.epoch, if is_old(current, &self.cluster) { settled } else { since }));
+                self.spread = Some((current.epoch, Instant::now()));
             }
             return Spread::Whole;
         }
-        let written = join_all(behind.iter().map(|node| node.store(current))).await;
+        // The one that decides comes first, as in a publication.
+        let mut written = vec![behind[0].store(current).await];
+        written.extend(join_all(behind[1..].iter().map(|node| node.store(current))).await);
         self.spread = Some((current.epoch, Instant::now()));
         let mut spread = Spread::Written;
         for (node, written) in behind.iter().zip(&written) {
@@ -370,16 +413,8 @@ impl<'a> Run<'a> {
         spread
     }
 
-    /// When `next` may take the place of `current`; why it may not in this run, if so.
-    fn ready_at(
-        &self,
-        survey: &Survey,
-        current: &RingDocument,
-        next: &RingDocument,
-    ) -> Result<Instant, Unfinished> {
-        if current.phase == Phase::Active && next.phase == Phase::Active {
-            return Ok(Instant::now());
-        }
+    /// When everyone goes by `current`, so that the next step may be made; why that is not to be in this run, if so.
+    fn ready_at(&self, survey: &Survey, current: &RingDocument) -> Result<Instant, Unfinished> {
         let lost = survey.lost(current);
         // Where a document may be found that is older than the one in force.
         let is_looked_at =
@@ -463,6 +498,10 @@ impl Wish<'_> {
         }
     }
 
+    fn is_to_retire(&self) -> bool {
+        matches!(self, Self::Retire(_))
+    }
+
     /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
     fn check(&self, current: &RingDocument) -> Result<(), PublishError> {
         match self {
@@ -492,14 +531,6 @@ impl Survey {
     fn answering_or_known(&self, current: &RingDocument) -> Vec<RingNode> {
         let known = current.all_nodes();
         self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
-    }
-
-    /// Whether a node holds another document than `current` under the same epoch.
-    fn disagree(&self, current: &RingDocument) -> bool {
-        self.nodes.iter().any(|node| match &node.held {
-            Held::Document(document, _) => document.epoch == current.epoch && **document != *current,
-            _ => false,
-        })
     }
 
     /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
@@ -533,30 +564,23 @@ impl Surveyed {
     /// Stores `document` in the place of what the node held when it was asked.
     async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
         let before = match &self.held {
-            Held::Document(_, cas) | Held::Malformed(cas, _) => Some(*cas),
+            Held::Document(_, version) | Held::Malformed(version, _) => Some(version),
             Held::Nothing | Held::Dead | Held::Silent => None,
         };
         self.node.store_document(document, before).await
     }
 }
 
-/// Whether `document` has been in force for so long that everyone has seen it, whoever wrote it: quiet times end
-/// without a wait.
-fn is_old(document: &RingDocument, cluster: &Cluster) -> bool {
-    let age = now_ms().saturating_sub(document.time_ms);
-    document.phase == Phase::Active && u128::from(age) > 3 * cluster.settle_time().as_millis()
-}
-
-/// The document with the highest epoch: on a node, or `remembered` from there if none holds it any more. Two that differ
-/// under one epoch are the work of two runs of which one could not reach the node that decides, or of one that lost its
-/// memory in between; any of them will do, as long as all runs choose the same.
+/// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one epoch
+/// are the work of two runs of which one could not reach the node that decides, or of one that lost its memory in between;
+/// environments take the one that was published later, and so do we.
 fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
     let documents = nodes.iter().filter_map(|node| match &node.held {
         Held::Document(document, _) => Some(&**document),
         _ => None,
     });
-    let held = documents.max_by_key(|document| (document.epoch, document.encode()));
-    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.epoch > held.epoch);
+    let held = documents.max_by_key(|document| (document.epoch, document.time_ms, document.encode()));
+    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.is_later_than(held));
     remembered.filter(is_later).or(held).cloned()
 }
 
@@ -580,5 +604,7 @@ fn now_ms() -> u64 {
 /// A change takes five documents, and three looks for each; a run that has to begin anew for others, or takes several
 /// changes, a few times that.
 const MOST_STEPS: usize = 128;
+/// How often the nodes may not be learnt in one run: it may have waited for long, and most of its work be done.
+const MOST_FAILED_LOOKS: u32 = 3;
 /// How often a document may name nodes that nobody listed.
 const MOST_GENERATIONS: usize = 4;

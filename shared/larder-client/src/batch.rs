@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
 use crate::connection::Connection;
+use crate::follow::After;
 use crate::item::{Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
 use crate::node::Node;
 use crate::place::Place;
 use crate::requests::{DeleteEach, GetPlain, SetEach, ToStore};
-use crate::view::{Found, View};
+use crate::view::View;
 use crate::write::removed;
 use crate::{Error, NodeError};
 
@@ -42,7 +43,17 @@ impl Cluster {
         let mut members = None;
         loop {
             self.get_round(&view, keys, members.as_deref(), &mut results).await;
-            let Some(newer) = self.shared.newer(&view).await else { return results };
+            let newer = match self.shared.after(&view).await {
+                After::Newer(newer) => newer,
+                After::Stands => return results,
+                After::Unknown => {
+                    results
+                        .iter_mut()
+                        .filter(|got| got.is_ok())
+                        .for_each(|got| *got = Err(Error::UnknownRing));
+                    return results;
+                }
+            };
             let again = read_elsewhere(&view, &newer, keys);
             if again.is_empty() {
                 return results;
@@ -114,19 +125,32 @@ impl Cluster {
         let mut members = None;
         loop {
             self.read_round(&view, keys, members.as_deref(), get, &mut reads).await;
-            let Some(newer) = self.shared.newer(&view).await else { break };
-            let mut again = read_elsewhere(&view, &newer, keys);
-            let is_later = matches!(view.found(), Some(Found::Later(_)));
-            again.extend((0..keys.len() as u32).filter(|_| is_later));
-            again.sort_unstable();
-            again.dedup();
-            if again.is_empty() {
+            let newer = match self.shared.after(&view).await {
+                After::Newer(newer) => newer,
+                After::Stands => break,
+                After::Unknown => {
+                    let known = reads.iter_mut().filter(|read| matches!(read, Some(Ok(_))));
+                    known.for_each(|read| *read = Some(Err(Error::UnknownRing)));
+                    break;
+                }
+            };
+            let is_doubtful = |(key, read): (&Key, &Option<Result<Read, Error>>)| {
+                let read = read.as_ref().and_then(|read| read.as_ref().ok());
+                !self.is_good_under(&newer, view.fleet.place(key), key, read)
+            };
+            let doubtful = keys.iter().zip(&reads).map(is_doubtful);
+            let again: Vec<u32> =
+                (0..).zip(doubtful).filter_map(|(member, doubtful)| doubtful.then_some(member)).collect();
+            (view, members) = (newer, Some(again));
+            if members.as_ref().is_some_and(Vec::is_empty) {
                 break;
             }
-            (view, members) = (newer, Some(again));
         }
-        let read = |read: Option<Result<Read, Error>>| read.expect("the ring gives every key an owner");
-        reads.into_iter().map(|answer| read(answer).map(Read::unstamped)).collect()
+        let answer = |(read, key): (Option<Result<Read, Error>>, &Key)| {
+            let read = read.expect("the ring gives every key an owner")?;
+            Ok(self.known_to(&view, key, read).unstamped())
+        };
+        reads.into_iter().zip(keys).map(answer).collect()
     }
 
     /// Stores `items`, whatever was there; answers those that are not known to be stored, none if all went well.
@@ -143,7 +167,15 @@ impl Cluster {
             let mut failures = self.void_many(&view, items, Place::voided_before).await;
             failures.extend(self.set_round(&view, items).await);
             failures.extend(self.void_many(&view, items, Place::voided_after).await);
-            let newer = self.shared.newer_after_write(&view).await;
+            let newer = match self.shared.after_write(&view).await {
+                After::Newer(newer) => Some(newer),
+                After::Stands => None,
+                After::Unknown => {
+                    failures
+                        .extend((0..items.len()).map(|index| Failure { index, error: Error::UnknownRing }));
+                    None
+                }
+            };
             // A store may be repeated: only one that ends late could undo a later one, as it could anyway.
             match newer.filter(|newer| is_written_elsewhere(&view, newer, items)) {
                 Some(newer) => view = newer,

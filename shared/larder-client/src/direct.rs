@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
 use crate::connection::Connection;
-use crate::item::{Cas, Item, NewItem, Stored};
+use crate::item::{Item, NewItem, Stored};
 use crate::lease::item;
 use crate::node::{Node, Request};
 use crate::requests::{Delete, GetDocument, GetEach, Noop, Set};
@@ -31,8 +31,16 @@ pub struct DirectNode {
 pub struct HeldDocument {
     /// The document, or why it is none.
     pub document: Result<RingDocument, MalformedDocument>,
-    /// The version of the item, to be replaced by [`DirectNode::store_document`].
-    pub cas: Cas,
+    /// Which it is, to be replaced by [`DirectNode::store_document`].
+    pub version: HeldVersion,
+}
+
+/// Which document a node holds. Good on the connection that it came by: CAS tokens start again when a node restarts, and
+/// an old one could match another document.
+#[derive(Clone, Debug)]
+pub struct HeldVersion {
+    token: u64,
+    connection: Arc<Connection>,
 }
 
 impl Cluster {
@@ -56,7 +64,7 @@ impl Cluster {
     /// Goes by `document` from now on, unless the one in use is as new: for whoever has published it.
     pub fn adopt(&self, document: &RingDocument) {
         // Where no node is known yet, the document will be found along with the nodes.
-        let _ = self.shared.take_document(document.clone());
+        let _ = self.shared.take_document(document);
     }
 }
 
@@ -74,7 +82,7 @@ impl DirectNode {
 
     /// Asks for a sign of life (`mn`).
     pub async fn ping(&self) -> Result<(), Error> {
-        match self.insist(&Noop).await? {
+        match self.insist(&Noop).await?.0 {
             Reply::Noop => Ok(()),
             other => Err(self.cluster.failed(&self.node, unexpected(other))),
         }
@@ -82,28 +90,40 @@ impl DirectNode {
 
     /// The ring document that the node holds, if it holds any.
     pub async fn document(&self) -> Result<Option<HeldDocument>, Error> {
-        let held = document_of(self.insist(&GetDocument).await?);
-        let held = held.map_err(|error| self.cluster.failed(&self.node, error))?;
-        let node = self.node.number;
-        Ok(held.map(|(document, token)| HeldDocument { document, cas: Cas { token, node } }))
+        let (reply, connection) = self.insist(&GetDocument).await?;
+        let held = document_of(reply).map_err(|error| self.cluster.failed(&self.node, error))?;
+        Ok(held
+            .map(|(document, token)| HeldDocument { document, version: HeldVersion { token, connection } }))
     }
 
-    /// Stores `document` in the place of the one whose version is `before`; `None` where there was none. Refused if
-    /// somebody else has stored one since.
+    /// Stores `document` in the place of what the node held `before`; `None` where that was nothing. Refused if somebody
+    /// else has stored one since, or if the connection by which it was seen is gone.
     ///
     /// It lives for 30 days, the longest there is, and is to be stored again in time.
     pub async fn store_document(
         &self,
         document: &RingDocument,
-        before: Option<Cas>,
+        before: Option<&HeldVersion>,
     ) -> Result<Stored, Error> {
         let key = ring_key();
         let json = document.encode();
         let mode = if before.is_some() { SetMode::Set } else { SetMode::Add };
-        let compare = before.map(|cas| cas.token);
-        let client_flags = document.epoch.client_flags();
+        let compare = before.map(|before| before.token);
+        let client_flags = document.client_flags();
         let set = MetaSet { client_flags, mode, compare, ..MetaSet::new(Ttl::MAX) };
-        let reply = self.insist(&Set { key: &key, value: &json, set }).await?;
+        let request = Set { key: &key, value: &json, set };
+        let reply = match before {
+            None => self.insist(&request).await?.0,
+            Some(before) => {
+                let (_, deadline) = self.cluster.begin();
+                match self.node.ask_on(&before.connection, deadline, &request).await {
+                    Err(NodeError::Lost { .. }) => return Ok(Stored::Refused),
+                    answer => answer
+                        .and_then(|answer| Ok(answer.into_reply()?))
+                        .map_err(|error| self.cluster.failed(&self.node, error))?,
+                }
+            }
+        };
         stored(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
@@ -112,7 +132,7 @@ impl DirectNode {
     /// Nobody who knows a document forgets it for that: it keeps those who start afterwards from finding one.
     pub async fn forget_document(&self) -> Result<bool, Error> {
         let key = ring_key();
-        let reply = self.ask(&Delete { key: &key, delete: MetaDelete::default() }).await?;
+        let (reply, _) = self.insist(&Delete { key: &key, delete: MetaDelete::default() }).await?;
         removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
@@ -139,18 +159,21 @@ impl DirectNode {
     async fn ask<R: Request>(&self, request: &R) -> Result<Reply, Error> {
         let (now, deadline) = self.cluster.begin();
         let asked = self.node.ask(&self.cluster.shared.common, now, deadline, request).await;
-        self.reply_of(asked)
+        Ok(self.reply_of(asked)?.0)
     }
 
-    async fn insist<R: Request>(&self, request: &R) -> Result<Reply, Error> {
+    async fn insist<R: Request>(&self, request: &R) -> Result<(Reply, Arc<Connection>), Error> {
         let (now, deadline) = self.cluster.begin();
         let asked = self.node.insist(&self.cluster.shared.common, now, deadline, request).await;
         self.reply_of(asked)
     }
 
-    fn reply_of(&self, asked: Result<(Answer, Arc<Connection>), NodeError>) -> Result<Reply, Error> {
+    fn reply_of(
+        &self,
+        asked: Result<(Answer, Arc<Connection>), NodeError>,
+    ) -> Result<(Reply, Arc<Connection>), Error> {
         asked
-            .and_then(|(answer, _)| Ok(answer.into_reply()?))
+            .and_then(|(answer, connection)| Ok((answer.into_reply()?, connection)))
             .map_err(|error| self.cluster.failed(&self.node, error))
     }
 }

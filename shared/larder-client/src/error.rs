@@ -93,6 +93,12 @@ pub enum Error {
         #[source]
         source: DiscoveryError,
     },
+    /// Nobody could tell for too long which ring the fleet uses, so the cache was left alone. What was written may have
+    /// reached an earlier owner only.
+    #[error(
+        "which ring is in use could not be confirmed: are the nodes there, and who publishes the ring document?"
+    )]
+    UnknownRing,
     /// One node failed.
     #[error("node {node}")]
     Node {

@@ -17,6 +17,8 @@ pub(crate) struct Fleet {
     pub(crate) topology: Option<Topology>,
     /// What the fleet has agreed on; `None` where nobody has published anything, so that the topology is the ring.
     pub(crate) document: Option<RingDocument>,
+    /// The client flags that the document is stored with.
+    pub(crate) document_flags: Option<u32>,
     history: Option<History>,
     ring: Ring,
     /// The next ring, while there is one, and where its nodes stand in `nodes`.
@@ -30,7 +32,15 @@ impl Fleet {
     pub(crate) fn fixed(kind: RingKind, list: &[RingNode]) -> Result<Self, RingError> {
         let nodes = list.iter().map(|node| Arc::new(Node::of_ring(node))).collect();
         let ring = Ring::new(kind, list)?;
-        Ok(Self { topology: None, document: None, history: None, ring, next: None, nodes })
+        Ok(Self {
+            topology: None,
+            document: None,
+            document_flags: None,
+            history: None,
+            ring,
+            next: None,
+            nodes,
+        })
     }
 
     /// The fleet of `topology`, in the ring of `document` if there is one. Nodes that `before` has, too, keep their
@@ -59,7 +69,9 @@ impl Fleet {
         });
         let nodes = nodes.collect();
         let history = document.as_ref().map(|document| document.ownership(kind));
-        let fleet = Self { topology: Some(topology), document, history, ring, next, nodes };
+        let document_flags = document.as_ref().map(RingDocument::client_flags);
+        let topology = Some(topology);
+        let fleet = Self { topology, document, document_flags, history, ring, next, nodes };
         fleet.follow_moves(before);
         Ok(fleet)
     }
@@ -140,6 +152,13 @@ impl Fleet {
     /// Whether the fleet moves from one ring to another.
     pub(crate) fn is_moving(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// Whether `node` belongs to the ring that is read, and so can confirm that it is the one in force.
+    pub(crate) fn is_read_from(&self, node: &Node) -> bool {
+        self.document.as_ref().is_none_or(|document| {
+            document.read_nodes().iter().any(|read| read.identity() == node.id.identity())
+        })
     }
 
     /// Whether keys that move are read from two owners.

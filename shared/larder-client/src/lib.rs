@@ -35,7 +35,7 @@
 //! | `dump.rs` | the keys of a node, where it lists them: for copies and diagnosis |
 //! | `refresh.rs`, `schedule.rs`, `discover.rs` | asking for the list of nodes: how, when, what |
 //! | `fleet.rs`, `place.rs` | the nodes in use and the rings over them, replaced whole; where a key is read and written |
-//! | `watch.rs`, `view.rs` | looking at the ring document in passing: when, and what comes of it |
+//! | `watch.rs`, `view.rs`, `follow.rs` | looking at the ring document in passing: when, and what comes of it |
 //! | `direct.rs` | one node by its name: for whoever publishes the ring document |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
 //! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
@@ -54,6 +54,7 @@ mod discover;
 mod dump;
 mod error;
 mod fleet;
+mod follow;
 mod health;
 mod item;
 mod lease;
@@ -75,7 +76,7 @@ mod write;
 pub use batch::{Failure, Fill, MOST_PIECE_BYTES};
 pub use cluster::{Cluster, NodeStats};
 pub use config::{Config, Endpoint, Tls};
-pub use direct::{DirectNode, HeldDocument};
+pub use direct::{DirectNode, HeldDocument, HeldVersion};
 pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use larder_meta::{Key, MetaGet, Ttl};
 use larder_ring::Trust;
 
@@ -23,10 +23,29 @@ use crate::lease::{Claim, Read, ReadOptions};
 use crate::node::Node;
 use crate::place::Place;
 use crate::requests::{Expire, GetEach};
-use crate::view::{Found, View};
+use crate::view::View;
 use crate::{Error, NodeError};
 
 type Reads = [Option<Result<Read, Error>>];
+
+/// How the rounds of a read ask.
+#[derive(Clone, Copy)]
+struct Ask {
+    get: MetaGet,
+    /// What leases that are won are stamped with. Without one all client flags are their owner's: what is found is not
+    /// judged, and copied as it is.
+    stamp: Option<u16>,
+    /// Whether leases that no copy is stored under are kept, for a caller who fills them.
+    is_filling: bool,
+}
+
+impl Ask {
+    /// As whoever only takes leases to store copies under them.
+    fn to_copy(stamp: Option<u16>) -> Self {
+        let get = ReadOptions { lease_for: Some(COPY_LEASE), ..ReadOptions::default() }.to_get();
+        Self { get, stamp, is_filling: false }
+    }
+}
 
 impl Cluster {
     /// Reads those of `keys` that `members` names, all without them, into their places in `reads`.
@@ -38,11 +57,11 @@ impl Cluster {
         get: MetaGet,
         reads: &mut Reads,
     ) {
-        let stamp = Some(view.fleet.stamp());
-        self.read_from(view, keys, members, Place::read_first, (get, stamp), reads).await;
+        let ask = Ask { get, stamp: Some(view.fleet.stamp()), is_filling: true };
+        self.read_from(view, keys, members, Place::read_first, ask, reads).await;
         self.judge_each(view, keys, members, get, reads).await;
         if view.fleet.is_warming() {
-            Box::pin(self.read_present(view, keys, members, (get, stamp), reads)).await;
+            Box::pin(self.read_present(view, keys, members, ask, reads)).await;
         }
     }
 
@@ -53,36 +72,41 @@ impl Cluster {
         keys: &[Key],
         members: &[u32],
     ) -> Vec<Result<Option<Item>, Error>> {
-        let lease_for = Some(COPY_LEASE);
-        let get = ReadOptions { lease_for, ..ReadOptions::default() }.to_get();
+        let ask = Ask::to_copy(None);
         let mut reads = vec![None; keys.len()];
-        self.read_from(view, keys, Some(members), Place::read_first, (get, None), &mut reads).await;
-        self.read_present(view, keys, Some(members), (get, None), &mut reads).await;
-        self.give_back_each(keys, &reads).await;
+        self.read_from(view, keys, Some(members), Place::read_first, ask, &mut reads).await;
+        self.decline_each(view, keys, &mut reads).await;
+        self.read_present(view, keys, Some(members), ask, &mut reads).await;
         let item = |read: Option<Result<Read, Error>>| read.map_or(Ok(None), |read| Ok(read?.item));
         members.iter().map(|member| item(reads[*member as usize].take())).collect()
     }
 
     /// Copies those of `keys` that move to their next owners, as a read would: for whoever warms them. In any other phase
-    /// than `warming` nothing moves.
+    /// than `warming` nothing moves, and nothing is copied that the ring has gone past meanwhile.
     ///
     /// For items that [`fill`](Self::fill) stored. Takes the three rounds of a read, one request per node each.
     pub async fn copy_moving(&self, keys: &[Key]) -> Result<Copied, Error> {
         let view = self.view().await?;
         let (members, _) = view.fleet.split(keys, None, |place| place.read_then().is_some());
-        let lease_for = Some(COPY_LEASE);
-        let get = ReadOptions { lease_for, ..ReadOptions::default() }.to_get();
-        let get_and_stamp = (get, Some(view.fleet.stamp()));
+        let ask = Ask::to_copy(Some(view.fleet.stamp()));
         let mut reads = vec![None; keys.len()];
-        self.read_from(&view, keys, Some(&members), Place::read_first, get_and_stamp, &mut reads).await;
-        self.judge_each(&view, keys, Some(&members), get, &mut reads).await;
+        self.read_from(&view, keys, Some(&members), Place::read_first, ask, &mut reads).await;
+        self.judge_each(&view, keys, Some(&members), ask.get, &mut reads).await;
+        self.decline_each(&view, keys, &mut reads).await;
+        let newer = self.shared.after(&view).await.newer(&Ok(()));
+        if !matches!(newer, Ok(None)) {
+            self.copy(&view, keys, &members, ask, &reads, &vec![None; keys.len()]).await;
+            return newer.map(|_| Copied::default());
+        }
         let had = |read: &Option<Result<Read, Error>>| matches!(read, Some(Ok(Read { item: Some(_), .. })));
         let mut copied = Copied { there: reads.iter().filter(|read| had(read)).count(), ..Copied::default() };
-        self.read_present(&view, keys, Some(&members), get_and_stamp, &mut reads).await;
-        self.give_back_each(keys, &reads).await;
-        let item = |member: &u32| reads[*member as usize].as_ref();
-        for read in members.iter().filter_map(item) {
+        let is_lost: Vec<bool> = reads.iter().map(|read| matches!(read, Some(Err(_)))).collect();
+        self.read_present(&view, keys, Some(&members), ask, &mut reads).await;
+        let read = |member: &u32| Some((reads[*member as usize].as_ref()?, is_lost[*member as usize]));
+        for (read, is_lost) in members.iter().filter_map(read) {
             match read {
+                // Whatever the present owner has, there is nobody to take it.
+                Ok(_) if is_lost => copied.failed += 1,
                 Ok(Read { item: Some(item), .. }) => {
                     copied.items += 1;
                     copied.bytes += item.value.len() as u64;
@@ -95,14 +119,14 @@ impl Cluster {
         Ok(copied)
     }
 
-    /// Asks the nodes that `choose` says. Leases that are won get the stamp that stands beside `get`.
+    /// Asks the nodes that `choose` says.
     async fn read_from<'v>(
         &self,
         view: &'v View,
         keys: &[Key],
         members: Option<&[u32]>,
         choose: impl Fn(Place<'v>) -> &'v Arc<Node>,
-        (get, stamp): (MetaGet, Option<u16>),
+        Ask { get, stamp, .. }: Ask,
         reads: &mut Reads,
     ) {
         let routed = view.fleet.route(keys, members, choose).into_iter();
@@ -139,14 +163,12 @@ impl Cluster {
     }
 
     /// The second and the third round: what the next owners do not have is read from the present ones, and copied.
-    ///
-    /// Without a stamp all client flags are their owner's: what is found is not judged, and copied as it is.
     async fn read_present(
         &self,
         view: &View,
         keys: &[Key],
         members: Option<&[u32]>,
-        (get, stamp): (MetaGet, Option<u16>),
+        ask: Ask,
         reads: &mut Reads,
     ) {
         let is_missing = |member: &u32| match &reads[*member as usize] {
@@ -160,57 +182,99 @@ impl Cluster {
         }
         let mut found = vec![None; keys.len()];
         // The next owner has given the lease; the present one is to give none.
-        let get = MetaGet { lease_for: None, recache_below_secs: None, ..get };
-        self.read_from(view, keys, Some(&missing), Place::read_last, (get, None), &mut found).await;
-        if stamp.is_some() {
+        let get = MetaGet { lease_for: None, recache_below_secs: None, ..ask.get };
+        let ask_last = Ask { get, stamp: None, ..ask };
+        self.read_from(view, keys, Some(&missing), Place::read_last, ask_last, &mut found).await;
+        self.decline_each(view, keys, &mut found).await;
+        if ask.stamp.is_some() {
             self.forget_untrusted(view, keys, &missing, &mut found);
         }
-        self.copy(view, keys, &missing, reads, &found).await;
+        self.copy(view, keys, &missing, ask, reads, &found).await;
         for member in missing {
             let (read, found) = (&mut reads[member as usize], found[member as usize].take());
             *read = Some(match (read.take(), found) {
                 (Some(Ok(read)), Some(Ok(found))) => either(read, found),
                 (Some(Ok(read)), _) => Ok(read),
-                (_, Some(Ok(found))) => Ok(Read { claim: Claim::None, ..found }),
+                // Whoever could not be asked may have what the other lacks.
+                (Some(Err(_)), Some(Ok(found))) if found.item.is_some() => {
+                    Ok(Read { claim: Claim::None, ..found })
+                }
                 (Some(Err(error)), _) | (None, Some(Err(error))) => Err(error),
+                (None, Some(Ok(found))) => Ok(Read { claim: Claim::None, ..found }),
                 (None, None) => continue,
             });
         }
     }
 
-    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left.
-    async fn copy(&self, view: &View, keys: &[Key], members: &[u32], reads: &Reads, found: &Reads) {
-        let fills = members.iter().filter_map(|member| {
+    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left: what is about to end
+    /// is no longer worth it, and nothing is after a freeze. Other leases are given back, but for those of a caller who
+    /// fills misses and stale items.
+    async fn copy(&self, view: &View, keys: &[Key], members: &[u32], ask: Ask, reads: &Reads, found: &Reads) {
+        let may_copy = !self.shared.has_aged(view);
+        let (mut fills, mut unused) = (Vec::new(), Vec::new());
+        for member in members {
             let (key, at) = (&keys[*member as usize], *member as usize);
-            let (Some(Ok(read)), Some(Ok(found))) = (&reads[at], &found[at]) else { return None };
-            let (Claim::Won(lease), Some(item)) = (&read.claim, &found.item) else { return None };
-            // A TTL that is about to end, or an item that somebody is to refresh, is not worth a copy.
-            let ttl = Ttl::from_secs(found.ttl_secs.min(Ttl::MAX.as_secs().into())).ok()?;
-            let is_fresh = !found.is_stale && matches!(found.claim, Claim::None);
-            let item = NewItem { key, value: &item.value, client_flags: item.client_flags, ttl };
-            is_fresh.then_some(Fill { item, lease })
-        });
-        let fills: Vec<Fill<'_>> = fills.collect();
-        if !fills.is_empty() {
-            let copied = self.until(view.deadline).fill_many(&fills).await;
-            let failed = copied.iter().filter(|copied| copied.is_err()).count();
-            tracing::debug!(copies = copied.len(), failed, "copied to the next owners");
+            let Some(Ok(Read { claim: Claim::Won(lease), .. })) = &reads[at] else { continue };
+            let found = found[at].as_ref().and_then(|found| found.as_ref().ok());
+            let fresh =
+                found.filter(|found| !found.is_stale).and_then(|found| found.item.as_ref().zip(Some(found)));
+            let copy = fresh.map(|(item, found)| {
+                let ttl = Ttl::from_secs(found.ttl_secs.min(Ttl::MAX.as_secs().into()))
+                    .ok()
+                    .filter(|_| may_copy)?;
+                Some(NewItem { key, value: &item.value, client_flags: item.client_flags, ttl })
+            });
+            match copy {
+                Some(Some(item)) => fills.push(Fill { item, lease }),
+                None if ask.is_filling => {}
+                Some(None) | None => unused.push((key, lease)),
+            }
         }
+        if fills.is_empty() && unused.is_empty() {
+            return;
+        }
+        let cluster = self.until(view.deadline);
+        let given_back = join_all(unused.into_iter().map(|(key, lease)| cluster.give_back(key, lease)));
+        let (copied, _) = join(cluster.fill_many(&fills), given_back).await;
+        let failed = copied.iter().filter(|copied| copied.is_err()).count();
+        tracing::debug!(copies = copied.len(), failed, "copied to the next owners");
     }
 
-    /// Gives back the leases of `reads`, which nobody is going to fill.
-    async fn give_back_each(&self, keys: &[Key], reads: &Reads) {
-        let leases = keys.iter().zip(reads).filter_map(|(key, read)| match read {
-            Some(Ok(Read { claim: Claim::Won(lease), item: None, .. })) => Some((key, lease)),
-            _ => None,
-        });
-        join_all(leases.map(|(key, lease)| self.give_back(key, lease))).await;
+    /// Leaves the stale items that we were made to refresh to others.
+    async fn decline_each(&self, view: &View, keys: &[Key], reads: &mut Reads) {
+        let mut declined = Vec::new();
+        for (key, read) in keys.iter().zip(reads) {
+            if let Some(Ok(Read { claim: claim @ Claim::Won(_), item: Some(_), .. })) = read
+                && let Claim::Won(lease) = std::mem::replace(claim, Claim::None)
+            {
+                declined.push((key, lease.node));
+            }
+        }
+        join_all(declined.iter().map(|(key, node)| self.decline(view, node, key))).await;
     }
 
     // Items of an older ring.
 
+    /// Whether what was read by `place` may be answered under the `newer` view: it would be read from there, too, and its item
+    /// would be trusted.
+    pub(crate) fn is_good_under(
+        &self,
+        newer: &View,
+        place: Place<'_>,
+        key: &Key,
+        read: Option<&Read>,
+    ) -> bool {
+        let now = newer.fleet.place(key);
+        let is_trusted = |read: &Read| {
+            let node = [Some(now.read_first()), now.read_then()].into_iter().flatten();
+            let mut node = node.filter(|node| node.name == read.node);
+            read.item.is_none() || node.any(|node| self.trust(newer, node, key, read) == Trust::Trusted)
+        };
+        place.reads_like(now) && read.is_none_or(is_trusted)
+    }
+
     /// Whether what was read is a miss, or was stored under the present ring document.
-    pub(crate) fn is_current(&self, view: &View, read: &Read) -> bool {
+    fn is_current(&self, view: &View, read: &Read) -> bool {
         read.stamp().is_none_or(|stamp| stamp == view.fleet.stamp())
     }
 
@@ -226,8 +290,8 @@ impl Cluster {
         match self.trust(view, node, key, &read) {
             Trust::Trusted => Ok(read),
             Trust::Newer => {
-                view.note(Found::Later(Arc::clone(node)));
-                Ok(read.without_item())
+                view.note_ahead(node);
+                Ok(read)
             }
             Trust::Untrusted => {
                 let Some(cas) = read.cas else { return Ok(read.without_item()) };
@@ -237,10 +301,21 @@ impl Cluster {
                 let read = self.mg(view, node, key, get).await?;
                 match self.trust(view, node, key, &read) {
                     Trust::Trusted => Ok(read),
-                    _ => Ok(read.without_item()),
+                    Trust::Newer => {
+                        view.note_ahead(node);
+                        Ok(read)
+                    }
+                    Trust::Untrusted => Ok(read.without_item()),
                 }
             }
         }
+    }
+
+    /// What a `read` is under `view`, which is the ring in force: an item of a later one, of which nobody knows, is none.
+    pub(crate) fn known_to(&self, view: &View, key: &Key, read: Read) -> Read {
+        let is_unknown = view.ahead().is_some()
+            && self.trust(view, view.fleet.place(key).read_first(), key, &read) == Trust::Newer;
+        if is_unknown { read.without_item() } else { read }
     }
 
     async fn judge_each(
@@ -284,7 +359,8 @@ impl Cluster {
         }
     }
 
-    fn trust(&self, view: &View, node: &Node, key: &Key, read: &Read) -> Trust {
+    /// Whether the item of a `read` from `node` may be believed; a miss always is.
+    pub(crate) fn trust(&self, view: &View, node: &Node, key: &Key, read: &Read) -> Trust {
         read.stamp().map_or(Trust::Trusted, |stamp| view.fleet.trust(key, node, stamp))
     }
 }
@@ -296,9 +372,9 @@ pub struct Copied {
     pub items: usize,
     /// Keys that the next owners had already.
     pub there: usize,
-    /// Keys that neither had.
+    /// Keys that the next owners had not, nor the present ones as far as these could be asked.
     pub missing: usize,
-    /// Keys for which neither could be asked.
+    /// Keys whose next owners could not be asked.
     pub failed: usize,
     /// Bytes of the values of `items` and `there`.
     pub bytes: u64,

@@ -71,14 +71,13 @@ impl<'f> Place<'f> {
 
     /// Whether a read that went by this place need not be made again by the `other`.
     pub(crate) fn reads_like(self, other: Self) -> bool {
-        is_same(Some(self.read_first()), Some(other.read_first()))
-            && (self.read_then().is_some() || other.read_then().is_none())
+        Arc::ptr_eq(self.read_first(), other.read_first()) && is_same(self.read_then(), other.read_then())
     }
 
     /// Whether a write that went by this place need not be made again by the `other`, but for what that one removes
     /// afterwards.
     pub(crate) fn writes_like(self, other: Self) -> bool {
-        is_same(Some(self.written()), Some(other.written()))
+        Arc::ptr_eq(self.written(), other.written())
             && (other.voided_before().is_none() || is_same(self.voided_before(), other.voided_before()))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder_meta::{Key, MetaDelete, MetaGet};
+use larder_ring::Trust;
 
 use crate::Error;
 use crate::cluster::Cluster;
@@ -27,7 +28,7 @@ impl Cluster {
                 None => self.get_from(&view, place.read_first(), key).await,
                 Some(_) => Box::pin(self.get_moving(&view, key)).await,
             };
-            match self.shared.newer(&view).await {
+            match self.shared.after(&view).await.newer(&got)? {
                 Some(newer) if !place.reads_like(newer.fleet.place(key)) => view = newer,
                 _ => return got,
             }
@@ -41,7 +42,7 @@ impl Cluster {
         loop {
             let node = view.fleet.place(key).written();
             let read = self.mg(&view, node, key, get).await;
-            match self.shared.newer(&view).await {
+            match self.shared.after(&view).await.newer(&read)? {
                 Some(newer) if !Arc::ptr_eq(node, newer.fleet.place(key).written()) => view = newer,
                 _ => return read.map(|read| read.item.zip(read.cas)),
             }
@@ -62,14 +63,15 @@ impl Cluster {
                 Some(_) => return Box::pin(self.read_in_rounds(view, key, options)).await,
             };
             let read = match read {
-                Ok(read) if !self.is_current(&view, &read) => {
+                Ok(read) if self.trust(&view, place.read_first(), key, &read) != Trust::Trusted => {
                     Box::pin(self.judge(&view, place.read_first(), key, options.to_get(), read)).await
                 }
                 read => read,
             };
-            match self.shared.newer(&view).await {
-                Some(newer) if !place.reads_like(newer.fleet.place(key)) => view = newer,
-                _ => return read.map(Read::unstamped),
+            match self.shared.after(&view).await.newer(&read)? {
+                Some(newer) if !self.is_good_under(&newer, place, key, read.as_ref().ok()) => view = newer,
+                Some(_) => return read.map(Read::unstamped),
+                None => return read.map(|read| self.known_to(&view, key, read).unstamped()),
             }
         }
     }
@@ -92,12 +94,17 @@ impl Cluster {
         let get = MetaGet { client_flags: true, value: true, ..MetaGet::default() };
         let (item, flags) = self.ask(view, node, &Get { key, get }, |reply, _| item(reply)).await?;
         if flags.won {
-            // If that fails, the item is old until it ends, as it may be.
-            let delete = MetaDelete { stale: true, ..MetaDelete::default() };
-            let declined = self.ask(view, node, &Delete { key, delete }, |reply, _| removed(reply)).await;
-            tracing::debug!(%key, ?declined, "left a stale item to others");
+            self.decline(view, node, key).await;
         }
         Ok(item)
+    }
+
+    /// Leaves a stale item to others that `node` has made us refresh.
+    pub(crate) async fn decline(&self, view: &View, node: &Arc<Node>, key: &Key) {
+        // If that fails, the item is old until it ends, as it may be.
+        let delete = MetaDelete { stale: true, ..MetaDelete::default() };
+        let declined = self.ask(view, node, &Delete { key, delete }, |reply, _| removed(reply)).await;
+        tracing::debug!(%key, ?declined, "left a stale item to others");
     }
 
     async fn get_moving(&self, view: &View, key: &Key) -> Result<Option<Item>, Error> {

@@ -8,15 +8,14 @@ use larder_ring::{RingDocument, RingError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connect::Connector;
-use crate::direct::readable_document_of;
 use crate::discover::{Discovered, discover};
 use crate::fleet::Fleet;
+use crate::follow::After;
 use crate::health::Pauses;
 use crate::moment::Moment;
-use crate::node::{Common, Node};
-use crate::requests::GetDocument;
+use crate::node::Common;
 use crate::schedule::Schedule;
-use crate::view::{Found, View};
+use crate::view::{Look, View};
 use crate::watch::Watch;
 use crate::{Config, ConfigError, DiscoveryError, Endpoint, Error, NodeError};
 
@@ -26,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) common: Common,
     /// The configuration endpoint; `None` for a fixed list.
     endpoint: Option<Seen>,
-    fleet: RwLock<Option<Arc<Fleet>>>,
+    pub(crate) fleet: RwLock<Option<Arc<Fleet>>>,
     times: Mutex<Times>,
     /// Held by the one who asks for the topology.
     asking: tokio::sync::Mutex<()>,
@@ -34,9 +33,9 @@ pub(crate) struct Shared {
 
 /// What is due when.
 #[derive(Debug, Default)]
-struct Times {
+pub(crate) struct Times {
     discovery: Schedule,
-    ring: Watch,
+    pub(crate) ring: Watch,
 }
 
 impl Shared {
@@ -63,9 +62,21 @@ impl Shared {
 
     /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the ring
     /// document, the call's first request is to carry the look.
+    ///
+    /// While keys are copied in passing, a ring that nobody has confirmed for too long is confirmed before anything is
+    /// asked: a copy that should not be cannot be taken back.
     pub(crate) async fn view(&self, now: Moment, deadline: Instant) -> Result<View, Error> {
-        let (fleet, is_to_look) = self.fleet(now, deadline, true).await?;
-        Ok(View::new(fleet, now, deadline, is_to_look))
+        let (fleet, look) = self.fleet(now, deadline, true).await?;
+        let view = View::new(fleet, now, deadline, look);
+        let interval = self.common.config.ring_check_interval;
+        if !view.fleet.is_warming() || !Watch::is_outdated(look.known_since, now, interval) {
+            return Ok(view);
+        }
+        match Box::pin(self.confirmed(&view)).await {
+            After::Stands => Ok(View::new(view.fleet, now, deadline, Look::since(now))),
+            After::Newer(newer) => Ok(newer),
+            After::Unknown => Err(Error::UnknownRing),
+        }
     }
 
     /// The fleet for a call that begins at `now` and has to end by `deadline`; and, for one that `may_look`, whether it
@@ -78,24 +89,21 @@ impl Shared {
         now: Moment,
         deadline: Instant,
         may_look: bool,
-    ) -> Result<(Arc<Fleet>, bool), Error> {
-        let fleet = match (self.known(), &self.endpoint) {
-            (Some(fleet), Some(endpoint)) => {
-                let (is_discovery_due, is_to_look) = self.due(&fleet, now, may_look);
-                if !is_discovery_due {
-                    return Ok((fleet, is_to_look));
-                }
-                // Boxed, for it is rare and large, and would have to be carried along by every request.
-                Box::pin(self.refreshed(endpoint, fleet, deadline)).await
-            }
-            (Some(fleet), None) => return Ok((fleet, false)),
-            (None, Some(endpoint)) => Box::pin(self.discovered(endpoint, deadline)).await?,
-            (None, None) => {
-                return Err(Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten });
-            }
+    ) -> Result<(Arc<Fleet>, Look), Error> {
+        let Some(endpoint) = &self.endpoint else {
+            let forgotten = || Error::Discovery { endpoint: "".into(), source: DiscoveryError::Forgotten };
+            return Ok((self.known().ok_or_else(forgotten)?, Look::default()));
         };
-        let (_, is_to_look) = self.due(&fleet, now, may_look);
-        Ok((fleet, is_to_look))
+        // Before the fleet is taken, for it must not be older than what is known of it.
+        let (is_discovery_due, look) = self.due(now, may_look);
+        let fleet = match self.known() {
+            Some(fleet) if !is_discovery_due => fleet,
+            // Boxed, for it is rare and large, and would have to be carried along by every request.
+            Some(fleet) => Box::pin(self.refreshed(endpoint, fleet, deadline)).await,
+            None => Box::pin(self.discovered(endpoint, deadline)).await?,
+        };
+        let look = if self.has_documents(&fleet) { look } else { Look::default() };
+        Ok((fleet, look))
     }
 
     /// The fleet in use, without looking at the ring document.
@@ -106,122 +114,16 @@ impl Shared {
         }
     }
 
-    /// The view to repeat a call with, if what it found in passing says that it went by an old one.
-    ///
-    /// Nothing is asked where the call looked at no document, or found its own: most of the time.
-    pub(crate) async fn newer(&self, view: &View) -> Option<View> {
-        // Boxed, for it is rare and large, and would have to be carried along by every request.
-        match view.found()? {
-            Found::Document(_, flags) if Some(*flags) == client_flags(&view.fleet) => {
-                self.times().ring.confirm(view.now);
-                None
-            }
-            found => Box::pin(self.follow(view, found)).await,
-        }
-    }
-
-    /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
-    /// the ring may have changed meanwhile asks for the document, whether it was to look or not.
-    pub(crate) async fn newer_after_write(&self, view: &View) -> Option<View> {
-        let newer = self.newer(view).await;
-        let is_outdated =
-            |view: &View| Watch::is_outdated(view.now, Moment::now(), self.common.config.ring_check_interval);
-        if newer.is_some() || !self.has_documents(&view.fleet) || !is_outdated(view) {
-            return newer;
-        }
-        Box::pin(self.fetch_newer(view, some_of(&view.fleet, None))).await
-    }
-
-    /// Gets the document that `found` tells of, or what others know where the node has lost it or lags behind.
-    async fn follow(&self, view: &View, found: &Found) -> Option<View> {
-        let ours = client_flags(&view.fleet);
-        let is_later = |theirs: u32| ours.is_none_or(|ours| theirs.wrapping_sub(ours) as i32 > 0);
-        match found {
-            Found::Nothing(_) if ours.is_none() => {
-                self.times().ring.confirm(view.now);
-                None
-            }
-            Found::Document(node, theirs) if is_later(*theirs) => {
-                self.fetch_newer(view, vec![Arc::clone(node)]).await
-            }
-            Found::Later(node) => {
-                let others = some_of(&view.fleet, Some(node));
-                self.fetch_newer(view, [Arc::clone(node)].into_iter().chain(others).collect()).await
-            }
-            Found::Document(node, _) | Found::Nothing(node) => {
-                self.fetch_newer(view, some_of(&view.fleet, Some(node))).await
-            }
-        }
-    }
-
-    /// Asks `nodes` in turn for a later document than that of `view`, takes it, and answers the view that it gives.
-    async fn fetch_newer(&self, view: &View, nodes: Vec<Arc<Node>>) -> Option<View> {
-        let mut has_failed = false;
-        for node in nodes {
-            match self.fetch(&node, view.deadline).await {
-                Ok(Some(document)) => {
-                    let fleet = self.take_document(document)?;
-                    if fleet.epoch() > view.fleet.epoch() {
-                        self.times().ring.confirm(view.now);
-                        return Some(View::new(fleet, Moment::now(), view.deadline, false));
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    has_failed = true;
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(node = %node.name, error, "the ring document could not be read");
-                }
-            }
-        }
-        if !has_failed {
-            self.times().ring.confirm(view.now);
-        }
-        None
-    }
-
-    /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
-    async fn fetch(&self, node: &Node, deadline: Instant) -> Result<Option<RingDocument>, NodeError> {
-        let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
-        let (answer, connection) = asked?;
-        readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
-    }
-
-    /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.
-    pub(crate) fn take_document(&self, document: RingDocument) -> Option<Arc<Fleet>> {
-        let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
-        let before = held.clone()?;
-        if before.epoch() >= Some(document.epoch) {
-            return Some(before);
-        }
-        let (epoch, phase) = (document.epoch.number(), document.phase);
-        let made =
-            Fleet::new(self.common.config.ring, before.topology.clone()?, Some(document), Some(&before));
-        match made {
-            Ok(fleet) => {
-                tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
-                *held = Some(Arc::new(fleet));
-                held.clone()
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(epoch, error, "no ring can be made of the ring document");
-                Some(before)
-            }
-        }
-    }
-
     /// Whether the topology is due, and whether it is time to look at the ring document.
-    fn due(&self, fleet: &Fleet, now: Moment, may_look: bool) -> (bool, bool) {
-        let mut times = self.times();
-        let is_to_look = may_look
-            && self.has_documents(fleet)
-            && times.ring.is_due(now, self.common.config.ring_check_interval);
-        (times.discovery.is_due(now), is_to_look)
+    fn due(&self, now: Moment, may_look: bool) -> (bool, Look) {
+        let (mut times, interval) = (self.times(), self.common.config.ring_check_interval);
+        let known_since = times.ring.confirmed();
+        let is_due = may_look && times.ring.is_due(now, interval);
+        (times.discovery.is_due(now), Look { is_due, known_since })
     }
 
     /// Whether there may be ring documents: not for a fixed list, and not for a server that knows of no cluster.
-    fn has_documents(&self, fleet: &Fleet) -> bool {
+    pub(crate) fn has_documents(&self, fleet: &Fleet) -> bool {
         fleet.topology.as_ref().is_some_and(|topology| !topology.is_single())
     }
 
@@ -279,8 +181,7 @@ impl Shared {
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
     ) -> Result<Arc<Fleet>, DiscoveryError> {
-        let begun = Moment::now();
-        self.times().discovery.begun(begun, &self.common.config);
+        self.times().discovery.begun(Moment::now(), &self.common.config);
         let asked = match before.and_then(|fleet| any_node(fleet)) {
             None => self.ask_one(endpoint, before, deadline).await,
             Some(node) => match self.ask_one(endpoint, before, halfway(deadline)).await {
@@ -288,7 +189,7 @@ impl Shared {
                 Err(_) => self.ask_one(&node, before, deadline).await,
             },
         };
-        let taken = asked.and_then(|discovered| self.take(discovered, begun));
+        let taken = asked.and_then(|discovered| self.take(discovered));
         let (now, config, jitter) = (Moment::now(), &self.common.config, fastrand::f64());
         match &taken {
             Ok((_, brought_news)) => self.times().discovery.answered(now, *brought_news, config, jitter),
@@ -324,17 +225,13 @@ impl Shared {
     fn take(
         &self,
         (topology, document): (Topology, Option<RingDocument>),
-        begun: Moment,
     ) -> Result<(Arc<Fleet>, bool), DiscoveryError> {
         let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
         let before = held.clone();
         let known = before.as_ref().and_then(|fleet| fleet.document.as_ref());
-        if document.as_ref().is_some_and(|document| known.is_none_or(|known| known.epoch <= document.epoch)) {
-            self.times().ring.confirm(begun);
-        }
         let is_news = before.as_ref().is_none_or(|fleet| fleet.topology.as_ref() != Some(&topology));
         let is_later =
-            document.as_ref().is_some_and(|document| known.is_none_or(|known| known.epoch < document.epoch));
+            document.as_ref().is_some_and(|document| known.is_none_or(|known| document.is_later_than(known)));
         if let Some(fleet) = before.as_ref().filter(|_| !is_news && !is_later) {
             return Ok((Arc::clone(fleet), false));
         }
@@ -366,27 +263,13 @@ impl Shared {
         self.fleet.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn times(&self) -> MutexGuard<'_, Times> {
+    pub(crate) fn times(&self) -> MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a look at the document of `fleet` would find.
-fn client_flags(fleet: &Fleet) -> Option<u32> {
-    fleet.epoch().map(larder_ring::Epoch::client_flags)
-}
-
-/// A few nodes, but not `node`, to ask for the ring document: any of them, in any order.
-fn some_of(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
-    let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
-    let mut some: Vec<_> = fleet.nodes().iter().filter(is_other).cloned().collect();
-    fastrand::shuffle(&mut some);
-    some.truncate(MOST_ASKED);
-    some
-}
-
 /// Half of the time from now to `deadline`.
-fn halfway(deadline: Instant) -> Instant {
+pub(crate) fn halfway(deadline: Instant) -> Instant {
     let now = Instant::now();
     now + deadline.saturating_duration_since(now) / 2
 }
@@ -396,6 +279,3 @@ fn any_node(fleet: &Fleet) -> Option<Seen> {
     let nodes = fleet.topology.as_ref()?.nodes();
     nodes.get(fastrand::usize(..nodes.len().max(1))).cloned()
 }
-
-/// How many more nodes are asked for the ring document where one has lost it.
-const MOST_ASKED: usize = 2;

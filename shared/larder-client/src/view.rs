@@ -22,36 +22,79 @@ pub(crate) struct View {
     pub(crate) now: Moment,
     /// By when the call has to end.
     pub(crate) deadline: Instant,
-    /// Whether the next request is to carry a look at the ring document.
+    /// Since when the ring is known to be the one in force; `None` if it never was.
+    pub(crate) known_since: Option<Moment>,
+    /// Whether the call is to look at the ring document.
+    was_to_look: bool,
+    /// Whether the next request is to carry the look.
     is_to_look: AtomicBool,
     found: OnceLock<Found>,
+    /// A node with an item that was stored under a later document.
+    ahead: OnceLock<Arc<Node>>,
 }
 
-/// What a look at the ring document, or an item, told of it.
+/// When a call is to look at the ring document, and what is known without.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    /// Whether its first request is to carry a look.
+    pub(crate) is_due: bool,
+    /// Since when the ring is known to be the one in force; `None` if it never was.
+    pub(crate) known_since: Option<Moment>,
+}
+
+/// What a look at the ring document told of it.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// The node holds the document whose epoch ends in these bits.
     Document(Arc<Node>, u32),
     /// The node holds none.
     Nothing(Arc<Node>),
-    /// The node holds an item that was stored under a later document.
-    Later(Arc<Node>),
+}
+
+impl Look {
+    /// None is due, for the ring is known since `moment`.
+    pub(crate) fn since(moment: Moment) -> Self {
+        Self { is_due: false, known_since: Some(moment) }
+    }
 }
 
 impl View {
-    pub(crate) fn new(fleet: Arc<Fleet>, now: Moment, deadline: Instant, is_to_look: bool) -> Self {
-        Self { fleet, now, deadline, is_to_look: is_to_look.into(), found: OnceLock::new() }
+    /// The ring of `fleet` as a call sees it from `now` on, which has to end by `deadline`.
+    pub(crate) fn new(fleet: Arc<Fleet>, now: Moment, deadline: Instant, look: Look) -> Self {
+        Self {
+            fleet,
+            now,
+            deadline,
+            known_since: look.known_since,
+            was_to_look: look.is_due,
+            is_to_look: look.is_due.into(),
+            found: OnceLock::new(),
+            ahead: OnceLock::new(),
+        }
+    }
+
+    /// Whether the call was to look at the ring document.
+    pub(crate) fn was_to_look(&self) -> bool {
+        self.was_to_look
+    }
+
+    /// Whether there is anything to find out: the call is to look at the ring document, or has met an item of a later
+    /// one.
+    pub(crate) fn has_questions(&self) -> bool {
+        self.was_to_look || self.ahead.get().is_some()
     }
 
     /// Sends `request` to `node`, with a look at the ring document in the same pipeline if this call is to make one
-    /// and has not yet.
+    /// and has not yet, and if the node can confirm what it says.
     pub(crate) async fn ask<R: Request>(
         &self,
         shared: &Shared,
         node: &Arc<Node>,
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        let is_to_look = self.is_to_look.load(Relaxed) && self.is_to_look.swap(false, Relaxed);
+        let is_to_look = self.is_to_look.load(Relaxed)
+            && self.fleet.is_read_from(node)
+            && self.is_to_look.swap(false, Relaxed);
         if !is_to_look {
             return node.ask(&shared.common, self.now, self.deadline, request).await;
         }
@@ -60,21 +103,28 @@ impl View {
             let with_look = WithRingCheck(request);
             let (answer, connection) = node.ask(&shared.common, self.now, self.deadline, &with_look).await?;
             let (answer, reply) = answer.into_parts()?;
-            self.note(found(node, reply).inspect_err(|error| connection.distrust(error))?);
+            let found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
+            // A call looks once.
+            let _ = self.found.set(found);
             Ok((answer, connection))
         })
         .await
     }
 
-    /// Takes note of what was found. The first that says something stays.
-    pub(crate) fn note(&self, found: Found) {
-        // A second one changes nothing: one look is enough for a call.
-        let _ = self.found.set(found);
-    }
-
-    /// What was found, if anything.
+    /// What the look told, if it came back.
     pub(crate) fn found(&self) -> Option<&Found> {
         self.found.get()
+    }
+
+    /// Takes note of a `node` with an item that was stored under a later document.
+    pub(crate) fn note_ahead(&self, node: &Arc<Node>) {
+        // One of them is enough.
+        let _ = self.ahead.set(Arc::clone(node));
+    }
+
+    /// A node with an item that was stored under a later document, if any was met.
+    pub(crate) fn ahead(&self) -> Option<&Arc<Node>> {
+        self.ahead.get()
     }
 }
 

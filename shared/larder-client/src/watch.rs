@@ -15,6 +15,8 @@ pub(crate) struct Watch {
     confirmed: Option<Moment>,
     /// When the last look began.
     begun: Option<Moment>,
+    /// When it was last tried to find out without any document.
+    tried: Option<Moment>,
 }
 
 impl Watch {
@@ -37,9 +39,23 @@ impl Watch {
         }
     }
 
-    /// Whether what was seen at `then` may be too old at `now` to go by.
-    pub(crate) fn is_outdated(then: Moment, now: Moment, interval: Duration) -> bool {
-        now.since(&then) >= interval * MOST_INTERVALS
+    /// Since when the ring is known to be the one in force; `None` if it never was.
+    pub(crate) fn confirmed(&self) -> Option<Moment> {
+        self.confirmed
+    }
+
+    /// Whether it may be tried to find out without any document, which costs much: once in an interval.
+    pub(crate) fn may_try(&mut self, now: Moment, interval: Duration) -> bool {
+        let may_try = self.tried.is_none_or(|tried| now.since(&tried) >= interval);
+        if may_try {
+            self.tried = Some(now);
+        }
+        may_try
+    }
+
+    /// Whether a ring that was the one in force at `then`, if ever, may be too old at `now` to go by.
+    pub(crate) fn is_outdated(then: Option<Moment>, now: Moment, interval: Duration) -> bool {
+        then.is_none_or(|then| now.since(&then) >= interval * MOST_INTERVALS)
     }
 }
 

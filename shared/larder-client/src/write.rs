@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use larder_meta::{Arithmetic, Key, MetaArithmetic, MetaDelete, MetaGet, MetaSet, Reply, SetMode, Ttl};
+use larder_meta::{
+    Arithmetic, Key, MetaArithmetic, MetaDelete, MetaGet, MetaSet, Reply, ReplyFlags, SetMode, Ttl,
+};
 
 use crate::cluster::{Cluster, stored, unexpected};
 use crate::item::{Cas, NewItem, Stored};
@@ -30,7 +32,8 @@ impl Cluster {
         self.ms(item, SetMode::Replace, None).await
     }
 
-    /// Stores `item` if the one under its key has still the version `cas`.
+    /// Stores `item` if the one under its key has still the version `cas`; refused as well if its key has another owner
+    /// by now.
     pub async fn compare_and_set(&self, item: NewItem<'_>, cas: Cas) -> Result<Stored, Error> {
         self.ms(item, SetMode::Set, Some(cas)).await
     }
@@ -61,14 +64,14 @@ impl Cluster {
     ///
     /// Where the first try got no answer and was repeated, that may be `false` for an item that the first one removed.
     pub async fn delete(&self, key: &Key) -> Result<bool, Error> {
-        self.write(key, &Delete { key, delete: MetaDelete::default() }, removed).await
+        self.write(key, &Delete { key, delete: MetaDelete::default() }, None, removed).await
     }
 
     /// Marks the item under `key` stale and lets it live for `ttl` yet; answers whether there was one. The next
     /// reader wins the right to fill it, whether it asks for a lease or not. Plain reads give it as any other item.
     pub async fn mark_stale(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
         let delete = MetaDelete { stale: true, ttl: Some(ttl), ..MetaDelete::default() };
-        self.write(key, &Delete { key, delete }, removed).await
+        self.write(key, &Delete { key, delete }, None, removed).await
     }
 
     /// Gives a lease back unfilled, so that the next reader wins it at once.
@@ -83,7 +86,7 @@ impl Cluster {
     /// Gives the item under `key` a new TTL without reading it; answers whether there was one.
     pub async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
         let get = MetaGet { touch: Some(ttl), ..MetaGet::default() };
-        self.write(key, &Get { key, get }, |reply| match reply {
+        self.write(key, &Get { key, get }, None, |reply| match reply {
             Reply::Done(_) => Ok(true),
             Reply::Miss(_) => Ok(false),
             other => Err(unexpected(other)),
@@ -119,7 +122,7 @@ impl Cluster {
 
     async fn ms(&self, item: NewItem<'_>, mode: SetMode, compare: Option<Cas>) -> Result<Stored, Error> {
         match self.set_request(item, mode, compare) {
-            Ok(request) => self.write(item.key, &request, stored).await,
+            Ok(request) => self.write(item.key, &request, compare.map(|cas| cas.node), stored).await,
             Err(error) => Err(Error::Node { node: self.owner(item.key).await?, source: error }),
         }
     }
@@ -132,7 +135,7 @@ impl Cluster {
         initial: Option<(Ttl, u64)>,
     ) -> Result<Option<u64>, Error> {
         let count = MetaArithmetic { mode, delta, initial, touch: None, opaque: None };
-        self.write(key, &Count { key, count }, |reply| match &reply {
+        self.write(key, &Count { key, count }, None, |reply| match &reply {
             Reply::Value(digits, _) => {
                 let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.trim().parse().ok());
                 number.map(Some).ok_or_else(|| unexpected(reply))
@@ -144,28 +147,40 @@ impl Cluster {
     }
 
     /// Sends `request` to whoever is to be written, and has the other owner of a moving key forget it; again, if the
-    /// ring turns out to be another one.
+    /// ring turns out to be another one. A request that compares is for the node `only_on` alone: for others it is as if
+    /// they had replied that they have another version.
     async fn write<R: Request, T>(
         &self,
         key: &Key,
         request: &R,
+        only_on: Option<u64>,
         understand: impl Fn(Reply) -> Result<T, NodeError>,
     ) -> Result<T, Error> {
         let mut view = self.view().await?;
         loop {
-            let place = view.fleet.place(key);
+            let fleet = Arc::clone(&view.fleet);
+            let place = fleet.place(key);
             let voided_before = self.void(&view, place.voided_before(), key).await;
-            let written = self.ask(&view, place.written(), request, |reply, _| understand(reply)).await;
+            let node = place.written();
+            let written = match only_on {
+                // It may use the same tokens for other items.
+                Some(number) if number != node.number => {
+                    understand(Reply::Exists(ReplyFlags::default())).map_err(|error| self.failed(node, error))
+                }
+                _ => self.ask(&view, node, request, |reply, _| understand(reply)).await,
+            };
             let voided_after = self.void(&view, place.voided_after(), key).await;
             let result = voided_before.and(voided_after).and(written);
-
-            let Some(newer) = self.shared.newer_after_write(&view).await else { return result };
-            let now = newer.fleet.place(key);
-            if place.writes_like(now) {
-                self.void(&newer, now.voided_after(), key).await?;
-                return result;
+            loop {
+                let Some(newer) = self.shared.after_write(&view).await.newer(&result)? else { return result };
+                view = newer;
+                let now = view.fleet.place(key);
+                if !place.writes_like(now) {
+                    break;
+                }
+                // That takes its time, too.
+                self.void(&view, now.voided_after(), key).await?;
             }
-            view = newer;
         }
     }
 

@@ -76,7 +76,7 @@ impl Topology {
     /// Whether it is the one node of a server that knows of no cluster.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        matches!(&self.nodes[..], [node] if *self == Self::single(node.host.clone(), node.port))
+        self.version == 0 && matches!(&self.nodes[..], [node] if node.ip.is_none())
     }
 
     /// The config version: news when it differs, in either direction; no news of its own when it does not.

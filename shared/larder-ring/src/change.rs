@@ -87,11 +87,6 @@ impl RingDocument {
         Some(Self { retired, ..self.successor(now_ms) })
     }
 
-    /// The same under the next epoch: for nodes that hold different documents under this one.
-    pub fn again(&self, now_ms: u64) -> Self {
-        self.successor(now_ms)
-    }
-
     /// From `active`: the first step of a change, if there is one to make.
     fn begun(&self, kind: RingKind, seen: Sighting<'_>, now_ms: u64) -> Option<Self> {
         let target: Vec<_> = without(seen.listed, &self.retired);

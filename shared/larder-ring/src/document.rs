@@ -8,11 +8,11 @@ use crate::epoch::Epoch;
 use crate::history::{History, Reign};
 use crate::kind::RingKind;
 use crate::node::RingNode;
-use crate::phase::Phase;
+use crate::phase::{Phase, Reads};
 use crate::ring::Ring;
 
 /// The small record that says which ring the fleet uses now. It is itself cached, on every node, under
-/// [`RING_KEY`](Self::RING_KEY), with the low bits of its epoch as client flags.
+/// [`RING_KEY`](Self::RING_KEY), with client flags that tell it from any other.
 ///
 /// Stored as JSON that a person can read; every node is named once:
 ///
@@ -60,6 +60,8 @@ impl RingDocument {
     pub const MAX_LEN: usize = 64 << 10;
     /// The most hot keys.
     pub const MAX_HOT: usize = 256;
+    /// The most bytes of hot keys, all together.
+    pub const MAX_HOT_LEN: usize = 4 << 10;
 
     /// Reads a document; refuses what is malformed, of another format, or contradicts itself.
     pub fn parse(json: &[u8]) -> Result<Self, MalformedDocument> {
@@ -82,6 +84,40 @@ impl RingDocument {
         json
     }
 
+    /// The client flags that it is stored with: the stamp of its epoch, and below it a digest of all of it.
+    ///
+    /// The digest, because the epoch alone does not name a document: a publisher that crashes may leave one on a single
+    /// node, and when that node is lost the next publisher makes another one under the same epoch.
+    pub fn client_flags(&self) -> u32 {
+        let digest = self
+            .encode()
+            .iter()
+            .fold(FNV_BASIS, |digest, byte| (digest ^ u32::from(*byte)).wrapping_mul(FNV_PRIME));
+        u32::from(self.epoch.stamp()) << 16 | (digest ^ digest >> 16) & 0xffff
+    }
+
+    /// The stamp of the epoch of the document that is stored with `client_flags`.
+    pub const fn stamp_in(client_flags: u32) -> u16 {
+        (client_flags >> 16) as u16
+    }
+
+    /// Whether it takes the place of `other`: it has a later epoch, or the same one and was published later. Where even the
+    /// times are the same, what is written decides, so that all decide alike.
+    pub fn is_later_than(&self, other: &Self) -> bool {
+        let by_time = (self.epoch, self.time_ms).cmp(&(other.epoch, other.time_ms));
+        by_time.then_with(|| self.encode().cmp(&other.encode())).is_gt()
+    }
+
+    /// The nodes that everybody reads who goes by it: those of the present ring up to the phase `joining`, of the next
+    /// one from `warming` on. Only they can confirm that it is the one in force; a node that has left the ring may keep
+    /// it for ever.
+    pub fn read_nodes(&self) -> &[RingNode] {
+        match self.phase.reads() {
+            Reads::Present => &self.nodes,
+            Reads::NextThenPresent | Reads::Next => &self.next,
+        }
+    }
+
     /// What says whether an old item may still speak, for rings of this kind.
     pub fn ownership(&self, kind: RingKind) -> History {
         History::new(kind, self.epoch, !self.history_is_cut, &self.history)
@@ -101,6 +137,9 @@ impl RingDocument {
         }
         if self.history.len() > Self::MAX_HISTORY || self.hot.len() > Self::MAX_HOT {
             return Err(wrong("the history or the list of hot keys is too long"));
+        }
+        if self.hot.keys().map(String::len).sum::<usize>() > Self::MAX_HOT_LEN {
+            return Err(wrong("the hot keys are too long"));
         }
         let lists = [&self.nodes].into_iter().chain(self.history.iter().map(|reign| &reign.nodes));
         if lists.clone().any(Vec::is_empty) {
@@ -252,5 +291,8 @@ impl Written {
     }
 }
 
+/// FNV-1a, 32 bits.
+const FNV_BASIS: u32 = 0x811c_9dc5;
+const FNV_PRIME: u32 = 0x0100_0193;
 /// The format that is written and read here.
 const FORMAT: u64 = 1;

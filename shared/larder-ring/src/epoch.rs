@@ -37,11 +37,6 @@ impl Epoch {
         self.0 as u16
     }
 
-    /// What the client flags of a stored document say: the low 32 bits.
-    pub const fn client_flags(self) -> u32 {
-        self.0 as u32
-    }
-
     /// The epoch that `stamp` means, seen from this one: the nearest, so one of the 32,767 after this one or of the
     /// 32,768 before it. `None` for 0, and for an epoch before the first there could be.
     pub fn of_stamp(self, stamp: u16) -> Option<Self> {

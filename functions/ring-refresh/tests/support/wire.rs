@@ -19,7 +19,7 @@ pub(crate) fn numbers(nodes: &[RingNode]) -> Vec<u16> {
 pub(crate) fn held(address: SocketAddr) -> Option<RingDocument> {
     let (flags, json) = get(address, RingDocument::RING_KEY)?;
     let document = RingDocument::parse(&json).unwrap();
-    assert_eq!(flags, document.epoch.client_flags());
+    assert_eq!(flags, document.client_flags());
     Some(document)
 }
 

@@ -19,7 +19,7 @@ async fn a_present_node_that_dies_in_a_change_leaves_when_it_is_off_the_list() {
     let report = reconcile(&publisher).await;
     assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
     local.remove_node(NodeId(1)).await.unwrap();
-    let report = reconcile(&publisher).await;
+    let report = finish(&publisher).await;
     check(&report, &[Phase::Active, Phase::Active], "234");
     all_hold(report.document.as_ref().unwrap(), &held(&local).await);
 }
@@ -44,32 +44,30 @@ async fn a_silent_new_node_may_be_read_by_others_and_so_the_change_waits_for_it(
     let report = publisher(&local).reconcile(in_millis(4000)).await.unwrap();
     local.resume_node(NodeId(4)).await.unwrap();
     // As the fleet has it now, whatever that is.
-    writer.delete(&moving).await.unwrap();
+    delete(&writer, &moving).await;
     for _ in 0..10 {
         assert_eq!(load(&reader, &moving, "new").await, "new", "{report:?}");
         sleep(Duration::from_millis(10)).await;
     }
     assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
-    check(&reconcile(&publisher(&local)).await, &STEPS[2..], "1234");
+    check(&finish(&publisher(&local)).await, &STEPS[2..], "1234");
 }
 
 #[tokio::test]
 async fn a_silent_node_holds_a_change_up_until_it_answers() {
-    let (local, _) = growing(3, Phase::Joining).await;
+    let (local, _) = growing(3, Phase::Leaving).await;
     let publisher = publisher(&local);
     local.pause_node(NodeId(2)).await.unwrap();
     let report = reconcile(&publisher).await;
     assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
 
     local.resume_node(NodeId(2)).await.unwrap();
-    check(&reconcile(&publisher).await, &STEPS[1..], "1234");
+    check(&finish(&publisher).await, &STEPS[3..], "1234");
 }
 
 #[tokio::test]
 async fn a_new_node_that_dies_takes_the_change_back_step_by_step() {
-    for (phase, back) in
-        [(Phase::Joining, &[Phase::Active][..]), (Phase::Warming, &[Phase::Joining, Phase::Active])]
-    {
+    let goes_back = |phase, back: &'static [Phase]| async move {
         let (local, document) = growing(3, phase).await;
         local.kill_node(NodeId(4)).await.unwrap();
         let publisher = publisher(&local);
@@ -82,22 +80,26 @@ async fn a_new_node_that_dies_takes_the_change_back_step_by_step() {
 
         if phase == Phase::Warming {
             local.reboot_node(NodeId(4)).await.unwrap();
-            check(&reconcile(&publisher).await, &STEPS, "1234");
+            comes_to(&local, &publisher, Phase::Joining, "123>1234").await;
         }
-    }
+    };
+    tokio::join!(
+        goes_back(Phase::Joining, &[Phase::Active]),
+        goes_back(Phase::Warming, &[Phase::Joining, Phase::Active]),
+    );
 }
 
 #[tokio::test]
 async fn a_new_node_that_dies_while_it_is_warmed_takes_the_change_back() {
-    let (local, _) = growing(2, Phase::Warming).await;
-    let warm_up = WarmUp { least: Duration::from_secs(2), ..warm_up() };
+    let (local, warming) = growing(2, Phase::Warming).await;
+    let warm_up = WarmUp { least: Duration::from_millis(1200), ..warm_up() };
     let publisher = Publisher::new(client(&local), warm_up);
-    let run = tokio::spawn(async move { publisher.reconcile(soon()).await.unwrap() });
-    sleep(client(&local).settle_time() + Duration::from_millis(300)).await;
-    local.kill_node(NodeId(3)).await.unwrap();
-    let report = run.await.unwrap();
-    assert_eq!(phases(&report), [Phase::Joining, Phase::Active]);
-    assert_eq!(shown(report.document.as_ref().unwrap()), "12");
+    let failure = async {
+        sleep(client(&local).settle_time() + Duration::from_millis(300)).await;
+        local.kill_node(NodeId(3)).await.unwrap();
+    };
+    let (document, ()) = tokio::join!(comes_to(&local, &publisher, Phase::Active, "12"), failure);
+    assert_eq!(document.epoch, warming.epoch.next().next());
 }
 
 #[tokio::test]
@@ -119,7 +121,7 @@ async fn a_node_that_takes_no_document_holds_a_change_up() {
 
 #[tokio::test]
 async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
-    let (local, document) = growing(3, Phase::Warming).await;
+    let (local, document) = growing(3, Phase::Leaving).await;
     local.pause_node(NodeId(1)).await.unwrap();
     for id in 2..=4 {
         local.reboot_node(NodeId(id)).await.unwrap();
@@ -128,8 +130,8 @@ async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
     assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
 
     local.resume_node(NodeId(1)).await.unwrap();
-    let report = reconcile(&publisher(&local)).await;
-    check(&report, &STEPS[2..], "1234");
+    let report = finish(&publisher(&local)).await;
+    check(&report, &STEPS[3..], "1234");
     assert_eq!(report.published[0].epoch, document.epoch.next());
     until("all hold the last document", || async {
         held(&local).await.iter().all(|(_, held)| *held == report.document)

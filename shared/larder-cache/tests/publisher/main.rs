@@ -5,6 +5,7 @@
 mod changes;
 mod documents;
 mod failures;
+mod house;
 mod places;
 mod retire;
 mod runs;

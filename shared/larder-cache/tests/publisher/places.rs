@@ -14,11 +14,11 @@ async fn a_replaced_node_is_told_of_its_address_and_the_fleet_follows_it() {
     let item = NewItem { key: &key, value: b"before", client_flags: 1, ttl: Ttl::clamped(60) };
     environment.set(item).await.unwrap();
     let publisher = publisher(&local);
-    check(&reconcile(&publisher).await, &[], "123");
+    check(&finish(&publisher).await, &[], "123");
 
     local.kill_node(NodeId(2)).await.unwrap();
     let replaced = local.replace_node(NodeId(2)).await.unwrap();
-    let report = reconcile(&publisher).await;
+    let report = finish(&publisher).await;
     check(&report, &[Phase::Active], "123");
     let now = report.document.unwrap();
     assert_eq!(now.nodes, ring_nodes(&local));
@@ -39,12 +39,12 @@ async fn a_rebooted_node_gets_its_document_again_though_it_was_found_dead_a_mome
     let publisher = publisher(&local);
     local.kill_node(NodeId(1)).await.unwrap();
     for _ in 0..6 {
-        let report = reconcile(&publisher).await;
+        let report = finish(&publisher).await;
         check(&report, &[], "123");
         assert_eq!(report.unreachable.len(), 1, "{report:?}");
     }
     local.reboot_node(NodeId(1)).await.unwrap();
-    let report = reconcile(&publisher).await;
+    let report = finish(&publisher).await;
     check(&report, &[], "123");
     assert!(report.unreachable.is_empty(), "{report:?}");
     all_hold(&document, &held(&local).await);
@@ -64,9 +64,5 @@ async fn growth_waits_for_a_node_that_failed_and_is_listed() {
     assert_eq!(report.unreachable, [format!("{}:{}", local.nodes()[1].name, local.nodes()[1].port)]);
 
     local.reboot_node(NodeId(2)).await.unwrap();
-    let report = reconcile(&publisher).await;
-    assert_eq!(report.unfinished, None);
-    assert!(STEPS.ends_with(&phases(&report)), "{report:?}");
-    assert_eq!(shown(report.document.as_ref().unwrap()), "1234");
-    all_hold(report.document.as_ref().unwrap(), &held(&local).await);
+    comes_to(&local, &publisher, Phase::Warming, "123>1234").await;
 }

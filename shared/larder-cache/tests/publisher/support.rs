@@ -73,6 +73,58 @@ pub(crate) async fn reconcile(publisher: &Publisher) -> Report {
     publisher.reconcile(soon()).await.unwrap()
 }
 
+/// Has runs made until one of them finds nothing left to do; answers what they have done together. One would do, but
+/// where a busy machine makes a node silent for a moment.
+pub(crate) async fn finish(publisher: &Publisher) -> Report {
+    let (mut done, end) = (Report::default(), soon());
+    loop {
+        let report = reconcile(publisher).await;
+        done.published.extend(&report.published);
+        done.warmed += report.warmed;
+        if report.unfinished.is_none() {
+            return Report { published: done.published, warmed: done.warmed, ..report };
+        }
+        assert!(Instant::now() < end, "{report:?}");
+    }
+}
+
+/// Lets `environment` ask for something, so that it learns which ring is in force, if it is time to.
+pub(crate) async fn look(environment: &Cluster) {
+    until("the environment gets an answer", || async { environment.get(&key("k")).await.is_ok() }).await;
+}
+
+/// Removes `key`, for as long as it takes.
+pub(crate) async fn delete(environment: &Cluster, key: &Key) {
+    until("the key is removed", || async { environment.delete(key).await.is_ok() }).await;
+}
+
+/// Lets a run go on until the document in force is one of `phase`, in which `ring` is shown, and drops it there: what
+/// follows takes its time, and is tested elsewhere.
+pub(crate) async fn comes_to(
+    local: &LocalCluster,
+    publisher: &Publisher,
+    phase: Phase,
+    ring: &str,
+) -> RingDocument {
+    let mut found = None;
+    let look = async {
+        loop {
+            let latest =
+                held(local).await.into_iter().filter_map(|(_, held)| held).max_by_key(|held| held.epoch);
+            found = latest.filter(|latest| latest.phase == phase && shown(latest) == ring);
+            if found.is_some() {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = look => {}
+        report = finish(publisher) => panic!("it has not come to {phase:?} {ring}, but to {report:?}"),
+    }
+    found.unwrap()
+}
+
 /// When a run should have ended, with much to spare.
 pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
@@ -157,7 +209,7 @@ pub(crate) async fn place(local: &LocalCluster, document: &RingDocument) {
 }
 
 pub(crate) async fn place_on(local: &LocalCluster, node: NodeStatus, document: &RingDocument) {
-    let flags = document.epoch.client_flags();
+    let flags = document.client_flags();
     place_bytes(local, node.id, &document.encode(), flags).await;
 }
 

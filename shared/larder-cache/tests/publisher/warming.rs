@@ -27,13 +27,17 @@ async fn what_moves_is_copied_with_its_flags_and_the_rest_of_its_time_and_nothin
     }
     environment.fill(&moving[7], None).await;
     // What is about to end is not worth a copy, and what is missing cannot be copied.
-    environment.load(&moving[8], Some("ends soon"), 2).await;
     let all: Vec<Key> = moving.iter().chain(&staying).cloned().collect();
     tell(&local, 1, 0, &all[..15]).await;
     tell(&local, 2, 5, &all[15..]).await;
-    sleep(Duration::from_secs(1)).await;
+    for key in &moving {
+        // Some of its time is over.
+        ask(endpoint(&local, NodeId(1)), format!("mg {key} T700\r\n").as_bytes()).await;
+        ask(endpoint(&local, NodeId(2)), format!("mg {key} T700\r\n").as_bytes()).await;
+    }
+    environment.load(&moving[8], Some("ends soon"), 2).await;
 
-    let report = reconcile(&publisher(&local)).await;
+    let report = finish(&publisher(&local)).await;
     check(&report, &STEPS, "123");
     let Warmed { moving: keys, copied, there, missing, failed, .. } = report.warmed;
     assert_eq!((keys, there, failed), (20, 0, 0), "{report:?}");
@@ -44,7 +48,7 @@ async fn what_moves_is_copied_with_its_flags_and_the_rest_of_its_time_and_nothin
         let found: Vec<&str> = found.split(' ').collect();
         let ["HD", left, flags, len] = found[..] else { panic!("{key}: {found:?}") };
         let left: u64 = left[1..].parse().unwrap();
-        assert!((1000 - 20..1000).contains(&left), "{key} has {left} s left");
+        assert!((700 - 20..=700).contains(&left), "{key} has {left} s left");
         let format = if at == 7 { 2 } else { 1 };
         assert_eq!(flags, format!("f{}", u32::from(warming.stamp()) << 16 | format), "{key}");
         assert_eq!(len, format!("s{}", if at == 7 { 0 } else { key.to_string().len() }), "{key}");
@@ -72,7 +76,7 @@ async fn a_node_that_leaves_hands_over_what_is_read() {
     let report = publisher(&local).retire(&third, soon()).await.unwrap();
     assert_eq!((report.warmed.copied, report.warmed.moving), (20, 20));
     until("the environment follows", || async {
-        environment.cluster.get(&moving[0]).await.unwrap();
+        look(&environment.cluster).await;
         environment.cluster.ring_document().await.unwrap() == report.document
     })
     .await;
@@ -83,26 +87,22 @@ async fn a_node_that_leaves_hands_over_what_is_read() {
 }
 
 #[tokio::test]
-async fn the_most_read_come_first_and_no_more_keys_than_allowed() {
-    let (local, keys) = full(40, 10).await;
-    let report = warm(&local, WarmUp { keys: 12, ..warm_up() }).await;
-    assert_eq!((report.copied, report.moving), (12, 40));
-    for (at, key) in keys.iter().enumerate() {
-        let found = ask(endpoint(&local, NodeId(3)), format!("mg {key}\r\n").as_bytes()).await;
-        assert_eq!(found, if at < 12 { "HD" } else { "EN" }, "key {at}");
-    }
-}
-
-#[tokio::test]
-async fn no_more_bytes_are_copied_than_allowed() {
-    let (local, _) = full(40, 10_000).await;
-    let warmed = warm(&local, WarmUp { bytes: 200_000, ..warm_up() }).await;
-    assert_eq!((warmed.copied, warmed.bytes), (20, 200_000));
-}
-
-#[tokio::test]
-async fn no_more_keys_are_copied_in_a_second_than_allowed_and_no_longer_than_allowed() {
-    let limited = |rate, range: std::ops::RangeInclusive<usize>| async move {
+async fn limits_in_keys_bytes_rate_and_time_are_kept_and_the_most_read_come_first() {
+    let keys = async {
+        let (local, keys) = full(40, 10).await;
+        let warmed = warm(&local, WarmUp { keys: 12, ..warm_up() }).await;
+        assert_eq!((warmed.copied, warmed.moving), (12, 40));
+        for (at, key) in keys.iter().enumerate() {
+            let found = ask(endpoint(&local, NodeId(3)), format!("mg {key}\r\n").as_bytes()).await;
+            assert_eq!(found, if at < 12 { "HD" } else { "EN" }, "key {at}");
+        }
+    };
+    let bytes = async {
+        let (local, _) = full(40, 10_000).await;
+        let warmed = warm(&local, WarmUp { bytes: 200_000, ..warm_up() }).await;
+        assert_eq!((warmed.copied, warmed.bytes), (20, 200_000));
+    };
+    let rate_and_time = |rate, range: std::ops::RangeInclusive<usize>| async move {
         let (local, _) = full(150, 10).await;
         let most = Duration::from_secs(1) + client(&local).settle_time();
         let begun = Instant::now();
@@ -111,7 +111,7 @@ async fn no_more_keys_are_copied_in_a_second_than_allowed_and_no_longer_than_all
         let longest = most + client(&local).settle_time() + Duration::from_millis(900);
         assert!(begun.elapsed() < longest, "{:?} at {rate} keys a second", begun.elapsed());
     };
-    tokio::join!(limited(10, 5..=20), limited(50, 30..=100));
+    tokio::join!(keys, bytes, rate_and_time(10, 5..=20), rate_and_time(50, 30..=100));
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_newer_value_is_not_copied_over() {
     }
     for key in &keys[..10] {
         environment.hits(key, "old").await;
-        environment.cluster.delete(key).await.unwrap();
+        delete(&environment.cluster, key).await;
         environment.fill(key, Some("new")).await;
     }
     tell(&local, 1, 0, &keys).await;
@@ -153,13 +153,13 @@ async fn a_write_in_the_middle_of_a_warm_up_holds() {
     let environment = Environment::new(&local);
     let run = tokio::spawn({
         let publisher = Publisher::new(client(&local), WarmUp { keys_per_sec: 40, ..warm_up() });
-        async move { reconcile(&publisher).await }
+        async move { finish(&publisher).await }
     });
     // Keys that are copied already, that are being copied, and that are yet to be copied.
     let mut written = Vec::new();
     while !run.is_finished() {
         for key in keys.iter().skip(written.len() % 7).step_by(7) {
-            environment.cluster.delete(key).await.unwrap();
+            delete(&environment.cluster, key).await;
             environment.fill(key, Some("new")).await;
             written.push(key);
         }
@@ -186,13 +186,13 @@ async fn records_that_cannot_be_read_are_left_out() {
 #[tokio::test]
 async fn many_short_runs_finish_a_change_though_none_of_them_finishes_the_warm_up() {
     let (local, _) = full(150, 10).await;
-    let warm_up = WarmUp { keys_per_sec: 20, most: Duration::from_secs(2), ..warm_up() };
+    let warm_up = WarmUp { keys_per_sec: 20, most: Duration::from_millis(1200), ..warm_up() };
     let publisher = Publisher::new(client(&local), warm_up);
     let mut runs = 0;
     until("the change is finished", || {
         runs += 1;
         let run =
-            publisher.reconcile(Instant::now() + client(&local).settle_time() + Duration::from_millis(250));
+            publisher.reconcile(Instant::now() + client(&local).settle_time() + Duration::from_millis(150));
         async move { run.await.unwrap().unfinished.is_none() }
     })
     .await;
@@ -226,7 +226,7 @@ async fn full(keys: usize, len: usize) -> (LocalCluster, Vec<Key>) {
 
 /// Lets a publisher finish the change, and answers what it has copied.
 async fn warm(local: &LocalCluster, warm_up: WarmUp) -> Warmed {
-    let report = reconcile(&Publisher::new(client(local), warm_up)).await;
+    let report = finish(&Publisher::new(client(local), warm_up)).await;
     check(&report, &STEPS[2..], "123");
     report.warmed
 }
@@ -267,20 +267,32 @@ impl Environment {
         let ttl = Ttl::clamped(secs);
         let policy = Policy { jitter: 0.0, negative_for: ttl, ..Policy::fresh_for(ttl) };
         let load = || async { Ok::<_, ()>(value.map(|value| Bytes::copy_from_slice(value.as_bytes()))) };
-        let (answer, counts) = self.cache.get_or_load(key, &policy, soon(), load).await;
-        assert_eq!((answer.unwrap().outcome, counts.fills), (Outcome::Miss, 1), "{key}");
+        until("the key is filled", || async {
+            let (answer, counts) = self.cache.get_or_load(key, &policy, soon(), load).await;
+            let outcome = answer.unwrap().outcome;
+            assert_ne!(outcome, Outcome::Hit, "{key}");
+            counts.fills == 1
+        })
+        .await;
     }
 
     /// Reads `key`, which is there.
     async fn hits(&self, key: &Key, value: &str) {
         let load = || async { Ok::<_, ()>(None) };
         let policy = Policy::fresh_for(Ttl::clamped(1000));
-        let (answer, _) = self.cache.get_or_load(key, &policy, soon(), load).await;
-        let answer = answer.unwrap();
-        assert_eq!(
-            (answer.outcome, answer.value.as_deref()),
-            (Outcome::Hit, Some(value.as_bytes())),
-            "{key}"
-        );
+        until("the cache answers", || async {
+            let (answer, _) = self.cache.get_or_load(key, &policy, soon(), load).await;
+            let answer = answer.unwrap();
+            let is_hit = answer.outcome != Outcome::Bypass;
+            if is_hit {
+                assert_eq!(
+                    (answer.outcome, answer.value.as_deref()),
+                    (Outcome::Hit, Some(value.as_bytes())),
+                    "{key}"
+                );
+            }
+            is_hit
+        })
+        .await;
     }
 }

@@ -49,6 +49,15 @@ impl Witness {
     }
 }
 
+impl Witness {
+    /// How many epochs there were since the first that it has seen.
+    pub(crate) fn epochs(&self) -> u64 {
+        let documents = &self.seen.lock().unwrap().documents;
+        let ends = documents.keys().next().zip(documents.keys().next_back());
+        ends.map_or(0, |(first, last)| last.number() - first.number() + 1)
+    }
+}
+
 impl Drop for Witness {
     fn drop(&mut self) {
         self.task.abort();

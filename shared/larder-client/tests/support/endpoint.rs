@@ -14,9 +14,17 @@ use super::script::GREETING;
 /// A configuration endpoint on a port that the system chose. It ends with its owner.
 pub(crate) struct ConfigEndpoint {
     pub(crate) address: SocketAddr,
-    answer: Arc<Mutex<Answer>>,
+    told: Arc<Mutex<Told>>,
     asked: Arc<AtomicUsize>,
     task: AbortHandle,
+}
+
+/// What the endpoint answers.
+struct Told {
+    /// To a request for the nodes.
+    nodes: Answer,
+    /// To a request for the ring document: nothing, unless told otherwise.
+    document: String,
 }
 
 /// What the endpoint answers to a request for the nodes.
@@ -36,9 +44,10 @@ impl ConfigEndpoint {
     pub(crate) async fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (answer, asked) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
-        let task = tokio::spawn(serve(listener, answer.clone(), asked.clone())).abort_handle();
-        Self { address, answer, asked, task }
+        let told = Told { nodes: answer, document: "EN\r\n".to_owned() };
+        let (told, asked) = (Arc::new(Mutex::new(told)), Arc::new(AtomicUsize::new(0)));
+        let task = tokio::spawn(serve(listener, told.clone(), asked.clone())).abort_handle();
+        Self { address, told, asked, task }
     }
 
     /// An endpoint that lists nodes.
@@ -48,7 +57,12 @@ impl ConfigEndpoint {
 
     /// Answers so from now on.
     pub(crate) fn answer(&self, answer: Answer) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).nodes = answer;
+    }
+
+    /// Answers so to whoever asks for the ring document from now on.
+    pub(crate) fn answer_document(&self, reply: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).document = reply.to_owned();
     }
 
     /// Lists these nodes from now on.
@@ -83,23 +97,26 @@ pub(crate) fn framed(payload: &str) -> Vec<u8> {
     format!("CONFIG cluster 0 {}\r\n{payload}\r\nEND\r\n", payload.len()).into_bytes()
 }
 
-async fn serve(listener: TcpListener, answer: Arc<Mutex<Answer>>, asked: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, told: Arc<Mutex<Told>>, asked: Arc<AtomicUsize>) {
     while let Ok((stream, _)) = listener.accept().await {
         asked.fetch_add(1, Ordering::SeqCst);
-        let answer = answer.clone();
+        let told = told.clone();
         tokio::spawn(async move {
             // A client that leaves early is its own business.
-            let _ = talk(stream, &answer).await;
+            let _ = talk(stream, &told).await;
         });
     }
 }
 
-async fn talk(stream: TcpStream, answer: &Mutex<Answer>) -> std::io::Result<()> {
+async fn talk(stream: TcpStream, told: &Mutex<Told>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
     while let Some(line) = lines.next_line().await? {
-        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (answer, document) = {
+            let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            (told.nodes.clone(), told.document.clone())
+        };
         match (line.as_str(), answer) {
             (_, Answer::Silence) => std::future::pending().await,
             (_, Answer::Hangup) => return Ok(()),
@@ -111,6 +128,7 @@ async fn talk(stream: TcpStream, answer: &Mutex<Answer>) -> std::io::Result<()> 
                     tokio::task::yield_now().await;
                 }
             }
+            ("mg larder~ring c f v", _) => writer.write_all(document.as_bytes()).await?,
             ("get AmazonElastiCache:cluster", _) => writer.write_all(b"END\r\n").await?,
             (other, _) => writer.write_all(format!("CLIENT_ERROR {other}\r\n").as_bytes()).await?,
         }

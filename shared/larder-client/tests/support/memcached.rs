@@ -1,7 +1,8 @@
 //! Real memcached processes.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -45,6 +46,17 @@ impl Memcached {
 
     pub(crate) fn cluster(&self) -> Cluster {
         cluster(&[self.address])
+    }
+
+    /// Sends `request` past all clients, and answers what comes back.
+    pub(crate) fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The node closes the connection when it has answered everything.
+        stream.write_all(format!("{request}\r\nquit\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,0 +1,267 @@
+//! Following the ring document: what a look at it, in passing, leads to.
+//!
+//! A view is confirmed by that very document, on a node of the ring that it reads, and by nothing else: an earlier one or
+//! none is no confirmation, nor is what a node says that has left the ring. Whoever cannot confirm a view that is too old
+//! leaves the cache alone. `tests/tests/ring_model.rs` shows what each of these is for.
+
+use std::sync::{Arc, PoisonError};
+
+use futures_util::future::join_all;
+use larder_ring::{Phase, RingDocument};
+use tokio::time::Instant;
+
+use crate::direct::readable_document_of;
+use crate::fleet::Fleet;
+use crate::moment::Moment;
+use crate::node::Node;
+use crate::refresh::{Shared, halfway};
+use crate::requests::GetDocument;
+use crate::view::{Found, Look, View};
+use crate::watch::Watch;
+use crate::{Error, NodeError};
+
+/// What a call has to do about the ring when it has its answer.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// It went by the ring in force, as far as it has to know.
+    Stands,
+    /// It did not; this one is.
+    Newer(View),
+    /// Nobody can tell which ring is in force, and for too long.
+    Unknown,
+}
+
+impl After {
+    /// The newer view, if there is one; an error where the `result` of the call cannot be answered. One that is an error
+    /// itself says more.
+    pub(crate) fn newer<T>(self, result: &Result<T, Error>) -> Result<Option<View>, Error> {
+        match self {
+            Self::Stands => Ok(None),
+            Self::Newer(view) => Ok(Some(view)),
+            Self::Unknown if result.is_err() => Ok(None),
+            Self::Unknown => Err(Error::UnknownRing),
+        }
+    }
+}
+
+impl Shared {
+    /// What a call has to do that went by `view`.
+    ///
+    /// Nothing is asked where the call was to look at no document, or found its own: most of the time.
+    pub(crate) async fn after(&self, view: &View) -> After {
+        if !view.has_questions() {
+            return After::Stands;
+        }
+        let is_confirmed = view.found().is_some_and(|found| match found {
+            Found::Document(_, flags) => Some(*flags) == view.fleet.document_flags,
+            Found::Nothing(_) => view.fleet.document.is_none(),
+        });
+        if is_confirmed {
+            self.times().ring.confirm(view.now);
+        }
+        // Boxed, for it is rare and large, and would have to be carried along by every request.
+        match view.ahead() {
+            _ if view.was_to_look() && !is_confirmed => Box::pin(self.follow(view)).await,
+            Some(ahead) => Box::pin(self.look_ahead(view, ahead)).await,
+            None => After::Stands,
+        }
+    }
+
+    /// The same for a write, which has to have reached those who own its key when it ends: one that took so long that
+    /// the ring may have changed meanwhile has to confirm its view once more.
+    pub(crate) async fn after_write(&self, view: &View) -> After {
+        match self.after(view).await {
+            After::Stands if self.has_documents(&view.fleet) && self.has_aged(view) => {
+                Box::pin(self.confirmed(view)).await
+            }
+            after => after,
+        }
+    }
+
+    /// Whether it has taken so long since the ring of `view` was confirmed that it may have changed: in a freeze, say.
+    pub(crate) fn has_aged(&self, view: &View) -> bool {
+        let known_since = if view.found().is_some() { Some(view.now) } else { view.known_since };
+        Watch::is_outdated(known_since, Moment::now(), self.common.config.ring_check_interval)
+    }
+
+    /// Makes sure which ring is in force, by nodes of the one of `view` and of those that they tell of.
+    pub(crate) async fn confirmed(&self, view: &View) -> After {
+        self.find_out(view, Moment::now(), read_nodes(&view.fleet, None)).await
+    }
+
+    /// Gets the document that the look told of, or what others know where the node has lost it or lags behind, or could
+    /// not be asked.
+    async fn follow(&self, view: &View) -> After {
+        let document = view.fleet.document.as_ref();
+        let is_later = |flags: u32| {
+            let stamp = RingDocument::stamp_in(flags);
+            document.is_none_or(|document| document.epoch.of_stamp(stamp) >= Some(document.epoch))
+        };
+        let nodes = match view.found() {
+            Some(Found::Document(node, flags)) if is_later(*flags) => with_others(node, &view.fleet),
+            Some(Found::Document(node, _) | Found::Nothing(node)) => read_nodes(&view.fleet, Some(node)),
+            None => read_nodes(&view.fleet, None),
+        };
+        match self.find_out(view, view.now, nodes).await {
+            // It is good yet, and will be looked at again.
+            After::Unknown if !self.is_outdated(view) => After::Stands,
+            after => after,
+        }
+    }
+
+    /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval, for
+    /// the item may be of none at all.
+    async fn look_ahead(&self, view: &View, ahead: &Arc<Node>) -> After {
+        if !self.times().ring.may_try(Moment::now(), self.common.config.ring_check_interval) {
+            return After::Stands;
+        }
+        // One that holds ours has not heard yet.
+        for node in with_others(ahead, &view.fleet) {
+            if let Some(newer @ After::Newer(_)) = self.confirm_by(view, view.now, vec![node]).await {
+                return newer;
+            }
+        }
+        After::Stands
+    }
+
+    /// Asks `nodes`, and others that they lead to, which document is in force; what is found is good from `begun` on.
+    async fn find_out(&self, view: &View, begun: Moment, nodes: Vec<Arc<Node>>) -> After {
+        match self.confirm_by(view, begun, nodes).await {
+            Some(after) => after,
+            None if self.is_lost_everywhere(view).await => {
+                self.times().ring.confirm(begun);
+                After::Stands
+            }
+            None => After::Unknown,
+        }
+    }
+
+    /// Asks `nodes`, and then those of the rings that are found, until one confirms what it says; `None` if none does.
+    /// `begun` is the moment from which on that is good.
+    async fn confirm_by(&self, view: &View, begun: Moment, mut nodes: Vec<Arc<Node>>) -> Option<After> {
+        let mut fleet = Arc::clone(&view.fleet);
+        for _ in 0..MOST_ASKED {
+            // From the front: whoever is said to know is asked first.
+            if nodes.is_empty() {
+                break;
+            }
+            let node = nodes.remove(0);
+            // A silent one leaves time for the others.
+            let deadline = if nodes.is_empty() { view.deadline } else { halfway(view.deadline) };
+            let document = match self.fetch(&node, deadline).await {
+                Ok(Some(document)) => document,
+                Ok(None) if fleet.document.is_none() => {
+                    self.times().ring.confirm(begun);
+                    return Some(After::Stands);
+                }
+                Ok(None) => continue,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(node = %node.name, error, "the ring document could not be read");
+                    continue;
+                }
+            };
+            let taken = self.take_document(&document)?;
+            if taken.document.is_none() {
+                // It makes no ring of our kind, for anybody: the topology is the ring.
+                self.times().ring.confirm(begun);
+                return Some(After::Stands);
+            }
+            if taken.document.as_ref() == Some(&document) && taken.is_read_from(&node) {
+                self.times().ring.confirm(begun);
+                let is_newer = taken.document != view.fleet.document;
+                return Some(match is_newer {
+                    true => After::Newer(View::new(taken, Moment::now(), view.deadline, Look::since(begun))),
+                    false => After::Stands,
+                });
+            }
+            if taken.document != fleet.document {
+                // Its own nodes have to confirm it.
+                nodes = read_nodes(&taken, None);
+                fleet = taken;
+            }
+        }
+        None
+    }
+
+    /// Whether the document of `view` is lost on all nodes, and the topology, asked for now, is its ring: then nobody goes by
+    /// another one.
+    async fn is_lost_everywhere(&self, view: &View) -> bool {
+        let interval = self.common.config.ring_check_interval;
+        let Some(document) = view.fleet.document.as_ref().filter(|document| document.phase == Phase::Active)
+        else {
+            return false;
+        };
+        if !self.times().ring.may_try(Moment::now(), interval) {
+            return false;
+        }
+        let nodes = view.fleet.nodes().iter();
+        let fetched = join_all(nodes.map(|node| self.fetch(node, view.deadline))).await;
+        if !fetched.iter().all(|fetched| matches!(fetched, Ok(None))) {
+            return false;
+        }
+        match self.discover_now(view.deadline).await {
+            Ok(fleet) => fleet.topology.as_ref().is_some_and(|topology| {
+                let listed = topology.nodes().iter().map(larder_discovery::Node::id);
+                fleet.document == view.fleet.document
+                    && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
+            }),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether nobody has confirmed the ring of `view` for too long to go by it.
+    fn is_outdated(&self, view: &View) -> bool {
+        Watch::is_outdated(view.known_since, view.now, self.common.config.ring_check_interval)
+    }
+
+    /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
+    async fn fetch(&self, node: &Node, deadline: Instant) -> Result<Option<RingDocument>, NodeError> {
+        let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
+        let (answer, connection) = asked?;
+        readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
+    }
+
+    /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.
+    pub(crate) fn take_document(&self, document: &RingDocument) -> Option<Arc<Fleet>> {
+        let mut held = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        let before = held.clone()?;
+        if before.document.as_ref().is_some_and(|known| !document.is_later_than(known)) {
+            return Some(before);
+        }
+        let (epoch, phase) = (document.epoch.number(), document.phase);
+        let topology = before.topology.clone()?;
+        match Fleet::new(self.common.config.ring, topology, Some(document.clone()), Some(&before)) {
+            Ok(fleet) => {
+                tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
+                *held = Some(Arc::new(fleet));
+                held.clone()
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(epoch, error, "no ring can be made of the ring document");
+                Some(before)
+            }
+        }
+    }
+}
+
+/// `node`, and a few others in case it does not tell.
+fn with_others(node: &Arc<Node>, fleet: &Fleet) -> Vec<Arc<Node>> {
+    [Arc::clone(node)].into_iter().chain(read_nodes(fleet, Some(node))).collect()
+}
+
+/// A few nodes of the ring that is read, but not `node`: any of them, in any order.
+fn read_nodes(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
+    let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
+    let mut some: Vec<_> =
+        fleet.nodes().iter().filter(is_other).filter(|node| fleet.is_read_from(node)).cloned().collect();
+    fastrand::shuffle(&mut some);
+    some.truncate(MOST_READ_NODES);
+    some
+}
+
+/// How many nodes are asked where one has lost the document, or lags behind.
+const MOST_READ_NODES: usize = 3;
+/// How many nodes are asked in all, where documents lead to other rings.
+const MOST_ASKED: usize = 8;
