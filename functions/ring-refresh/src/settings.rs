@@ -3,7 +3,7 @@
 //! | variable | what | default | bounds |
 //! | --- | --- | --- | --- |
 //! | `LARDER_CLUSTER_NAME` | the cluster's name, its id in ElastiCache's API; notices about others are ignored | required | 1 to 50 letters, digits and hyphens |
-//! | `LARDER_CONFIG_ENDPOINT` and others | the cluster | required | as for `read` |
+//! | `LARDER_CONFIG_ENDPOINT` and others | the cluster | required | as for `read`, without `LARDER_NODES` |
 //! | `LARDER_WARM_SECS` | how long a warm-up lasts at most, in seconds; at least it lasts for this long or for 10 s | 60 | 0 to 600 |
 //! | `LARDER_WARM_MAX_KEYS` | the most keys that are copied | 50000 | 0 to 1000000 |
 //! | `LARDER_WARM_KEYS_PER_SEC` | the most keys that are copied in a second | 5000 | 1 to 100000 |
@@ -52,7 +52,7 @@ impl Settings {
     /// Reads `variables`; what is missing, wrong or misspelt is named in one error.
     pub fn read(variables: &Variables) -> Result<Self, InvalidSettings> {
         let mut reader = Reader::new(variables);
-        let cluster = cluster::read(&mut reader);
+        let cluster = cluster::read_discovered(&mut reader);
         let cluster_name = cluster_name(&mut reader);
         let warm_up = warm_up(&mut reader);
         let asks_api = reader.or(ELASTICACHE_API, false, on_or_off);
@@ -170,6 +170,11 @@ mod tests {
                 check_fault(&[(name, value)], name);
             }
         }
+    }
+
+    #[test]
+    fn nodes_that_never_change_have_no_ring_to_publish() {
+        check_fault(&[("LARDER_CONFIG_ENDPOINT", ""), ("LARDER_NODES", "a:1,b:2")], "LARDER_NODES");
     }
 
     /// The table above is what a deployer reads.

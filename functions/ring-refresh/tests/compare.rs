@@ -76,7 +76,7 @@ async fn nodes_that_only_one_side_has_are_counted() {
 #[tokio::test]
 async fn a_node_that_was_left_out_of_the_ring_and_is_still_there_is_no_difference() {
     let house = House::start(2).await;
-    let app = house.app(&[("LARDER_CACHE_TIMEOUT_MS", "1000")]);
+    let app = house.app(&[]);
     reconcile(&app).await;
     let leaving = house.document().nodes[1].clone();
     assert_eq!(app.publisher.retire(&leaving, soon()).await.unwrap().unfinished, None);

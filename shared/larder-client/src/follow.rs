@@ -81,7 +81,7 @@ impl Shared {
         let known_since = if is_confirmed(view) { Some(view.now) } else { view.known_since };
         // Somebody may have confirmed it since: this call itself, by asking others than it looked at.
         let is_in_use = || self.known().is_some_and(|fleet| Arc::ptr_eq(&fleet, &view.fleet));
-        is_old(known_since) && !(is_in_use() && !is_old(self.times().ring.confirmed()))
+        is_old(known_since) && (!is_in_use() || is_old(self.times().ring.confirmed()))
     }
 
     /// Makes sure which ring is in force, by nodes of the one of `view` and of those that they tell of.

@@ -14,6 +14,14 @@ pub fn read(reader: &mut Reader<'_>) -> Option<Cluster> {
     made.map_err(|wrong| reader.fault(NODES, format_args!("does not do: {wrong}"))).ok()
 }
 
+/// The same for a function that publishes the ring: of a list that never changes there is none to publish.
+pub fn read_discovered(reader: &mut Reader<'_>) -> Option<Cluster> {
+    if reader.is_set(NODES) {
+        reader.fault(NODES, "does not do: nodes that never change have no ring to publish");
+    }
+    read(reader)
+}
+
 fn config(reader: &mut Reader<'_>) -> Option<Config> {
     let endpoint = endpoint(reader);
     let tls = tls(reader);
@@ -138,6 +146,21 @@ mod tests {
             "LARDER_NODES",
             "at place 2",
         );
+    }
+
+    #[test]
+    fn a_list_that_never_changes_has_no_ring_to_publish() {
+        let nodes = [("LARDER_CONFIG_ENDPOINT", ""), ("LARDER_NODES", "a:1,b:2")];
+        for (variables, is_good) in [(&LEAST[..], true), (&nodes[..], false)] {
+            let variables: Variables = variables.iter().copied().collect();
+            let mut reader = Reader::new(&variables);
+            let cluster = read_discovered(&mut reader);
+            let faults =
+                reader.finish("LARDER_", || cluster).err().map_or_else(Vec::new, |wrong| wrong.faults);
+            let names: Vec<_> = faults.iter().map(|fault| fault.name.as_str()).collect();
+            assert_eq!(names.is_empty(), is_good, "{names:?}");
+            assert!(is_good || names == ["LARDER_NODES"], "{names:?}");
+        }
     }
 
     #[test]

@@ -99,9 +99,16 @@ pub(crate) async fn handle_now(app: &App, event: &Value) -> Handled {
     handle(app, event, Instant::now() + Duration::from_secs(30)).await
 }
 
-/// The answer to a call for the ring to be brought up to date.
+/// The answer to a call for the ring to be brought up to date; again where the machine is too busy for it.
 pub(crate) async fn reconcile(app: &App) -> Answer {
-    handle_now(app, &json!({ "reconcile": true })).await.answer.unwrap()
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match handle_now(app, &json!({ "reconcile": true })).await.answer {
+            Err(_) if tries < 5 => {}
+            answered => return answered.unwrap(),
+        }
+    }
 }
 
 /// The phases of the documents that were published, in their order.
@@ -122,6 +129,6 @@ pub(crate) const CALM: (&str, &str) = ("LARDER_CACHE_TIMEOUT_MS", "5000");
 const QUICK: [(&str, &str); 4] = [
     ("LARDER_CLUSTER_NAME", "larder"),
     ("LARDER_RING_CHECK_INTERVAL_MS", "100"),
-    ("LARDER_CACHE_TIMEOUT_MS", "500"),
+    ("LARDER_CACHE_TIMEOUT_MS", "400"),
     ("LARDER_WARM_SECS", "0"),
 ];
