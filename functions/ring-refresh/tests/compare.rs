@@ -16,14 +16,14 @@ use larder_local::ConfigReply;
 use larder_ring_refresh::{Comparison, Handled, Work, handle};
 use serde_json::json;
 use support::wire::numbers;
-use support::{CALM, House, handle_now, reconcile};
+use support::{House, handle_now, reconcile};
 use tokio::time::Instant;
 use told::{Told, asking, events};
 
 #[tokio::test]
 async fn a_local_cluster_is_compared_by_its_control_socket() {
     let house = House::start(2).await;
-    let app = house.app(&[CALM, ("LARDER_CONTROL_SOCKET", &house.socket())]);
+    let app = house.app(&[("LARDER_CONTROL_SOCKET", &house.socket())]);
     let (nodes, call) = (house.cluster.nodes(), json!({ "reconcile": true }));
     let handled = house.during(handle_now(&app, &call)).await;
     assert_eq!(handled.work.comparison, AGREED);
@@ -42,7 +42,7 @@ async fn a_local_cluster_is_compared_by_its_control_socket() {
 #[tokio::test]
 async fn without_its_control_socket_nothing_is_compared_and_nothing_fails() {
     let house = House::start(1).await;
-    let app = house.app(&[CALM, ("LARDER_CONTROL_SOCKET", &house.socket())]);
+    let app = house.app(&[("LARDER_CONTROL_SOCKET", &house.socket())]);
     let handled = handle_now(&app, &json!({ "reconcile": true })).await;
     assert_eq!(handled.work, Work { published: 1, ..Work::default() });
     assert!(handled.answer.is_ok());
@@ -145,8 +145,7 @@ async fn an_api_that_is_silent_costs_no_more_than_its_time() {
     for (api_timeout_ms, deadline) in
         [("300", Duration::from_secs(30)), ("60000", Duration::from_millis(1_500))]
     {
-        let app =
-            house.app(&[&asking(&url)[..], &[CALM, ("LARDER_API_TIMEOUT_MS", api_timeout_ms)]].concat());
+        let app = house.app(&[&asking(&url)[..], &[("LARDER_API_TIMEOUT_MS", api_timeout_ms)]].concat());
         let started = Instant::now();
         let handled = handle(&app, &call, started + deadline).await;
         let took = started.elapsed();
@@ -170,11 +169,11 @@ async fn a_notice_that_changes_no_node_asks_nobody() {
 /// What became of a call for the ring to be brought up to date, where `api` is asked.
 async fn handled_with(house: &House, api: &FakeApi) -> Handled {
     let url = api.url();
-    handle_now(&house.app(&[&asking(&url)[..], &[CALM]].concat()), &json!({ "reconcile": true })).await
+    handle_now(&house.app(&asking(&url)), &json!({ "reconcile": true })).await
 }
 
 async fn check_untold(house: &House, url: &str) {
-    let app = house.app(&[&asking(url)[..], &[CALM]].concat());
+    let app = house.app(&asking(url));
     let handled = handle_now(&app, &json!({ "reconcile": true })).await;
     assert_eq!(handled.work.comparison, Comparison::default());
     assert_eq!((handled.answer.unwrap().unfinished, handled.work.failures), (None, 0));

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use larder_ring_refresh::Work;
 use serde_json::{Value, json};
 use support::wire::{held, numbers};
-use support::{CALM, House, handle_now};
+use support::{House, handle_now};
 
 #[tokio::test]
 async fn every_event_is_handled_as_its_table_says() {
     let house = House::start(2).await;
     for (file, work) in table() {
         house.forget_document();
-        let handled = handle_now(&house.app(&[CALM]), &event(file)).await;
+        let handled = handle_now(&house.app(&[]), &event(file)).await;
         let answer = handled.answer.unwrap();
         let is_asked = work.published > 0;
         assert_eq!((handled.work, answer.reconciled), (work, is_asked), "{file}");
@@ -55,7 +55,7 @@ async fn a_bad_record_among_good_ones_keeps_none_of_them_from_being_heard() {
     let failed = || event("add-node-failed.json")["Records"][0].clone();
     for bad in bad_records() {
         house.forget_document();
-        let handled = handle_now(&house.app(&[CALM]), &json!({ "Records": [failed(), bad, added()] })).await;
+        let handled = handle_now(&house.app(&[]), &json!({ "Records": [failed(), bad, added()] })).await;
         assert!(handled.answer.unwrap().reconciled, "{bad}");
         let expected = Work { alarms: 1, malformed: 1, node_notices: 1, published: 1, ..Work::default() };
         assert_eq!(handled.work, expected, "{bad}");
@@ -65,7 +65,7 @@ async fn a_bad_record_among_good_ones_keeps_none_of_them_from_being_heard() {
 #[tokio::test]
 async fn records_that_say_nothing_are_counted_and_change_nothing() {
     let house = House::start(1).await;
-    let app = house.app(&[CALM]);
+    let app = house.app(&[]);
     let bad = bad_records();
     let malformed = bad.len() as u64;
     let handled = handle_now(&app, &json!({ "Records": bad })).await;
@@ -81,7 +81,7 @@ async fn records_that_say_nothing_are_counted_and_change_nothing() {
 #[tokio::test]
 async fn a_huge_batch_is_one_reason_to_look() {
     let house = House::start(1).await;
-    let app = house.app(&[CALM]);
+    let app = house.app(&[]);
     let record = json!({ "Sns": { "Message": "{\"ElastiCache:AddCacheNodeComplete\":\"larder\"}" } });
     let other = json!({ "Sns": { "Message": "{\"ElastiCache:AddCacheNodeComplete\":\"pantry\"}" } });
     let mut records = vec![record; 40_000];

@@ -47,9 +47,10 @@ impl Cluster {
 
     /// The statistics of every node; `group` is `items`, `slabs` or `settings`, none of which Serverless knows.
     pub async fn stats(&self, group: Option<&Key>) -> Result<Vec<NodeStats>, Error> {
-        let view = &self.view().await?;
-        let asked = view.fleet.nodes().iter().map(|node| async move {
-            let asked = view.ask(&self.shared, node, &Stats { group }).await;
+        let (now, deadline) = self.begin();
+        let (fleet, _) = self.shared.fleet(now, deadline, false).await?;
+        let asked = fleet.nodes().iter().map(|node| async move {
+            let asked = node.ask(&self.shared.common, now, deadline, &Stats { group }).await;
             let stats = asked.and_then(|(answer, _)| stats_of(answer.into_texts()?));
             NodeStats { node: Arc::clone(&node.name), stats: stats.map_err(|error| self.failed(node, error)) }
         });

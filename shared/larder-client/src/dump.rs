@@ -10,7 +10,6 @@ use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::stream::Stream;
-use crate::view::View;
 use crate::{Error, NodeError};
 
 /// A key of a node, and when its item ends.
@@ -39,7 +38,8 @@ impl Cluster {
     ///
     /// ElastiCache has the command switched off from 1.6.17 on, and Serverless does not know it.
     pub async fn dump(&self, index: usize) -> Result<Option<Dump>, Error> {
-        let View { fleet, deadline, .. } = self.view().await?;
+        let (now, deadline) = self.begin();
+        let (fleet, _) = self.shared.fleet(now, deadline, false).await?;
         let Some(node) = fleet.nodes().get(index) else { return Ok(None) };
         let common = &self.shared.common;
         let begin = async {

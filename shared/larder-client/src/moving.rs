@@ -270,7 +270,7 @@ impl Cluster {
             let mut node = node.filter(|node| node.name == read.node);
             read.item.is_none() || node.any(|node| self.trust(newer, node, key, read) == Trust::Trusted)
         };
-        place.reads_like(now) && read.is_none_or(is_trusted)
+        place.reads_all_of(now) && read.is_none_or(is_trusted)
     }
 
     /// Whether what was read is a miss, or was stored under the present ring document.

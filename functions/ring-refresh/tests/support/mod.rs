@@ -122,9 +122,6 @@ pub(crate) fn owned<'a>(
     variables.into_iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// For a machine that is busy, where no change of the ring has to wait.
-pub(crate) const CALM: (&str, &str) = ("LARDER_CACHE_TIMEOUT_MS", "5000");
-
 /// The cluster that the events are about. A change of the ring waits three times for twice the interval and the timeout.
 const QUICK: [(&str, &str); 4] = [
     ("LARDER_CLUSTER_NAME", "larder"),

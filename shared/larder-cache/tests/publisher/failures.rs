@@ -126,6 +126,7 @@ async fn a_new_node_that_dies_takes_the_change_back_step_by_step() {
             (back.to_vec(), "123".into())
         );
         assert!(report.document.as_ref().unwrap().epoch > document.epoch);
+        assert_eq!(report.unfinished, Some(Unfinished::Unreachable), "it is listed, and not in the ring");
 
         if phase == Phase::Warming {
             local.reboot_node(NodeId(4)).await.unwrap();

@@ -108,10 +108,10 @@ async fn limits_in_keys_bytes_rate_and_time_are_kept_and_the_most_read_come_firs
         let begun = Instant::now();
         let warmed = warm(&local, WarmUp { keys_per_sec: rate, most, ..warm_up() }).await;
         assert!(range.contains(&warmed.copied), "{warmed:?} at {rate} keys a second");
-        let longest = most + client(&local).settle_time() + Duration::from_millis(900);
+        let longest = most + client(&local).settle_time() + Duration::from_secs(4);
         assert!(begun.elapsed() < longest, "{:?} at {rate} keys a second", begun.elapsed());
     };
-    tokio::join!(keys, bytes, rate_and_time(10, 5..=20), rate_and_time(50, 30..=100));
+    tokio::join!(keys, bytes, rate_and_time(10, 1..=20), rate_and_time(50, 16..=100));
 }
 
 #[tokio::test]
@@ -175,9 +175,11 @@ async fn a_write_in_the_middle_of_a_warm_up_holds() {
 #[tokio::test]
 async fn records_that_cannot_be_read_are_left_out() {
     let (local, _) = full(5, 10).await;
-    for (slot, text) in [(1, "larder-hot 2 0\n"), (2, "larder-hot 1 0\n0 flights:1\n"), (3, ""), (4, "\u{0}")]
+    let texts = ["larder-hot 2 0\n", "larder-hot 1 0\n0 flights:1\n", "", "\u{0}"];
+    for (node, (slot, text)) in
+        [1, 2].into_iter().flat_map(|node| (1..).zip(texts).map(move |put| (node, put)))
     {
-        put(&local, 2, &record_key(slot), text.as_bytes()).await;
+        put(&local, node, &record_key(slot), text.as_bytes()).await;
     }
     let warmed = warm(&local, warm_up()).await;
     assert_eq!((warmed.copied, warmed.moving), (5, 5));

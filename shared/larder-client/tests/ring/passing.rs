@@ -125,6 +125,10 @@ async fn who_asks_nothing_of_a_node_leaves_the_look_to_the_next_one() {
     pass(INTERVAL).await;
     cluster.owner(&key("k")).await.unwrap();
     cluster.topology().await.unwrap();
+    cluster.dump(0).await.unwrap();
+    // What is asked of all nodes says nothing of the ring.
+    cluster.stats(None).await.unwrap();
+    fleet.forget_requests();
     cluster.get(&key("k")).await.unwrap();
     assert_eq!(fleet.requests().concat(), ["mg k", LOOK]);
 }

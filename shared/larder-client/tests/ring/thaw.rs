@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use larder_client::{Claim, Cluster, Key, Stored};
+use larder_client::{Claim, Cluster, Error, Key, Stored};
 use larder_ring::Phase;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
@@ -201,6 +201,57 @@ async fn a_node_that_has_left_the_ring_does_not_vouch_for_the_document_that_it_w
 }
 
 #[tokio::test]
+async fn a_document_that_such_a_node_handed_out_is_not_gone_by_before_another_confirms_it() {
+    let (fleet, first) = Fleet::with(3, &[0, 1, 2]).await;
+    let away = fleet.steps(&first, &[0, 1]);
+    let again = fleet.steps(away.last(), &[0]);
+    let key = fleet.key(&[(&[0, 1, 2], 2), (&[0, 1], 1)]);
+    let cluster = fleet.client().await;
+    fleet.tell_each(&away);
+    fleet.tell_each(&again);
+    fleet.put(1, &key, "old", stamped(away.of(Phase::Leaving), 1));
+    fleet.put(0, &key, "new", stamped(again.last(), 1));
+    // The others have lost it.
+    [0, 1].into_iter().for_each(|at| fleet.rob_node(at));
+    pass(AN_HOUR).await;
+    for way in Way::ALL {
+        let got = way.read(&cluster, std::slice::from_ref(&key)).await.remove(0);
+        assert!(matches!(got, Err(Error::UnknownRing)), "{way:?}: {got:?}");
+    }
+    fleet.tell_node(0, again.last());
+    fleet.tell_node(1, again.of(Phase::Leaving));
+    assert_eq!(text(cluster.get(&key).await).unwrap(), "new");
+}
+
+#[tokio::test]
+async fn a_key_that_stays_by_such_a_document_is_not_answered_by_it_either() {
+    for way in Way::ALL {
+        let (fleet, first) = Fleet::with(3, &[0, 1, 2]).await;
+        let away = fleet.steps(&first, &[0, 1]);
+        let again = fleet.steps(away.last(), &[0]);
+        let key = fleet.key(&[(&[0, 1, 2], 1), (&[0, 1], 1)]);
+        let cluster = fleet.client().await;
+        fleet.tell_each(&away);
+        fleet.tell_each(&again);
+        fleet.put(1, &key, "old", stamped(&first, 1));
+        fleet.put(0, &key, "new", stamped(again.last(), 1));
+        [0, 1].into_iter().for_each(|at| fleet.rob_node(at));
+        pass(AN_HOUR).await;
+        // The owner has lost the document, and so has the other one until the node that left is asked.
+        let hold = fleet.relays[2].hold("mg larder~ring c f v");
+        let reading = tokio::spawn({
+            let (cluster, key) = (cluster.clone(), key.clone());
+            async move { way.text(&cluster, &key).await }
+        });
+        hold.is_there().await;
+        fleet.tell_node(0, again.last());
+        fleet.tell_node(1, again.of(Phase::Leaving));
+        hold.release();
+        assert_eq!(reading.await.unwrap().unwrap(), "new", "{way:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_writer_does_not_take_the_word_of_a_node_that_has_left_either() {
     let (fleet, first) = Fleet::with(3, &[0, 1, 2]).await;
     let away = fleet.steps(&first, &[0, 1]);
@@ -261,6 +312,29 @@ async fn the_time_that_the_ring_was_known_before_a_write_began_counts() {
     hold.release();
     over(writing).await;
     assert_eq!(fleet.text(2, &key).unwrap(), "new");
+}
+
+#[tokio::test]
+async fn a_look_that_found_nothing_does_not_make_the_ring_known_anew() {
+    for write in [Write::Set, Write::Delete, Write::SetMany] {
+        let (mut fleet, _) = Fleet::with(2, &[0, 1]).await;
+        let key = fleet.key(&[(&[0, 1], 0)]);
+        let cluster = fleet.patient_client().await;
+        // The node has lost the document, and the other one cannot be asked.
+        fleet.rob_node(0);
+        fleet.nodes[1].kill();
+        pass(INTERVAL).await;
+        let hold = fleet.relays[0].hold(&format!(" {key}"));
+        let writing = tokio::spawn({
+            let (cluster, key) = (cluster.clone(), key.clone());
+            async move { write.make(&cluster, &key).await }
+        });
+        hold.is_there().await;
+        pass_without_timers(INTERVAL).await;
+        hold.release();
+        let written = over(writing).await;
+        assert!(matches!(written, Err(Error::UnknownRing)), "{write:?}: {written:?}");
+    }
 }
 
 #[tokio::test]
@@ -353,13 +427,18 @@ enum Write {
 impl Write {
     fn spawn(self, cluster: &Cluster, key: &Key) -> JoinHandle<()> {
         let (cluster, key) = (cluster.clone(), key.clone());
-        tokio::spawn(async move {
-            match self {
-                Self::Set => cluster.set(item(&key, "new")).await.unwrap(),
-                Self::Delete => drop(cluster.delete(&key).await.unwrap()),
-                Self::SetMany => assert!(cluster.set_many(&[item(&key, "new")]).await.is_empty()),
-            }
-        })
+        tokio::spawn(async move { self.make(&cluster, &key).await.unwrap() })
+    }
+
+    async fn make(self, cluster: &Cluster, key: &Key) -> Result<(), Error> {
+        match self {
+            Self::Set => cluster.set(item(key, "new")).await,
+            Self::Delete => cluster.delete(key).await.map(drop),
+            Self::SetMany => match cluster.set_many(&[item(key, "new")]).await.pop() {
+                Some(failure) => Err(failure.error),
+                None => Ok(()),
+            },
+        }
     }
 
     fn leaves(self) -> Option<String> {

@@ -258,6 +258,26 @@ async fn a_miss_of_both_is_won_from_the_next_owner() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_won_while_the_next_phase_begins_is_kept() {
+    for many in [false, true] {
+        for phase in [Phase::Warming, Phase::Leaving] {
+            let (fleet, first) = Fleet::with(3, &[0, 1]).await;
+            let steps = fleet.steps(&first, &[0, 1, 2]);
+            let at = steps.0.iter().position(|step| step.phase == phase).unwrap();
+            fleet.tell(&steps.0[at]);
+            let client = fleet.client().await;
+            fleet.tell(&steps.0[at + 1]);
+            pass(INTERVAL).await;
+            let key = fleet.key(&MOVED);
+            let Claim::Won(lease) = read(&client, &key, many).await.claim else { panic!("{many} {phase:?}") };
+            assert_eq!(client.ring_document().await.unwrap().as_ref(), Some(&steps.0[at + 1]));
+            assert_eq!(client.fill(item(&key, "v"), &lease).await.unwrap(), Stored::Yes, "{many} {phase:?}");
+            assert_eq!(text(Ok(read(&client, &key, many).await.item)).unwrap(), "v", "{many} {phase:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_loses_the_lease_is_answered_by_the_present_owner() {
     let (fleet, _) = warming().await;
     let key = fleet.key(&MOVED);
