@@ -12,7 +12,7 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/b
 help: ## Lists the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Shows a function that reads flights through memcached nodes, one of which dies and one comes.
+demo: ## Shows a function that reads flights through memcached nodes, some of which die and come, and come and go under load.
 	tools/prepare compiler memcached lambda
 	python3 demo/run.py
 
@@ -20,7 +20,7 @@ deploy-local: ## Deploys the application to an emulator of AWS on this machine (
 	tools/prepare compiler memcached lambda sam emulator
 	.tools/emulator/bin/python demo/deploy.py
 
-test: ## Passes all tests, doc tests included.
+test: ## Passes all tests but that of a deployment, doc tests included.
 	tools/prepare compiler memcached python
 	cargo test --workspace
 

@@ -1,8 +1,8 @@
 //! Following the ring document: what a look at it, in passing, leads to.
 //!
-//! A view is confirmed by that very document, on a node of the ring that it reads, and by nothing else: an earlier one or
-//! none is no confirmation, nor is what a node says that has left the ring. Whoever cannot confirm a view that is too old
-//! leaves the cache alone. `tests/tests/ring_model.rs` shows what each of these is for.
+//! A view is confirmed by that very document, on a node that stays in the ring, and by nothing else: an earlier one or
+//! none is no confirmation, nor is what a node says that comes or leaves. That there is none at all, only all nodes can say
+//! together. Whoever cannot confirm a view that is too old leaves the cache alone. `tests/tests/ring_model.rs` shows what each of these is for.
 
 use std::sync::{Arc, PoisonError};
 

@@ -47,7 +47,8 @@ pub struct RingDocument {
     pub history_is_cut: bool,
     /// Hot keys and on how many nodes each has copies.
     pub hot: BTreeMap<String, u32>,
-    /// When it was published, by the publisher's clock: milliseconds since 1970. For people to read.
+    /// When it was published, by the publisher's clock: milliseconds since 1970. Of two documents under one epoch the later one
+    /// counts; the warm-up and the cool-down of `scale` begin here.
     pub time_ms: u64,
 }
 
