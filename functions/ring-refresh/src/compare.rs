@@ -16,7 +16,7 @@ pub struct Comparison {
     pub differences: u64,
     /// The topic of the notices is not active: ElastiCache says nothing any more.
     pub inactive_topics: u64,
-    /// Events of the cluster in the last day.
+    /// Events of the cluster in the last quarter of an hour.
     pub recent_events: u64,
 }
 
