@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder_cache::{PublishError, Publisher, Report, Unfinished};
 use larder_client::{Cluster, Config, Error, NodeError};
 use larder_local::{LocalCluster, NodeId};
-use larder_ring::{Phase, RingNode};
+use larder_ring::{Phase, RingDocument, RingNode};
 use tokio::time::sleep;
 
 use crate::support::*;
@@ -103,6 +103,21 @@ async fn a_wish_is_granted_though_the_first_node_has_lost_its_document() {
     let report = publisher.retire(&node(&local, 3), in_millis(200)).await.unwrap();
     assert_eq!(phases(&report)[..1], [Phase::Active]);
     assert_eq!(report.document.unwrap().retired, [node(&local, 3)]);
+}
+
+#[tokio::test]
+async fn a_retired_node_that_is_silent_holds_the_next_change_up() {
+    // Whoever has not followed yet may look there, and only there.
+    let (local, document) = settled(3).await;
+    let retired = document.retiring(&node(&local, 3), now_ms() - 3_600_000).unwrap();
+    let nodes = ring_nodes(&local)[..2].to_vec();
+    place(&local, &RingDocument { nodes, ..retired }).await;
+    local.add_node().await.unwrap();
+    local.pause_node(NodeId(3)).await.unwrap();
+    let report = reconcile(&publisher(&local)).await;
+    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
+    local.resume_node(NodeId(3)).await.unwrap();
+    comes_to(&local, &publisher(&local), Phase::Joining, "12>124").await;
 }
 
 #[tokio::test]
