@@ -131,12 +131,12 @@ struct Run<'a> {
     is_granted: bool,
     /// Since when it has known that no node holds a document.
     founding: Option<Instant>,
-    /// Since when all nodes hold the document with this epoch.
-    spread: Option<(Epoch, Instant)>,
+    /// Since when all nodes hold the document with these client flags: two may have one epoch.
+    spread: Option<(u32, Instant)>,
     /// How often the nodes could not be learnt.
     failed_looks: u32,
-    /// The document under which it has warmed.
-    warmed: Option<Epoch>,
+    /// The client flags of the document under which it has warmed.
+    warmed: Option<u32>,
 }
 
 /// What a look at the nodes leads to.
@@ -304,11 +304,11 @@ impl<'a> Run<'a> {
             wish.check(current)?;
             return Ok(Step::End(survey.leaves_out(current).then_some(Unfinished::Unreachable)));
         };
-        let is_warm = self.warmed == Some(current.epoch);
+        let is_warm = self.warmed == Some(current.client_flags());
         if current.phase == Phase::Warming && next.phase == Phase::Leaving && !is_warm {
             let warmer = Warmer { cluster: &self.cluster, warm_up: &self.publisher.warm_up };
             self.report.warmed += warmer.warm(current, self.deadline).await;
-            self.warmed = Some(current.epoch);
+            self.warmed = Some(current.client_flags());
             return Ok(Step::Look);
         }
         Ok(Step::Publish(next))
@@ -392,15 +392,15 @@ impl<'a> Run<'a> {
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
         if behind.is_empty() {
             // Those who go by a later document, which a run has left on a node that is gone, have to notice, too.
-            if self.spread.is_none_or(|(epoch, _)| epoch != current.epoch) {
-                self.spread = Some((current.epoch, Instant::now()));
+            if self.spread.is_none_or(|(flags, _)| flags != current.client_flags()) {
+                self.spread = Some((current.client_flags(), Instant::now()));
             }
             return Spread::Whole;
         }
         // The one that decides comes first, as in a publication.
         let mut written = vec![behind[0].store(current).await];
         written.extend(join_all(behind[1..].iter().map(|node| node.store(current))).await);
-        self.spread = Some((current.epoch, Instant::now()));
+        self.spread = Some((current.client_flags(), Instant::now()));
         let mut spread = Spread::Written;
         for (node, written) in behind.iter().zip(&written) {
             let (node, epoch) = (node.node.name(), current.epoch.number());
@@ -459,7 +459,7 @@ impl<'a> Run<'a> {
         );
         self.report.published.push(Published { epoch, phase, at });
         if missed == 0 {
-            self.spread = Some((epoch, Instant::now()));
+            self.spread = Some((document.client_flags(), Instant::now()));
         }
         self.report.document = Some(document);
         Publication::Done
