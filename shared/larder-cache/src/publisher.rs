@@ -133,6 +133,8 @@ struct Run<'a> {
     founding: Option<Instant>,
     /// Since when all nodes hold the document with these client flags: two may have one epoch.
     spread: Option<(u32, Instant)>,
+    /// Which nodes of the ring are off the list and silent, and since when these.
+    vanished: Option<(Vec<RingNode>, Instant)>,
     /// How often the nodes could not be learnt.
     failed_looks: u32,
     /// The client flags of the document under which it has warmed.
@@ -185,7 +187,7 @@ struct Surveyed {
 
 /// What one node holds.
 enum Held {
-    /// A document with this epoch.
+    /// A document.
     Document(Box<RingDocument>, HeldVersion),
     /// Something that is no document.
     Malformed(HeldVersion, MalformedDocument),
@@ -215,6 +217,7 @@ impl<'a> Run<'a> {
             is_granted: false,
             founding: None,
             spread: None,
+            vanished: None,
             failed_looks: 0,
             warmed: None,
         }
@@ -266,11 +269,8 @@ impl<'a> Run<'a> {
             }
             // Whoever goes by a document that is lost has to notice first: the list may have changed since.
             let founding = *self.founding.get_or_insert_with(Instant::now);
-            return Ok(self
-                .once_settled(founding, || {
-                    Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()))
-                })
-                .await);
+            let first = || Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()));
+            return Ok(self.wait_until_settled(founding).await.unwrap_or_else(first));
         };
         self.cluster.adopt(current);
         match self.spread(survey, current).await {
@@ -285,19 +285,22 @@ impl<'a> Run<'a> {
             }
             self.is_granted = true;
         }
+        if let Some(since) = self.vanished_since(survey, current)
+            && let Some(step) = self.wait_until_settled(since).await
+        {
+            return Ok(step);
+        }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
         let next = current.following(self.cluster.ring_kind(), seen, now_ms());
         let is_at_once = |next: &RingDocument| current.phase == Phase::Active && next.phase == Phase::Active;
         // Who retires a node wants to know that everyone has followed.
         if next.as_ref().map_or(wish.is_to_retire(), |next| !is_at_once(next)) {
-            match self.ready_at(survey, current) {
-                Err(unfinished) => return Ok(Step::End(Some(unfinished))),
-                Ok(ready) if ready > Instant::now() => {
-                    // Nodes may come and go meanwhile, so another look decides.
-                    sleep_until(ready).await;
-                    return Ok(Step::Look);
-                }
-                Ok(_) => {}
+            if survey.is_held_up(current) {
+                return Ok(Step::End(Some(Unfinished::Unreachable)));
+            }
+            let since = self.spread.map_or_else(Instant::now, |(_, since)| since);
+            if let Some(step) = self.wait_until_settled(since).await {
+                return Ok(step);
             }
         }
         let Some(next) = next else {
@@ -314,18 +317,29 @@ impl<'a> Run<'a> {
         Ok(Step::Publish(next))
     }
 
-    /// The `step` to take when everyone has had the time to notice what has been so `since` then; until that it waits, for
-    /// nodes may come and go meanwhile, and has another look decide.
-    async fn once_settled(&self, since: Instant, step: impl FnOnce() -> Step) -> Step {
+    /// Waits until everyone has had the time to notice what has been so `since` then, and has another look decide, for nodes
+    /// may come and go meanwhile; `None` if there is nothing to wait for any more.
+    async fn wait_until_settled(&self, since: Instant) -> Option<Step> {
         let ready = since + self.cluster.settle_time();
         if ready > self.deadline {
-            return Step::End(Some(Unfinished::OutOfTime));
+            return Some(Step::End(Some(Unfinished::OutOfTime)));
         }
         if ready <= Instant::now() {
-            return step();
+            return None;
         }
         sleep_until(ready).await;
-        Step::Look
+        Some(Step::Look)
+    }
+
+    /// Since when the same nodes of `current` have been off the list and silent; `None` if there are none. A node may miss
+    /// one look, and others may reach it yet: it is given up only after it has been silent for the time in which they
+    /// learn of anything.
+    fn vanished_since(&mut self, survey: &Survey, current: &RingDocument) -> Option<Instant> {
+        let vanished = survey.vanished(current);
+        if self.vanished.as_ref().is_none_or(|(nodes, _)| *nodes != vanished) {
+            self.vanished = Some((vanished, Instant::now()));
+        }
+        self.vanished.as_ref().filter(|(nodes, _)| !nodes.is_empty()).map(|(_, since)| *since)
     }
 
     /// Asks discovery for the nodes, and the nodes for their documents.
@@ -411,20 +425,6 @@ impl<'a> Run<'a> {
             }
         }
         spread
-    }
-
-    /// When everyone goes by `current`, so that the next step may be made; why that is not to be in this run, if so.
-    fn ready_at(&self, survey: &Survey, current: &RingDocument) -> Result<Instant, Unfinished> {
-        let lost = survey.lost(current);
-        // Where a document may be found that is older than the one in force.
-        let is_looked_at =
-            |id: &RingNode| contains(&current.all_nodes(), id) || contains(&current.retired, id);
-        if survey.unreachable().any(|node| is_looked_at(&node.id) && !contains(&lost, &node.id)) {
-            return Err(Unfinished::Unreachable);
-        }
-        let since = self.spread.map_or_else(Instant::now, |(_, since)| since);
-        let ready = since + self.cluster.settle_time();
-        if ready > self.deadline { Err(Unfinished::OutOfTime) } else { Ok(ready) }
     }
 
     /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is refused
@@ -549,6 +549,22 @@ impl Survey {
         let all = current.all_nodes();
         let lost = self.unreachable().filter(|node| contains(&all, &node.id)).filter(is_lost);
         lost.map(|node| node.id.clone()).collect()
+    }
+
+    /// Whether a node holds up the step from `current` to another document, for it may hold an older one yet, and somebody
+    /// look there.
+    fn is_held_up(&self, current: &RingDocument) -> bool {
+        let (all, lost) = (current.all_nodes(), self.lost(current));
+        let is_looked_at = |id: &RingNode| contains(&all, id) || contains(&current.retired, id);
+        self.unreachable().any(|node| is_looked_at(&node.id) && !contains(&lost, &node.id))
+    }
+
+    /// The nodes of `current` that are off the list and silent, which does not say that they are dead.
+    fn vanished(&self, current: &RingDocument) -> Vec<RingNode> {
+        let all = current.all_nodes();
+        let is_silent = |node: &&Surveyed| matches!(node.held, Held::Silent) && contains(&all, &node.id);
+        let silent = self.nodes.iter().filter(is_silent).map(|node| node.id.clone());
+        silent.filter(|id| !self.is_listed(id)).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use larder_cache::{Cache, OriginGuard, Policy, PublishError, Publisher, Unfinished, WarmUp};
-use larder_client::{Key, Ttl};
+use larder_client::{Cluster, Config, Key, Ttl};
 use larder_local::{LocalCluster, NodeId, Options};
 use larder_ring::{Phase, RingDocument};
 use tokio::time::{Instant, sleep};
@@ -54,13 +54,29 @@ async fn a_silent_new_node_may_be_read_by_others_and_so_the_change_waits_for_it(
 }
 
 #[tokio::test]
+async fn a_node_off_the_list_that_is_silent_for_a_moment_is_drained_and_not_dropped() {
+    let (local, _) = settled(3).await;
+    delist(&local, &[3]).await;
+    local.pause_node(NodeId(3)).await.unwrap();
+    let config = Config { ring_check_interval: Duration::from_secs(1), ..config(&local) };
+    let pause = config.timeout + Duration::from_millis(100);
+    let publisher = Publisher::new(Cluster::new(config).unwrap(), warm_up());
+    let resumed = async {
+        // For longer than one look lasts.
+        sleep(pause).await;
+        local.resume_node(NodeId(3)).await.unwrap();
+    };
+    tokio::join!(comes_to(&local, &publisher, Phase::Joining, "123>12"), resumed);
+}
+
+#[tokio::test]
 async fn who_reads_from_a_node_that_was_given_up_learns_of_it_elsewhere() {
     let (local, document) = growing(3, Phase::Warming).await;
     let (reader, writer) = (client(&local), client(&local));
     let moving = moving_key(&document, 1, 4);
     assert_eq!(load(&reader, &moving, "old").await, "old");
 
-    // Off the list and silent, it counts as lost; and then it turns out that it was not.
+    // Off the list and silent for long, it counts as lost; and then it turns out that it was not.
     delist(&local, &[4]).await;
     local.pause_node(NodeId(4)).await.unwrap();
     check(&finish(&publisher(&local)).await, &[Phase::Joining, Phase::Active], "123");
