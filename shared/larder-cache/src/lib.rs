@@ -50,6 +50,7 @@ mod publisher;
 mod record;
 mod sampler;
 mod sketch;
+mod survey;
 mod warm;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};

@@ -6,10 +6,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use larder_client::{Cluster, DirectNode, Error, HeldVersion, NodeError, Stored};
-use larder_ring::{Epoch, MalformedDocument, Phase, RingDocument, RingNode, Sighting};
+use larder_client::{Cluster, Error, Stored};
+use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::survey::{Held, Survey, Surveyed};
 use crate::warm::{WarmUp, Warmed, Warmer};
 
 /// Publishes the ring document of a cluster.
@@ -108,8 +109,7 @@ impl Publisher {
 
     /// The ring document in force, as the nodes have it; `None` if there is none.
     pub async fn document(&self, deadline: Instant) -> Result<Option<RingDocument>, PublishError> {
-        let run = Run::new(self, deadline);
-        let survey = timeout_at(deadline, run.survey()).await;
+        let survey = timeout_at(deadline, Survey::take(&self.cluster)).await;
         Ok(survey.unwrap_or(Err(PublishError::Deadline))?.current)
     }
 }
@@ -171,40 +171,6 @@ enum Publication {
     Failed,
 }
 
-/// What the nodes hold.
-struct Survey {
-    listed: Vec<RingNode>,
-    nodes: Vec<Surveyed>,
-    /// The latest document on any of them.
-    current: Option<RingDocument>,
-}
-
-struct Surveyed {
-    id: RingNode,
-    node: DirectNode,
-    held: Held,
-}
-
-/// What one node holds.
-enum Held {
-    /// A document.
-    Document(Box<RingDocument>, HeldVersion),
-    /// Something that is no document.
-    Malformed(HeldVersion, MalformedDocument),
-    /// Nothing.
-    Nothing,
-    /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
-    Dead,
-    /// That is not known. Others may reach it.
-    Silent,
-}
-
-impl Held {
-    fn is_known(&self) -> bool {
-        !matches!(self, Self::Dead | Self::Silent)
-    }
-}
-
 impl<'a> Run<'a> {
     fn new(publisher: &'a Publisher, deadline: Instant) -> Self {
         let cluster = publisher.cluster.clone();
@@ -229,7 +195,7 @@ impl<'a> Run<'a> {
             if self.is_over() {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             }
-            let Ok(survey) = timeout_at(self.deadline, self.survey()).await else {
+            let Ok(survey) = timeout_at(self.deadline, Survey::take(&self.cluster)).await else {
                 return Ok(self.ended(Some(Unfinished::OutOfTime)));
             };
             let survey = match survey {
@@ -342,57 +308,6 @@ impl<'a> Run<'a> {
         self.vanished.as_ref().filter(|(nodes, _)| !nodes.is_empty()).map(|(_, since)| *since)
     }
 
-    /// Asks discovery for the nodes, and the nodes for their documents.
-    async fn survey(&self) -> Result<Survey, PublishError> {
-        let topology = self.cluster.discover().await.map_err(PublishError::Nodes)?;
-        let topology = topology.filter(|topology| !topology.is_single()).ok_or(PublishError::NoCluster)?;
-        let listed: Vec<RingNode> = topology
-            .nodes()
-            .iter()
-            .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
-            .collect();
-        let mut nodes = self.ask(listed.clone()).await;
-        let remembered = self.cluster.ring_document().await.map_err(PublishError::Nodes)?;
-        let mut current = latest(&nodes, remembered.as_ref());
-        // What is not listed any more may still answer, and may know of others.
-        for _ in 0..MOST_GENERATIONS {
-            let known = |id: &RingNode| nodes.iter().any(|node| node.id.identity() == id.identity());
-            let unknown: Vec<_> =
-                current.iter().flat_map(RingDocument::all_nodes).filter(|id| !known(id)).collect();
-            if unknown.is_empty() {
-                break;
-            }
-            nodes.extend(self.ask(unknown).await);
-            current = latest(&nodes, remembered.as_ref());
-        }
-        if let Some(format) = nodes.iter().find_map(Surveyed::other_format) {
-            return Err(PublishError::Format(format));
-        }
-        nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
-        Ok(Survey { listed, nodes, current })
-    }
-
-    async fn ask(&self, ids: Vec<RingNode>) -> Vec<Surveyed> {
-        join_all(ids.into_iter().map(|id| async {
-            let node = self.cluster.direct(&id);
-            let held = match node.document().await {
-                Ok(None) => Held::Nothing,
-                Ok(Some(held)) => match held.document {
-                    Ok(document) => Held::Document(Box::new(document), held.version),
-                    Err(error) => Held::Malformed(held.version, error),
-                },
-                Err(error) => {
-                    let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(node = node.name(), error, "node not asked for its ring document");
-                    held
-                }
-            };
-            Surveyed { id, node, held }
-        }))
-        .await
-    }
-
     /// Writes `current` to all nodes that hold another document or none.
     ///
     /// To all, not only to those of its rings: whoever goes by an earlier document may look at a node that has left the
@@ -433,7 +348,7 @@ impl<'a> Run<'a> {
         let ring = survey.current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
         let nodes = survey.nodes.iter().filter(|node| node.held.is_known());
         let mut nodes: Vec<&Surveyed> = nodes.collect();
-        nodes.sort_by_key(|node| !contains(&ring, &node.id));
+        nodes.sort_by_key(|node| !node.id.is_in(&ring));
         let Some((first, rest)) = nodes.split_first() else { return Publication::Failed };
         let (epoch, phase) = (document.epoch, document.phase);
         let written = first.store(&document).await;
@@ -484,12 +399,11 @@ impl Wish<'_> {
     ) -> Result<Option<RingDocument>, PublishError> {
         match self {
             Self::None => Ok(None),
-            Self::Retire(node) if contains(&current.retired, node) => Ok(None),
+            Self::Retire(node) if node.is_in(&current.retired) => Ok(None),
             // It leaves without being asked.
-            Self::Retire(node) if !survey.is_listed(node) && contains(&current.all_nodes(), node) => Ok(None),
+            Self::Retire(node) if !survey.is_listed(node) && node.is_in(&current.all_nodes()) => Ok(None),
             Self::Retire(node) => {
-                let stays =
-                    |id: &RingNode| id.identity() != node.identity() && !contains(&current.retired, id);
+                let stays = |id: &RingNode| id.identity() != node.identity() && !id.is_in(&current.retired);
                 let may_leave = survey.is_listed(node) && survey.listed.iter().any(stays);
                 let document = may_leave.then(|| current.retiring(node, now_ms())).flatten();
                 document.map(Some).ok_or_else(|| PublishError::CannotRetire(node.to_string()))
@@ -505,112 +419,12 @@ impl Wish<'_> {
     /// Whether the ring of `current`, with which a run has finished, is as it was to be: others may have left since.
     fn check(&self, current: &RingDocument) -> Result<(), PublishError> {
         match self {
-            Self::Retire(node) if contains(&current.nodes, node) => {
+            Self::Retire(node) if node.is_in(&current.nodes) => {
                 Err(PublishError::CannotRetire(node.to_string()))
             }
             _ => Ok(()),
         }
     }
-}
-
-impl Survey {
-    fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
-        self.nodes.iter().filter(|node| !node.held.is_known())
-    }
-
-    fn is_unreachable(&self, id: &RingNode) -> bool {
-        self.unreachable().any(|node| node.id.identity() == id.identity())
-    }
-
-    fn is_listed(&self, id: &RingNode) -> bool {
-        contains(&self.listed, id)
-    }
-
-    /// The nodes that are listed, but for new ones that do not answer yet. One that the ring has, and that fails, keeps
-    /// its place.
-    fn answering_or_known(&self, current: &RingDocument) -> Vec<RingNode> {
-        let known = current.all_nodes();
-        self.listed.iter().filter(|id| contains(&known, id) || !self.is_unreachable(id)).cloned().collect()
-    }
-
-    /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
-    fn leaves_out(&self, current: &RingDocument) -> bool {
-        self.listed.iter().any(|id| !contains(&current.nodes, id) && !contains(&current.retired, id))
-    }
-
-    /// The nodes of `current` that do not answer and are not listed, or are dead and have not come to own anything yet.
-    ///
-    /// A new node that is silent is not lost while it is listed: those who reach it go by the document that it holds, and
-    /// may not be left two steps behind.
-    fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
-        let is_new = |node: &Surveyed| !contains(&current.nodes, &node.id);
-        let is_dead = |node: &Surveyed| matches!(node.held, Held::Dead);
-        let is_lost = |node: &&Surveyed| !self.is_listed(&node.id) || is_new(node) && is_dead(node);
-        let all = current.all_nodes();
-        let lost = self.unreachable().filter(|node| contains(&all, &node.id)).filter(is_lost);
-        lost.map(|node| node.id.clone()).collect()
-    }
-
-    /// Whether a node holds up the step from `current` to another document, for it may hold an older one yet, and somebody
-    /// look there.
-    fn is_held_up(&self, current: &RingDocument) -> bool {
-        let (all, lost) = (current.all_nodes(), self.lost(current));
-        let is_looked_at = |id: &RingNode| contains(&all, id) || contains(&current.retired, id);
-        self.unreachable().any(|node| is_looked_at(&node.id) && !contains(&lost, &node.id))
-    }
-
-    /// The nodes of `current` that are off the list and silent, which does not say that they are dead.
-    fn vanished(&self, current: &RingDocument) -> Vec<RingNode> {
-        let all = current.all_nodes();
-        let is_silent = |node: &&Surveyed| matches!(node.held, Held::Silent) && contains(&all, &node.id);
-        let silent = self.nodes.iter().filter(is_silent).map(|node| node.id.clone());
-        silent.filter(|id| !self.is_listed(id)).collect()
-    }
-}
-
-impl Surveyed {
-    /// The format of what the node holds, if it is not known here.
-    fn other_format(&self) -> Option<u64> {
-        match &self.held {
-            Held::Malformed(_, MalformedDocument::Format(format)) => Some(*format),
-            _ => None,
-        }
-    }
-
-    /// Stores `document` in the place of what the node held when it was asked.
-    async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
-        let before = match &self.held {
-            Held::Document(_, version) | Held::Malformed(version, _) => Some(version),
-            Held::Nothing | Held::Dead | Held::Silent => None,
-        };
-        self.node.store_document(document, before).await
-    }
-}
-
-/// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one epoch
-/// are the work of two runs of which one could not reach the node that decides, or of one that lost its memory in between;
-/// environments take the one that was published later, and so do we.
-fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
-    let documents = nodes.iter().filter_map(|node| match &node.held {
-        Held::Document(document, _) => Some(&**document),
-        _ => None,
-    });
-    let held = documents.max_by_key(|document| (document.epoch, document.time_ms, document.encode()));
-    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.is_later_than(held));
-    remembered.filter(is_later).or(held).cloned()
-}
-
-fn is_refused(error: &Error) -> bool {
-    match error {
-        Error::Node { source: NodeError::Connect(error), .. } => {
-            error.kind() == std::io::ErrorKind::ConnectionRefused
-        }
-        _ => false,
-    }
-}
-
-fn contains(list: &[RingNode], node: &RingNode) -> bool {
-    list.iter().any(|listed| listed.identity() == node.identity())
 }
 
 fn now_ms() -> u64 {
@@ -622,5 +436,3 @@ fn now_ms() -> u64 {
 const MOST_STEPS: usize = 128;
 /// How often the nodes may not be learnt in one run: it may have waited for long, and most of its work be done.
 const MOST_FAILED_LOOKS: u32 = 3;
-/// How often a document may name nodes that nobody listed.
-const MOST_GENERATIONS: usize = 4;

@@ -1,6 +1,6 @@
 //! From one ring document to the next: the rules of the publisher, without a clock or a socket.
 
-use crate::document::{RingDocument, contains};
+use crate::document::RingDocument;
 use crate::epoch::Epoch;
 use crate::history::Reign;
 use crate::kind::RingKind;
@@ -50,7 +50,7 @@ impl RingDocument {
     /// - A document of ten days is published anew, for no item lives longer than thirty.
     /// - A list without any node changes nothing.
     pub fn following(&self, kind: RingKind, seen: Sighting<'_>, now_ms: u64) -> Option<Self> {
-        let is_hopeless = self.next.iter().any(|node| contains(seen.lost, node));
+        let is_hopeless = self.next.iter().any(|node| node.is_in(seen.lost));
         match self.phase {
             Phase::Active => self.begun(kind, seen, now_ms),
             Phase::Joining if is_hopeless => Some(self.step(Phase::Active, now_ms)),
@@ -68,8 +68,8 @@ impl RingDocument {
             .nodes
             .iter()
             .chain(&self.next)
-            .filter(|other| other.identity() != node.identity() && !contains(&self.retired, other));
-        if contains(&self.retired, node) || others.count() == 0 {
+            .filter(|other| other.identity() != node.identity() && !other.is_in(&self.retired));
+        if node.is_in(&self.retired) || others.count() == 0 {
             return None;
         }
         let mut retired = self.retired.clone();
@@ -79,7 +79,7 @@ impl RingDocument {
 
     /// The document in which `node` is not to leave the ring after all; `None` if it was not to.
     pub fn restoring(&self, node: &RingNode, now_ms: u64) -> Option<Self> {
-        if !contains(&self.retired, node) {
+        if !node.is_in(&self.retired) {
             return None;
         }
         let mut retired = self.retired.clone();
@@ -93,8 +93,7 @@ impl RingDocument {
         if target.is_empty() {
             return None;
         }
-        let retired: Vec<_> =
-            self.retired.iter().filter(|node| contains(seen.listed, node)).cloned().collect();
+        let retired: Vec<_> = self.retired.iter().filter(|node| node.is_in(seen.listed)).cloned().collect();
         let successor = Self { retired, ..self.successor(now_ms) };
         if self.nodes == target {
             let is_old = now_ms.saturating_sub(self.time_ms) > MOST_AGE_MS;
@@ -118,7 +117,7 @@ impl RingDocument {
         let has_moved = |node: &RingNode| {
             next.nodes().iter().any(|other| other.identity() == node.identity() && other.ip != node.ip)
         };
-        present.keeps_all_but(&next, |node| contains(lost, node) || has_moved(node))
+        present.keeps_all_but(&next, |node| node.is_in(lost) || has_moved(node))
     }
 
     /// The same ring under the next epoch.
@@ -171,7 +170,7 @@ impl RingDocument {
 const MOST_AGE_MS: u64 = 10 * 24 * 3600 * 1000;
 
 fn without(list: &[RingNode], left_out: &[RingNode]) -> Vec<RingNode> {
-    list.iter().filter(|node| !contains(left_out, node)).cloned().collect()
+    list.iter().filter(|node| !node.is_in(left_out)).cloned().collect()
 }
 
 /// Whether both lists hold the same nodes in the same order, at whatever addresses.

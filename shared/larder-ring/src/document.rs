@@ -113,14 +113,11 @@ impl RingDocument {
     /// hears of every later one. A node that comes or leaves may be given up before it is told, and keep this one for
     /// ever; where no node stays, those can that everybody reads.
     pub fn is_witness(&self, node: &RingNode) -> bool {
-        let is_in = |nodes: &[RingNode], node: &RingNode| {
-            nodes.iter().any(|other| other.identity() == node.identity())
-        };
-        let stays = |node: &RingNode| is_in(&self.nodes, node) && is_in(&self.next, node);
+        let stays = |node: &RingNode| node.is_in(&self.nodes) && node.is_in(&self.next);
         match self.phase.reads() {
             _ if self.nodes.iter().any(stays) => stays(node),
-            Reads::Present => is_in(&self.nodes, node),
-            Reads::NextThenPresent | Reads::Next => is_in(&self.next, node),
+            Reads::Present => node.is_in(&self.nodes),
+            Reads::NextThenPresent | Reads::Next => node.is_in(&self.next),
         }
     }
 
@@ -132,7 +129,7 @@ impl RingDocument {
     /// Every node of both rings, each once, those of the present ring first.
     pub fn all_nodes(&self) -> Vec<RingNode> {
         let mut all = self.nodes.clone();
-        all.extend(self.next.iter().filter(|node| !contains(&self.nodes, node)).cloned());
+        all.extend(self.next.iter().filter(|node| !node.is_in(&self.nodes)).cloned());
         all
     }
 
@@ -190,10 +187,6 @@ pub enum MalformedDocument {
 
 fn json_error(error: serde_json::Error) -> MalformedDocument {
     MalformedDocument::Json(error.to_string())
-}
-
-pub(crate) fn contains(list: &[RingNode], node: &RingNode) -> bool {
-    list.iter().any(|listed| listed.identity() == node.identity())
 }
 
 fn has_twins(list: &[RingNode]) -> bool {

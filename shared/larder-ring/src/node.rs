@@ -44,6 +44,11 @@ impl RingNode {
         (&self.host, self.port)
     }
 
+    /// Whether it is the same node as one of `list`.
+    pub fn is_in(&self, list: &[Self]) -> bool {
+        list.iter().any(|other| other.identity() == self.identity())
+    }
+
     /// Says what is wrong with host or port, if anything is.
     pub(crate) fn check(&self) -> Result<(), InvalidNode> {
         self.check_as(|| self.to_string())

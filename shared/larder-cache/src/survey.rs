@@ -1,0 +1,192 @@
+//! A look at a cluster: which nodes there are, and which ring document each of them holds.
+
+use futures_util::future::join_all;
+use larder_client::{Cluster, DirectNode, Error, HeldVersion, NodeError, Stored};
+use larder_ring::{MalformedDocument, RingDocument, RingNode};
+
+use crate::publisher::PublishError;
+
+/// What the nodes hold.
+pub(crate) struct Survey {
+    pub(crate) listed: Vec<RingNode>,
+    pub(crate) nodes: Vec<Surveyed>,
+    /// The latest document on any of them.
+    pub(crate) current: Option<RingDocument>,
+}
+
+/// What a look at one node has shown.
+pub(crate) struct Surveyed {
+    pub(crate) id: RingNode,
+    pub(crate) node: DirectNode,
+    pub(crate) held: Held,
+}
+
+/// What one node holds.
+pub(crate) enum Held {
+    /// A document.
+    Document(Box<RingDocument>, HeldVersion),
+    /// Something that is no document.
+    Malformed(HeldVersion, MalformedDocument),
+    /// Nothing.
+    Nothing,
+    /// Nothing, for it is dead: connections are refused, and with the process its memory is gone.
+    Dead,
+    /// That is not known. Others may reach it.
+    Silent,
+}
+
+impl Held {
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self, Self::Dead | Self::Silent)
+    }
+}
+
+impl Survey {
+    /// Asks discovery for the nodes, and the nodes for their documents.
+    pub(crate) async fn take(cluster: &Cluster) -> Result<Self, PublishError> {
+        let topology = cluster.discover().await.map_err(PublishError::Nodes)?;
+        let topology = topology.filter(|topology| !topology.is_single()).ok_or(PublishError::NoCluster)?;
+        let listed: Vec<RingNode> = topology
+            .nodes()
+            .iter()
+            .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
+            .collect();
+        let mut nodes = ask(cluster, listed.clone()).await;
+        let remembered = cluster.ring_document().await.map_err(PublishError::Nodes)?;
+        let mut current = latest(&nodes, remembered.as_ref());
+        // What is not listed any more may still answer, and may know of others.
+        for _ in 0..MOST_GENERATIONS {
+            let known = |id: &RingNode| nodes.iter().any(|node| node.id.identity() == id.identity());
+            let unknown: Vec<_> =
+                current.iter().flat_map(RingDocument::all_nodes).filter(|id| !known(id)).collect();
+            if unknown.is_empty() {
+                break;
+            }
+            nodes.extend(ask(cluster, unknown).await);
+            current = latest(&nodes, remembered.as_ref());
+        }
+        if let Some(format) = nodes.iter().find_map(Surveyed::other_format) {
+            return Err(PublishError::Format(format));
+        }
+        nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
+        Ok(Self { listed, nodes, current })
+    }
+
+    pub(crate) fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
+        self.nodes.iter().filter(|node| !node.held.is_known())
+    }
+
+    fn is_unreachable(&self, id: &RingNode) -> bool {
+        self.unreachable().any(|node| node.id.identity() == id.identity())
+    }
+
+    pub(crate) fn is_listed(&self, id: &RingNode) -> bool {
+        id.is_in(&self.listed)
+    }
+
+    /// The nodes that are listed, but for new ones that do not answer yet. One that the ring has, and that fails, keeps
+    /// its place.
+    pub(crate) fn answering_or_known(&self, current: &RingDocument) -> Vec<RingNode> {
+        let known = current.all_nodes();
+        self.listed.iter().filter(|id| id.is_in(&known) || !self.is_unreachable(id)).cloned().collect()
+    }
+
+    /// Whether a node is listed that `current` leaves out without a reason, which is that it does not answer.
+    pub(crate) fn leaves_out(&self, current: &RingDocument) -> bool {
+        self.listed.iter().any(|id| !id.is_in(&current.nodes) && !id.is_in(&current.retired))
+    }
+
+    /// The nodes of `current` that do not answer and are not listed, or are dead and have not come to own anything yet.
+    ///
+    /// A new node that is silent is not lost while it is listed: those who reach it go by the document that it holds, and
+    /// may not be left two steps behind.
+    pub(crate) fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
+        let is_new = |node: &Surveyed| !node.id.is_in(&current.nodes);
+        let is_dead = |node: &Surveyed| matches!(node.held, Held::Dead);
+        let is_lost = |node: &&Surveyed| !self.is_listed(&node.id) || is_new(node) && is_dead(node);
+        let all = current.all_nodes();
+        let lost = self.unreachable().filter(|node| node.id.is_in(&all)).filter(is_lost);
+        lost.map(|node| node.id.clone()).collect()
+    }
+
+    /// Whether a node holds up the step from `current` to another document, for it may hold an older one yet, and somebody
+    /// look there.
+    pub(crate) fn is_held_up(&self, current: &RingDocument) -> bool {
+        let (all, lost) = (current.all_nodes(), self.lost(current));
+        let is_looked_at = |id: &RingNode| id.is_in(&all) || id.is_in(&current.retired);
+        self.unreachable().any(|node| is_looked_at(&node.id) && !node.id.is_in(&lost))
+    }
+
+    /// The nodes of `current` that are off the list and silent, which does not say that they are dead.
+    pub(crate) fn vanished(&self, current: &RingDocument) -> Vec<RingNode> {
+        let all = current.all_nodes();
+        let is_silent = |node: &&Surveyed| matches!(node.held, Held::Silent) && node.id.is_in(&all);
+        let silent = self.nodes.iter().filter(is_silent).map(|node| node.id.clone());
+        silent.filter(|id| !self.is_listed(id)).collect()
+    }
+}
+
+impl Surveyed {
+    /// The format of what the node holds, if it is not known here.
+    fn other_format(&self) -> Option<u64> {
+        match &self.held {
+            Held::Malformed(_, MalformedDocument::Format(format)) => Some(*format),
+            _ => None,
+        }
+    }
+
+    /// Stores `document` in the place of what the node held when it was asked.
+    pub(crate) async fn store(&self, document: &RingDocument) -> Result<Stored, Error> {
+        let before = match &self.held {
+            Held::Document(_, version) | Held::Malformed(version, _) => Some(version),
+            Held::Nothing | Held::Dead | Held::Silent => None,
+        };
+        self.node.store_document(document, before).await
+    }
+}
+
+async fn ask(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
+    join_all(ids.into_iter().map(|id| async {
+        let node = cluster.direct(&id);
+        let held = match node.document().await {
+            Ok(None) => Held::Nothing,
+            Ok(Some(held)) => match held.document {
+                Ok(document) => Held::Document(Box::new(document), held.version),
+                Err(error) => Held::Malformed(held.version, error),
+            },
+            Err(error) => {
+                let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(node = node.name(), error, "node not asked for its ring document");
+                held
+            }
+        };
+        Surveyed { id, node, held }
+    }))
+    .await
+}
+
+/// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one epoch
+/// are the work of two runs of which one could not reach the node that decides, or of one that lost its memory in between;
+/// environments take the one that was published later, and so do we.
+fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
+    let documents = nodes.iter().filter_map(|node| match &node.held {
+        Held::Document(document, _) => Some(&**document),
+        _ => None,
+    });
+    let held = documents.max_by_key(|document| (document.epoch, document.time_ms, document.encode()));
+    let is_later = |one: &&RingDocument| held.is_none_or(|held| one.is_later_than(held));
+    remembered.filter(is_later).or(held).cloned()
+}
+
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Node { source: NodeError::Connect(error), .. } => {
+            error.kind() == std::io::ErrorKind::ConnectionRefused
+        }
+        _ => false,
+    }
+}
+
+/// How often a document may name nodes that nobody listed.
+const MOST_GENERATIONS: usize = 4;
