@@ -2,74 +2,52 @@
 
 use std::time::Duration;
 
+use larder_lambda::chart::Chart;
 use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 
 use crate::handle::{Handled, Work};
 
-/// Under which names metrics are charted.
-#[derive(Clone, Debug)]
-pub struct Chart {
-    /// The namespace.
-    pub namespace: String,
-    /// The dimension `service`.
-    pub service: String,
-    /// The dimension `function_name`; an empty one is left out.
-    pub function_name: String,
-}
-
-impl Chart {
-    /// The metrics of an invocation that was `handled` and took `duration`.
-    ///
-    /// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`,
-    /// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer; the others say what
-    /// it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
-    pub fn metrics(
-        &self,
-        request_id: &str,
-        invocation: &Invocation,
-        handled: &Handled,
-        duration: Duration,
-    ) -> Metrics {
-        let mut metrics = Metrics::new(&self.namespace);
-        metrics.dimension("service", &self.service);
-        if !self.function_name.is_empty() {
-            metrics.dimension("function_name", &self.function_name);
-        }
-        let Work { table, counts, origin_time, ring_epoch } = &handled.work;
-        for (name, count) in [
-            ("Hits", counts.hits),
-            ("Misses", counts.misses),
-            ("Stale", counts.stale),
-            ("Bypass", counts.bypasses),
-            ("Errors", counts.errors),
-            ("NegativeHits", counts.negative_hits),
-            ("Waits", counts.waits),
-            ("OriginCalls", counts.origin_calls),
-            ("Fills", counts.fills),
-            ("FillsRefused", counts.fills_refused),
-            ("FillsFailed", counts.fills_failed),
-            ("ColdStarts", invocation.is_cold_start.into()),
-        ] {
-            metrics.count(name, count.into());
-        }
-        metrics.time("Duration", duration);
-        if counts.origin_calls > 0 {
-            metrics.time("OriginTime", *origin_time);
-        }
-        metrics.property("function_request_id", request_id);
-        metrics.property("status", handled.answer.status_code);
-        if let Some(table) = table {
-            metrics.property("table", table.as_str());
-        }
-        if let Some(epoch) = ring_epoch {
-            metrics.property("ring_epoch", *epoch);
-        }
-        if let Some(idle) = invocation.idle {
-            metrics.property("idle_ms", idle.as_millis() as u64);
-        }
-        metrics
+/// The metrics of an invocation that was `handled` and took `duration`.
+///
+/// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`,
+/// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer; the others say what
+/// it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
+pub fn metrics(
+    chart: &Chart,
+    request_id: &str,
+    invocation: &Invocation,
+    handled: &Handled,
+    duration: Duration,
+) -> Metrics {
+    let mut metrics = chart.begin(request_id, invocation, duration);
+    let Work { table, counts, origin_time, ring_epoch } = &handled.work;
+    for (name, count) in [
+        ("Hits", counts.hits),
+        ("Misses", counts.misses),
+        ("Stale", counts.stale),
+        ("Bypass", counts.bypasses),
+        ("Errors", counts.errors),
+        ("NegativeHits", counts.negative_hits),
+        ("Waits", counts.waits),
+        ("OriginCalls", counts.origin_calls),
+        ("Fills", counts.fills),
+        ("FillsRefused", counts.fills_refused),
+        ("FillsFailed", counts.fills_failed),
+    ] {
+        metrics.count(name, count.into());
     }
+    if counts.origin_calls > 0 {
+        metrics.time("OriginTime", *origin_time);
+    }
+    metrics.property("status", handled.answer.status_code);
+    if let Some(table) = table {
+        metrics.property("table", table.as_str());
+    }
+    if let Some(epoch) = ring_epoch {
+        metrics.property("ring_epoch", *epoch);
+    }
+    metrics
 }
 
 #[cfg(test)]
@@ -91,7 +69,7 @@ mod tests {
         let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
         let handled = Handled { answer: HttpAnswer::new(200, String::new()), work };
         let invocation = environment.begin(0, Clocks::now());
-        let metrics = chart.metrics("8f0c", &invocation, &handled, Duration::from_micros(1_500));
+        let metrics = metrics(&chart, "8f0c", &invocation, &handled, Duration::from_micros(1_500));
         serde_json::from_str(&metrics.line(1)).unwrap()
     }
 

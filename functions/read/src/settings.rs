@@ -56,10 +56,6 @@ pub struct Settings {
     pub origin_limit: usize,
     /// How long a request may take.
     pub time_limit: TimeLimit,
-    /// The service in logs and metrics.
-    pub service: String,
-    /// The namespace of the metrics.
-    pub metrics_namespace: String,
 }
 
 impl Settings {
@@ -86,19 +82,9 @@ impl Settings {
                 sampling: Sampling { one_in: sample_one_in as u32, ..Sampling::default() },
                 origin_limit: origin_limit as usize,
                 time_limit: TimeLimit::new(timeout),
-                service: service(variables).to_owned(),
-                metrics_namespace: variables
-                    .text("POWERTOOLS_METRICS_NAMESPACE")
-                    .unwrap_or("Larder")
-                    .to_owned(),
             })
         })
     }
-}
-
-/// The service in logs and metrics; logs need it before the settings are read.
-pub fn service(variables: &Variables) -> &str {
-    variables.text("POWERTOOLS_SERVICE_NAME").unwrap_or("larder")
 }
 
 /// How records are cached where their table says nothing else.
@@ -223,7 +209,6 @@ mod tests {
         assert_eq!(settings.policies["flights"], Policy::fresh_for(Ttl::clamped(300)));
         assert_eq!(settings.policies["airports"].fresh_for.as_secs(), 86_400);
         assert!(settings.origin.id("airports", "JFK").is_ok());
-        assert_eq!((settings.service.as_str(), settings.metrics_namespace.as_str()), ("larder", "Larder"));
     }
 
     #[test]
@@ -253,7 +238,6 @@ mod tests {
         assert_eq!(settings.key_prefix.as_deref(), Some("air-2.x_y"));
         assert_eq!(settings.origin_limit, 9);
         assert_eq!(settings.time_limit.timeout, Duration::from_secs(1));
-        assert_eq!((settings.service.as_str(), settings.metrics_namespace.as_str()), ("flights", "Air"));
     }
 
     #[test]

@@ -1,42 +1,28 @@
 //! Wires the function: settings from the environment, clients made once, run.
 
-use std::io::stdout;
 use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use larder_cache::Publisher;
-use larder_lambda::environment::{Environment, epoch_ms};
-use larder_lambda::logs;
+use larder_lambda::chart::Chart;
+use larder_lambda::environment::Environment;
+use larder_lambda::process;
 use larder_lambda::settings::Variables;
 use larder_lambda::thaw::Clocks;
 use larder_ring_refresh::answer::Answer;
-use larder_ring_refresh::metrics::Chart;
-use larder_ring_refresh::settings::{Settings, service};
+use larder_ring_refresh::metrics::metrics;
+use larder_ring_refresh::settings::Settings;
 use larder_ring_refresh::{App, Failure, handle};
 use serde_json::Value;
-use tracing::{error, warn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let variables = Variables::of_process();
-    if let Err(wrong) = logs::init(service(&variables), &variables) {
-        eprintln!("logs are set up already: {wrong}");
-    }
-    let settings = match Settings::read(&variables) {
-        Ok(settings) => settings,
-        Err(wrong) => {
-            error!(error = &wrong as &dyn std::error::Error, "could not start");
-            return ExitCode::FAILURE;
-        }
+    let (settings, variables) = match process::begin(Settings::read) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let function = Function::new(settings, &variables);
-    match run(service_fn(|event| function.serve(event))).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(wrong) => {
-            error!(error = &*wrong as &dyn std::error::Error, "the runtime ended");
-            ExitCode::FAILURE
-        }
-    }
+    process::end(run(service_fn(|event| function.serve(event))).await)
 }
 
 /// What lives as long as the process.
@@ -48,15 +34,10 @@ struct Function {
 
 impl Function {
     fn new(settings: Settings, variables: &Variables) -> Self {
-        let Settings { cluster, cluster_name, warm_up, control, time_limit, service, metrics_namespace } =
-            settings;
+        let Settings { cluster, cluster_name, warm_up, control, time_limit } = settings;
         Self {
             environment: Environment::new(time_limit),
-            chart: Chart {
-                namespace: metrics_namespace,
-                service,
-                function_name: variables.text("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default().to_owned(),
-            },
+            chart: Chart::of(variables),
             app: App { publisher: Publisher::new(cluster, warm_up), cluster_name, control },
         }
     }
@@ -67,10 +48,7 @@ impl Function {
 
         let ended = Clocks::now();
         let duration = self.environment.end(&invocation, ended);
-        let metrics = self.chart.metrics(&event.context.request_id, &invocation, &handled, duration);
-        if let Err(wrong) = metrics.write(epoch_ms(ended.wall), stdout().lock()) {
-            warn!(error = &wrong as &dyn std::error::Error, "metrics not written");
-        }
+        metrics(&self.chart, &event.context.request_id, &invocation, &handled, duration).print(ended.wall);
         handled.answer
     }
 }

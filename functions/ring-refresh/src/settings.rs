@@ -42,10 +42,6 @@ pub struct Settings {
     pub control: Option<ControlPlane>,
     /// How long an invocation may take.
     pub time_limit: TimeLimit,
-    /// The service in logs and metrics.
-    pub service: String,
-    /// The namespace of the metrics.
-    pub metrics_namespace: String,
 }
 
 impl Settings {
@@ -66,19 +62,9 @@ impl Settings {
                 warm_up,
                 control,
                 time_limit: TimeLimit::new(timeout),
-                service: service(variables).to_owned(),
-                metrics_namespace: variables
-                    .text("POWERTOOLS_METRICS_NAMESPACE")
-                    .unwrap_or("Larder")
-                    .to_owned(),
             })
         })
     }
-}
-
-/// The service that logs and metrics name; it is known even where the settings are wrong.
-pub fn service(variables: &Variables) -> &str {
-    variables.text("POWERTOOLS_SERVICE_NAME").unwrap_or("larder")
 }
 
 fn warm_up(reader: &mut Reader<'_>) -> WarmUp {

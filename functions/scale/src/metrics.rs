@@ -2,66 +2,44 @@
 
 use std::time::Duration;
 
+use larder_lambda::chart::Chart;
 use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 
 use crate::answer::{Answer, Answers};
 use crate::handle::{Handled, Work};
 
-/// Under which names metrics are charted.
-#[derive(Clone, Debug)]
-pub struct Chart {
-    /// The namespace.
-    pub namespace: String,
-    /// The dimension `service`.
-    pub service: String,
-    /// The dimension `function_name`; an empty one is left out.
-    pub function_name: String,
-}
-
-impl Chart {
-    /// The metrics of an invocation that was `handled` and took `duration`.
-    ///
-    /// All counts of [`Work`] are there even where they are 0. The property `why` names what kept a change from being
-    /// made, `failure` what went wrong. Times are in milliseconds.
-    pub fn metrics(
-        &self,
-        request_id: &str,
-        invocation: &Invocation,
-        handled: &Handled,
-        duration: Duration,
-    ) -> Metrics {
-        let mut metrics = Metrics::new(&self.namespace);
-        metrics.dimension("service", &self.service);
-        if !self.function_name.is_empty() {
-            metrics.dimension("function_name", &self.function_name);
-        }
-        let Work { nodes_added, nodes_removed, refusals, ignored, restored, copied_keys, failures } =
-            handled.work;
-        for (name, count) in [
-            ("NodesAdded", nodes_added),
-            ("NodesRemoved", nodes_removed),
-            ("Refusals", refusals),
-            ("Ignored", ignored),
-            ("Restored", restored),
-            ("CopiedKeys", copied_keys),
-            ("Failures", failures),
-            ("ColdStarts", invocation.is_cold_start.into()),
-        ] {
-            metrics.count(name, count);
-        }
-        metrics.time("Duration", duration);
-        metrics.property("function_request_id", request_id);
-        match &handled.answer {
-            Ok(Answers::One(Answer::Nothing { why, .. })) => metrics.property("why", *why),
-            Ok(_) => {}
-            Err(failure) => metrics.property("failure", failure.name()),
-        }
-        if let Some(idle) = invocation.idle {
-            metrics.property("idle_ms", idle.as_millis() as u64);
-        }
-        metrics
+/// The metrics of an invocation that was `handled` and took `duration`.
+///
+/// All counts of [`Work`] are there even where they are 0. The property `why` names what kept a change from being
+/// made, `failure` what went wrong. Times are in milliseconds.
+pub fn metrics(
+    chart: &Chart,
+    request_id: &str,
+    invocation: &Invocation,
+    handled: &Handled,
+    duration: Duration,
+) -> Metrics {
+    let mut metrics = chart.begin(request_id, invocation, duration);
+    let Work { nodes_added, nodes_removed, refusals, ignored, restored, copied_keys, failures } =
+        handled.work;
+    for (name, count) in [
+        ("NodesAdded", nodes_added),
+        ("NodesRemoved", nodes_removed),
+        ("Refusals", refusals),
+        ("Ignored", ignored),
+        ("Restored", restored),
+        ("CopiedKeys", copied_keys),
+        ("Failures", failures),
+    ] {
+        metrics.count(name, count);
     }
+    match &handled.answer {
+        Ok(Answers::One(Answer::Nothing { why, .. })) => metrics.property("why", *why),
+        Ok(_) => {}
+        Err(failure) => metrics.property("failure", failure.name()),
+    }
+    metrics
 }
 
 #[cfg(test)]
@@ -83,7 +61,7 @@ mod tests {
         };
         let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
         let invocation = environment.begin(0, Clocks::now());
-        let metrics = chart.metrics("8f0c", &invocation, handled, Duration::from_micros(1_500));
+        let metrics = metrics(&chart, "8f0c", &invocation, handled, Duration::from_micros(1_500));
         serde_json::from_str(&metrics.line(1)).unwrap()
     }
 

@@ -46,10 +46,6 @@ pub struct Settings {
     pub bounds: Bounds,
     /// How long an invocation may take.
     pub time_limit: TimeLimit,
-    /// The service in logs and metrics.
-    pub service: String,
-    /// The namespace of the metrics.
-    pub metrics_namespace: String,
 }
 
 impl Settings {
@@ -71,19 +67,9 @@ impl Settings {
                 alarms,
                 bounds: bounds?,
                 time_limit: TimeLimit::new(timeout),
-                service: service(variables).to_owned(),
-                metrics_namespace: variables
-                    .text("POWERTOOLS_METRICS_NAMESPACE")
-                    .unwrap_or("Larder")
-                    .to_owned(),
             })
         })
     }
-}
-
-/// The service that logs and metrics name; it is known even where the settings are wrong.
-pub fn service(variables: &Variables) -> &str {
-    variables.text("POWERTOOLS_SERVICE_NAME").unwrap_or("larder")
 }
 
 fn bounds(reader: &mut Reader<'_>) -> Option<Bounds> {
@@ -158,7 +144,6 @@ mod tests {
         assert_eq!(settings.bounds, Bounds { min_nodes: 2, max_nodes: 6, cool_down });
         assert_eq!(settings.alarms, Alarms::default());
         assert_eq!(settings.time_limit.timeout, Duration::from_secs(840));
-        assert_eq!((settings.service.as_str(), settings.metrics_namespace.as_str()), ("larder", "Larder"));
     }
 
     #[test]
@@ -178,7 +163,6 @@ mod tests {
         let (out, r#in) = (Some("full".to_owned()), Some("empty".to_owned()));
         assert_eq!(settings.alarms, Alarms { out, r#in });
         assert_eq!(settings.time_limit.timeout, Duration::from_secs(60));
-        assert_eq!((settings.service.as_str(), settings.metrics_namespace.as_str()), ("flights", "Air"));
     }
 
     #[test]

@@ -2,17 +2,19 @@
 //!
 //! | module | gives |
 //! | --- | --- |
+//! | [`process`] | begin and end of the process |
 //! | [`settings`] | typed settings from the environment; every fault named in one error |
 //! | [`cluster`] | the cluster that the settings describe |
 //! | [`logs`] | JSON lines with Powertools' keys |
 //! | [`metrics`] | one embedded-metric line an invocation |
+//! | [`chart`] | under which names, and what every function charts |
 //! | [`environment`] | what an environment remembers from invocation to invocation |
 //! | [`deadline`] | when the answer must be ready |
 //! | [`thaw`] | how long the environment stood still |
 //! | [`http`] | request and answer of HTTP APIs and function URLs |
 //!
-//! Only [`settings::Variables::of_process`], [`thaw::Clocks::now`] and [`logs::init`] look at the process; all else
-//! takes what it needs.
+//! Only [`process`], [`settings::Variables::of_process`], [`thaw::Clocks::now`], [`logs::init`] and
+//! [`metrics::Metrics::print`] look at the process; all else takes what it needs.
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,11 +25,13 @@
 //! assert_eq!(limit.time_left(1_780_000_003_000, 1_780_000_000_000), Duration::from_secs(1));
 //! ```
 
+pub mod chart;
 pub mod cluster;
 pub mod deadline;
 pub mod environment;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod process;
 pub mod settings;
 pub mod thaw;

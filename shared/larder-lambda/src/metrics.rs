@@ -4,11 +4,13 @@
 //! Source: "Specification: Embedded metric format" in the CloudWatch user guide; its bounds have names here.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+
+use crate::environment::epoch_ms;
 
 /// The metrics and properties of one invocation.
 ///
@@ -85,6 +87,13 @@ impl Metrics {
     pub fn line(&self, timestamp_ms: u64) -> String {
         let line = Line { metrics: self, timestamp_ms };
         serde_json::to_string(&line).expect("strings and finite numbers are always JSON")
+    }
+
+    /// Prints the line on standard output, as of `now`; that it could not be written is logged.
+    pub fn print(&self, now: SystemTime) {
+        if let Err(wrong) = self.write(epoch_ms(now), io::stdout().lock()) {
+            tracing::warn!(error = &wrong as &dyn std::error::Error, "metrics not written");
+        }
     }
 
     /// Writes the line and its end in one call, so that lines of other tasks stay apart.
