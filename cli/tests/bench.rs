@@ -14,37 +14,39 @@ use std::time::Duration;
 use support::{check_failure, larder, run_well};
 
 #[test]
-fn a_short_run_prints_what_each_change_cost() {
-    let arguments = "--nodes 3 --clients 2 --seconds 2 --seed 5 --change add,remove --naive --rate 200";
+fn a_short_run_prints_what_each_change_cost_with_a_published_ring_and_without() {
+    let arguments =
+        "--nodes 3 --clients 2 --seconds 2 --seed 5 --change add,remove --naive --rate 200 --warm-secs 1";
+    // That it ends well says that no old value was read while the ring was published.
     let line = run_well(&format!("bench reconfigure {DATA} {arguments}"), b"");
     assert_eq!(line.lines().count(), 1, "{line}");
     let report: Value = serde_json::from_str(&line).unwrap();
     for (field, expected) in [("nodes", 3), ("clients", 2), ("seconds", 2), ("seed", 5), ("rate", 200)] {
         assert_eq!(report[field], expected, "{field}");
     }
-    assert_eq!(
-        (&report["naive"], &report["errors"], &report["wrong_reads"]),
-        (&true.into(), &0.into(), &0.into())
-    );
-    // All flights but a twentieth are read before each change.
-    assert!(report["operations"].as_u64().unwrap() > 50_000, "{report}");
-    let changes = report["changes"].as_array().unwrap();
-    assert_eq!([&changes[0]["change"], &changes[1]["change"]], ["add", "remove"]);
-    for change in changes {
-        check_plausible(change);
-    }
     for field in ["stale_reads", "version_regressions"] {
-        assert!(report[field].is_u64(), "{field}: {report}");
+        assert_eq!(report[field], 0, "{field}: {report}");
+        assert!(report["naive"][field].is_u64(), "{field}: {report}");
+    }
+    for measured in [&report, &report["naive"]] {
+        assert_eq!(measured["wrong_reads"], 0, "{report}");
+        // All flights but a twentieth are read before each change.
+        assert!(measured["operations"].as_u64().unwrap() > 50_000, "{report}");
+        let changes = measured["changes"].as_array().unwrap();
+        assert_eq!([&changes[0]["change"], &changes[1]["change"]], ["add", "remove"]);
+        changes.iter().for_each(check_plausible);
     }
 }
 
 /// What must be so on the busiest machine.
 #[track_caller]
 fn check_plausible(change: &Value) {
-    // Of 760 reads on each side most are made, but for freezes of one of the two.
+    // Of 760 reads on each side most are made, but for freezes of one of the two; of more where the ring takes longer to
+    // change.
     let count = |field: &str, side: &str| change[field][side].as_u64().unwrap();
     for side in ["before", "after"] {
-        assert!((150..=900).contains(&count("reads", side)), "{side}: {change}");
+        let most = if side == "before" { 900 } else { 10_000 };
+        assert!((150..=most).contains(&count("reads", side)), "{side}: {change}");
         assert!(count("writes", side) > 0, "{side}: {change}");
         assert!(change["p99_ms"][side].as_f64().unwrap() > 0.0, "{side}: {change}");
         let halves = change["hit_ratio"][side].as_array().unwrap();

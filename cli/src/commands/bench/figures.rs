@@ -73,6 +73,13 @@ pub(crate) struct Figures {
     pub(crate) unended_writes: usize,
 }
 
+impl Figures {
+    /// Whether a value was read that must not be.
+    pub(crate) fn has_bad_reads(&self) -> bool {
+        self.stale_reads + self.version_regressions + self.wrong_reads > 0
+    }
+}
+
 /// A figure for each side of a change.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub(crate) struct BeforeAfter<T> {

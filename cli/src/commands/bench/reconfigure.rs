@@ -48,7 +48,8 @@ pub(crate) struct Reconfigure {
     /// reboot; or `all` five.
     #[arg(long, value_name = "CHANGES", default_value = "all")]
     change: Changes,
-    /// Let every environment ask the configuration endpoint each second, and do nothing else about a change.
+    /// Measure the same load a second time, where every environment asks the configuration endpoint each second and nobody
+    /// does anything else about a change.
     #[arg(long)]
     naive: bool,
     /// How often an environment looks at the ring document, in passing, in milliseconds.
@@ -79,12 +80,21 @@ struct Report<'a> {
     seconds: u64,
     seed: u64,
     rate: u32,
-    naive: bool,
+    #[serde(flatten)]
+    published: &'a Measured,
+    /// The same without all that Larder does; `None` where it was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    naive: Option<&'a Measured>,
+}
+
+/// What was measured of one way to follow changes.
+#[derive(Serialize)]
+struct Measured {
     /// All reads and writes, whenever they were made; every one of them is checked.
     operations: usize,
     #[serde(flatten)]
     total: Figures,
-    changes: &'a [ChangeFigures],
+    changes: Vec<ChangeFigures>,
 }
 
 impl Reconfigure {
@@ -93,18 +103,40 @@ impl Reconfigure {
             let mut end = End::watch().context("could not watch for signals")?;
             tokio::select! {
                 // Dropped by a signal, it takes all of its processes along.
-                measured = self.measure() => measured.map(|()| Outcome::Done),
+                measured = self.measure_all() => measured,
                 () = end.signalled() => bail!("interrupted"),
             }
         })
     }
 
-    async fn measure(&self) -> anyhow::Result<()> {
+    /// Measures what is asked for, and prints it. That an old or a wrong value was read is a fault, but for plain polling.
+    async fn measure_all(&self) -> anyhow::Result<Outcome> {
+        let published = self.measure(false).await?;
+        let naive = if self.naive {
+            progress("and the same by plain polling");
+            Some(self.measure(true).await?)
+        } else {
+            None
+        };
+        let report = Report {
+            nodes: self.nodes,
+            clients: self.clients,
+            seconds: self.seconds,
+            seed: self.seed,
+            rate: self.rate,
+            published: &published,
+            naive: naive.as_ref(),
+        };
+        writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)?;
+        Ok(if published.total.has_bad_reads() { Outcome::Faults } else { Outcome::Done })
+    }
+
+    async fn measure(&self, is_naive: bool) -> anyhow::Result<Measured> {
         let flights = flights::read(&self.data)?;
         let origin = Arc::new(Origin::new(flights, Duration::from_millis(self.origin_latency_ms)));
         let cluster = LocalCluster::start(Options { nodes: self.nodes, ..Options::default() }).await?;
-        let way = self.way(&cluster).await?;
-        let mut crew = Crew::start(self.setups(&cluster, &origin), &origin).await?;
+        let way = if is_naive { Way::Polling } else { self.publishing(&cluster).await? };
+        let mut crew = Crew::start(self.setups(&cluster, &origin, is_naive), &origin).await?;
         let mut random = Rng::with_seed(self.seed);
         let mut phases: Vec<Phase> = Vec::new();
         for kind in &self.change.0 {
@@ -116,19 +148,16 @@ impl Reconfigure {
             phases.push(phase);
         }
         let diaries = crew.end().await?;
-        self.print(&phases, &diaries, &origin)
+        Ok(measured(&phases, &diaries, &origin))
     }
 
-    async fn way(&self, cluster: &LocalCluster) -> anyhow::Result<Way> {
-        if self.naive {
-            return Ok(Way::Polling);
-        }
+    async fn publishing(&self, cluster: &LocalCluster) -> anyhow::Result<Way> {
         let warm = Duration::from_secs(self.warm_secs);
         let warm_up = WarmUp { least: warm, most: warm.max(LEAST_WARM_UP), ..WarmUp::default() };
         Way::publishing(cluster, Duration::from_millis(self.ring_check_interval_ms), warm_up).await
     }
 
-    fn setups(&self, cluster: &LocalCluster, origin: &Origin) -> Vec<Setup> {
+    fn setups(&self, cluster: &LocalCluster, origin: &Origin, is_naive: bool) -> Vec<Setup> {
         let environments = usize::from(self.clients);
         let ids = origin.ids();
         let setup = |number| Setup {
@@ -136,7 +165,7 @@ impl Reconfigure {
             environments,
             config_endpoint: cluster.config_endpoint(),
             hosts_file: cluster.hosts_file(),
-            discovery_interval_ms: self.naive.then_some(NAIVE_INTERVAL_MS),
+            discovery_interval_ms: is_naive.then_some(NAIVE_INTERVAL_MS),
             ring_check_interval_ms: self.ring_check_interval_ms,
             rate: f64::from(self.rate),
             ttl_secs: self.ttl,
@@ -190,27 +219,17 @@ impl Reconfigure {
     fn watched(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
+}
 
-    fn print(&self, phases: &[Phase], diaries: &[Diary], origin: &Origin) -> anyhow::Result<()> {
-        let operations = diaries.iter().map(|diary| diary.reads.len() + diary.writes.len()).sum();
-        progress(format_args!("checking {operations} operations"));
-        let (faults, loads) = (faults(diaries, &origin.commits()), origin.loads());
-        faults.iter().take(SHOWN_FAULTS).for_each(|fault| progress(Shown(fault)));
-        let of = |phase| ChangeFigures::of(phase, diaries, &faults, &loads);
-        let changes: Vec<_> = phases.iter().map(of).collect();
-        let report = Report {
-            nodes: self.nodes,
-            clients: self.clients,
-            seconds: self.seconds,
-            seed: self.seed,
-            rate: self.rate,
-            naive: self.naive,
-            operations,
-            total: Figures::total(&changes, diaries, &faults),
-            changes: &changes,
-        };
-        Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)?)
-    }
+/// The figures of all `phases`, by what the environments have written down.
+fn measured(phases: &[Phase], diaries: &[Diary], origin: &Origin) -> Measured {
+    let operations = diaries.iter().map(|diary| diary.reads.len() + diary.writes.len()).sum();
+    progress(format_args!("checking {operations} operations"));
+    let (faults, loads) = (faults(diaries, &origin.commits()), origin.loads());
+    faults.iter().take(SHOWN_FAULTS).for_each(|fault| progress(Shown(fault)));
+    let of = |phase| ChangeFigures::of(phase, diaries, &faults, &loads);
+    let changes: Vec<_> = phases.iter().map(of).collect();
+    Measured { operations, total: Figures::total(&changes, diaries, &faults), changes }
 }
 
 /// Freezes and thaws as planned, and then does nothing.
@@ -303,10 +322,11 @@ const SHOWN_FAULTS: usize = 5;
 
 const EXAMPLES: &str = "\
 Starts a cluster on this machine and environments that read and write 27,004 flights through it, prints one line of
-JSON with the figures of all changes together and of each in `changes`, and tells on standard error what goes on.
+JSON with the figures of all changes together and of each in `changes`, with --naive those of plain polling in `naive`,
+and tells on standard error what goes on. Exit code 1 where an old or a wrong value was read, but by plain polling.
 Needs memcached. What the figures mean: `cli/src/commands/bench/figures.rs`.
 
 Examples:
   larder bench reconfigure --change add --seconds 5
-  larder bench reconfigure --nodes 3 --clients 4 --seed 7 --naive | jq '.stale_reads, .origin_calls'
+  larder bench reconfigure --nodes 3 --clients 4 --seed 7 --naive | jq '.stale_reads, .naive.stale_reads'
   larder bench reconfigure --change all | jq -c '.changes[] | [.change, .converged_ms, .hit_ratio.after]'";
