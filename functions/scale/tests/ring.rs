@@ -126,9 +126,7 @@ async fn a_node_that_falls_silent_in_the_middle_of_a_removal_has_it_taken_back()
     publish(&house).await;
     let node = house.cluster.nodes()[1].endpoint;
     let falls_silent = async {
-        while document_on(node).phase == Phase::Active {
-            sleep(Duration::from_millis(2)).await;
-        }
+        until("the removal has begun", || document_on(node).phase != Phase::Active).await;
         house.cluster.pause_node(NodeId(1)).await.unwrap();
     };
     let app = app(&house, QUICK);
@@ -188,11 +186,7 @@ async fn killed() {
     publish(&house).await;
     let node = house.cluster.nodes()[0].endpoint;
     let app = app(&house, QUICK);
-    let is_warming = async {
-        while document_on(node).phase != Phase::Warming {
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
+    let is_warming = until("nodes are warmed", || document_on(node).phase == Phase::Warming);
     tokio::select! {
         handled = house.handle(&app, json!({ "nodes": -1 })) => panic!("it ended: {handled:?}"),
         () = is_warming => {}
@@ -296,14 +290,25 @@ impl Fleet {
 async fn sees_the_switch_before_the_removal(house: &House) {
     let node = house.cluster.nodes()[0].endpoint;
     let mut phases = vec![];
-    while house.ids().len() == 3 {
+    until("a node is removed", || {
         phases.push(document_on(node).phase);
         phases.dedup();
-        sleep(Duration::from_millis(2)).await;
-    }
+        house.ids().len() < 3
+    })
+    .await;
     let document = document_on(node);
     assert_eq!((document.phase, numbers(&document.nodes)), (Phase::Active, vec![1, 2]));
     assert_eq!(phases, [Phase::Active, Phase::Joining, Phase::Warming, Phase::Leaving, Phase::Active]);
+}
+
+/// Waits until `condition` holds.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 /// What ring-refresh does by a notice or a schedule; again where the machine is too busy.
@@ -390,3 +395,4 @@ const PATIENT: &[(&str, &str)] = &[];
 const KEYS: u32 = 200;
 /// Reads that may meet a node in the moment in which it goes, or a copy that was overtaken.
 const FEW: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -68,20 +68,20 @@ async fn a_node_that_has_retired_may_be_removed_and_nobody_misses_it() {
     let moving = moving_key(&document, 2, 1);
     delete(&environment, &moving).await;
 
-    let is_removed = Cell::new(false);
+    let left = Cell::new(None);
     let writes = async {
-        while !is_removed.get() {
+        while left.get() != Some(0) {
             let written = environment.delete(&moving).await;
             let is_missed = matches!(written, Err(Error::Node { source: NodeError::Connect(_), .. }));
             assert!(!is_missed, "{written:?}");
+            left.set(left.get().map(|left| left - 1));
             sleep(Duration::from_millis(5)).await;
         }
     };
     let retired = async {
         check(&publisher.retire(&node(&local, 2), soon()).await.unwrap(), &[Phase::Active], "1");
         local.remove_node(NodeId(2)).await.unwrap();
-        sleep(Duration::from_millis(100)).await;
-        is_removed.set(true);
+        left.set(Some(20));
     };
     tokio::join!(writes, retired);
 }
