@@ -98,6 +98,7 @@ mod tests {
 
     fn answer(value: Option<&str>, outcome: Outcome, node: Option<&str>, age: Option<u64>) -> Answer {
         Answer {
+            version: None,
             value: value.map(|value| value.as_bytes().to_vec().into()),
             outcome,
             node: node.map(Into::into),
@@ -128,7 +129,9 @@ mod tests {
             bypasses: 0,
             errors: 0,
             negative_hits: 0,
+            failing: 0,
             waits: 0,
+            takeovers: 0,
             origin_calls: 0,
             fills: 0,
             fills_refused: 0,

@@ -1,40 +1,64 @@
 //! What the function holds from one invocation to the next.
 
-use std::collections::HashMap;
+use std::time::Instant;
 
-use larder_cache::{Cache, OriginGuard, Policy, Sampler};
-use larder_client::{InvalidKey, Key};
-use larder_origin::{Id, Origin};
+use larder_cache::{Cache, OriginGuard, Sampler};
+use larder_origin::{Id, Origin, OriginError, Record};
+use larder_records::Records;
 
 use crate::settings::Settings;
 
 /// Cache and origin, made once and connected when they are first needed.
 #[derive(Debug)]
-pub struct App {
+pub struct App<S = Origin> {
     /// The cache, behind which the origin is asked.
     pub cache: Cache,
+    /// Which tables are served, and how their records are cached.
+    pub records: Records,
     /// Where the records live.
-    pub origin: Origin,
-    policies: HashMap<String, Policy>,
-    key_prefix: Option<String>,
+    pub source: S,
 }
 
 impl App {
     /// Makes the clients that `settings` describe. Connects to nothing.
     pub fn new(settings: Settings) -> Self {
-        let Settings { cluster, origin, policies, key_prefix, sampling, origin_limit, .. } = settings;
+        let Settings { cluster, origin, records, sampling, origin_limit, .. } = settings;
         let cache = Cache::new(cluster, OriginGuard::new(origin_limit))
             .sampled_by(Sampler::new(sampling, fastrand::Rng::new()));
-        Self { cache, origin, policies, key_prefix }
+        Self { cache, records, source: origin }
     }
 
-    /// A served table's own name and policy; nothing for one that is not served.
-    pub fn table(&self, name: &str) -> Option<(&str, &Policy)> {
-        self.policies.get_key_value(name).map(|(name, policy)| (name.as_str(), policy))
+    /// The same function in front of what `wrap` makes of its origin: one whose calls are counted and delayed, say.
+    pub fn map_source<S>(self, wrap: impl FnOnce(Origin) -> S) -> App<S> {
+        App { cache: self.cache, records: self.records, source: wrap(self.source) }
+    }
+}
+
+/// Where records are loaded from: the origin, or what stands in front of it.
+pub trait Source: Sync {
+    /// As [`Origin::id`].
+    fn id(&self, table: &str, text: &str) -> Result<Id, OriginError>;
+
+    /// As [`Origin::load_many`].
+    fn load_many(
+        &self,
+        table: &str,
+        ids: &[Id],
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<Option<Record>>, OriginError>> + Send;
+}
+
+impl Source for Origin {
+    fn id(&self, table: &str, text: &str) -> Result<Id, OriginError> {
+        self.id(table, text)
     }
 
-    /// The key of a record: `table:id`, or `prefix:table:id`.
-    pub fn key(&self, table: &str, id: &Id) -> Result<Key, InvalidKey> {
-        Key::compose(self.key_prefix.as_deref().into_iter().chain([table, id.as_str()]))
+    async fn load_many(
+        &self,
+        table: &str,
+        ids: &[Id],
+        deadline: Instant,
+    ) -> Result<Vec<Option<Record>>, OriginError> {
+        self.load_many(table, ids, deadline).await
     }
 }

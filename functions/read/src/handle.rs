@@ -1,20 +1,20 @@
 //! The handler: from a request to its answer.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use larder_cache::{Answer, Counts, LoadError, Policy};
+use larder_cache::{Answer, Counts, LoadError, Loaded};
 use larder_client::Key;
 use larder_lambda::http::{HttpAnswer, HttpRequest};
-use larder_origin::{Id, Origin, OriginError, Record};
+use larder_origin::{BadId, Id, OriginError, Record};
+use larder_records::Table;
 use larder_ring::Epoch;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::answer::{record, records};
-use crate::app::App;
+use crate::app::{App, Source};
 use crate::ask::Ask;
 use crate::refusal::Refusal;
 
@@ -43,7 +43,7 @@ pub struct Work {
 /// Answers `request` by `deadline`.
 ///
 /// Never fails: what goes wrong is an answer, too, and logged here if the caller is not to blame.
-pub async fn handle(app: &App, request: &HttpRequest, deadline: Instant) -> Handled {
+pub async fn handle<S: Source>(app: &App<S>, request: &HttpRequest, deadline: Instant) -> Handled {
     let mut work = Work::default();
     let answered = match Asked::new(app, request) {
         Ok(asked) => asked.answer(app, deadline, &mut work).await,
@@ -58,8 +58,7 @@ pub async fn handle(app: &App, request: &HttpRequest, deadline: Instant) -> Hand
 
 /// What is asked of one table, each record once.
 struct Asked<'a> {
-    table: &'a str,
-    policy: &'a Policy,
+    table: &'a Table,
     ids: Vec<Id>,
     keys: Vec<Key>,
     /// For a batch: which of `ids` stands at each place that was asked.
@@ -68,7 +67,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Checks a request as far as that can be done without asking anyone.
-    fn new(app: &'a App, request: &HttpRequest) -> Result<Self, Refusal> {
+    fn new<S: Source>(app: &'a App<S>, request: &HttpRequest) -> Result<Self, Refusal> {
         let (table, texts, places) = match Ask::of(request)? {
             Ask::One { table, id } => (table, vec![id], None),
             Ask::Many { table, ids } => {
@@ -76,22 +75,27 @@ impl<'a> Asked<'a> {
                 (table, distinct, Some(places))
             }
         };
-        let (table, policy) = app.table(&table).ok_or(Refusal::UnknownTable)?;
-        let ids: Result<Vec<_>, _> = texts.iter().map(|id| app.origin.id(table, id)).collect();
+        let table = app.records.table(&table).ok_or(Refusal::UnknownTable)?;
+        let ids: Result<Vec<_>, _> = texts.iter().map(|id| app.source.id(table.name(), id)).collect();
         let ids = ids.map_err(|wrong| refuse(&wrong))?;
-        let keys: Result<Vec<_>, _> = ids.iter().map(|id| app.key(table, id)).collect();
+        let keys: Result<Vec<_>, _> = ids.iter().map(|id| app.records.key(table, id)).collect();
         let keys = keys.map_err(|wrong| {
             error!(
-                table,
+                table = table.name(),
                 error = &wrong as &dyn std::error::Error,
                 "no key can be made of this table's name"
             );
             Refusal::Misconfigured
         })?;
-        Ok(Self { table, policy, ids, keys, places })
+        Ok(Self { table, ids, keys, places })
     }
 
-    async fn answer(&self, app: &App, deadline: Instant, work: &mut Work) -> Result<HttpAnswer, Refusal> {
+    async fn answer<S: Source>(
+        &self,
+        app: &App<S>,
+        deadline: Instant,
+        work: &mut Work,
+    ) -> Result<HttpAnswer, Refusal> {
         let answers = self.read(app, deadline, work).await?;
         match (&self.places, answers.as_slice()) {
             (None, [answer]) => Ok(record(answer, &work.counts)),
@@ -100,34 +104,49 @@ impl<'a> Asked<'a> {
     }
 
     /// Reads them through the cache, and says in `work` what that took.
-    async fn read(&self, app: &App, deadline: Instant, work: &mut Work) -> Result<Vec<Answer>, Refusal> {
-        let origin_time = Mutex::new(Duration::ZERO);
-        let load = |missing| self.load(&app.origin, missing, deadline, &origin_time);
-        let batch = app.cache.get_or_load_many(&self.keys, self.policy, deadline, load).await;
+    async fn read<S: Source>(
+        &self,
+        app: &App<S>,
+        deadline: Instant,
+        work: &mut Work,
+    ) -> Result<Vec<Answer>, Refusal> {
+        let told = Told::default();
+        let load = |missing| self.load(&app.source, missing, deadline, &told);
+        let batch = app.cache.get_or_load_many(&self.keys, &self.table.policy, deadline, load).await;
         *work = Work {
-            table: Some(self.table.to_owned()),
+            table: Some(self.table.name().to_owned()),
             counts: batch.counts,
-            origin_time: origin_time.into_inner().unwrap_or_default(),
+            origin_time: told.time(),
             ring_epoch: app.cache.cluster().epoch().map(Epoch::number),
         };
+        if let Some(bad) = told.bad_id() {
+            return Err(Refusal::BadId(bad));
+        }
         batch.answers.into_iter().collect::<Result<_, _>>().map_err(|wrong| self.refuse(&wrong))
     }
 
-    /// Loads those of `missing` from the origin, in one call.
-    async fn load(
+    /// Loads those of `missing` from the origin, in one call; in two, if it is only now known what an id may be.
+    async fn load<S: Source>(
         &self,
-        origin: &Origin,
+        source: &S,
         missing: Vec<usize>,
         deadline: Instant,
-        time: &Mutex<Duration>,
-    ) -> Result<Vec<Option<Bytes>>, OriginError> {
+        told: &Told,
+    ) -> Result<Vec<Option<Loaded>>, OriginError> {
         let started = Instant::now();
+        let deadline = deadline.min(started + self.table.policy.load_for);
         let ids: Vec<_> = missing.into_iter().map(|index| self.ids[index].clone()).collect();
-        let loaded = origin.load_many(self.table, &ids, deadline.into_std()).await;
-        if let Ok(mut time) = time.lock() {
-            *time += started.elapsed();
+        let mut loaded = source.load_many(self.table.name(), &ids, deadline.into_std()).await;
+        if let Err(OriginError::BadId(bad)) = loaded {
+            // The caller's fault, and no record; the others have done nothing wrong.
+            told.lock().bad_id = Some(bad);
+            let is_good = |id: &&Id| source.id(self.table.name(), id.as_str()).is_ok();
+            let good: Vec<Id> = ids.iter().filter(is_good).cloned().collect();
+            let records = source.load_many(self.table.name(), &good, deadline.into_std()).await;
+            loaded = records.map(|records| spread(&ids, &good, records));
         }
-        Ok(loaded?.into_iter().map(|record| record.map(Record::into_bytes)).collect())
+        told.lock().time += started.elapsed();
+        Ok(loaded?.into_iter().map(|record| record.map(|record| Loaded::json(record.into_bytes()))).collect())
     }
 
     /// Makes a refusal of what went wrong behind the cache, and logs what the caller is not to blame for.
@@ -139,12 +158,42 @@ impl<'a> Asked<'a> {
         };
         let error = wrong as &dyn std::error::Error;
         match refusal.status() {
-            500 => error!(table = self.table, error, "the origin cannot be read"),
-            503 => warn!(table = self.table, error, "neither cache nor origin had an answer"),
+            500 => error!(table = self.table.name(), error, "the origin cannot be read"),
+            503 => warn!(table = self.table.name(), error, "neither cache nor origin had an answer"),
             _ => {}
         }
         refusal
     }
+}
+
+/// What a load has to tell beside its records.
+#[derive(Debug, Default)]
+struct Told(Mutex<Tale>);
+
+#[derive(Debug, Default)]
+struct Tale {
+    time: Duration,
+    bad_id: Option<BadId>,
+}
+
+impl Told {
+    fn time(&self) -> Duration {
+        self.lock().time
+    }
+
+    fn bad_id(&self) -> Option<BadId> {
+        self.lock().bad_id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tale> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The `records` of those of `ids` that are `good`, in their order, with none for the others.
+fn spread(ids: &[Id], good: &[Id], records: Vec<Option<Record>>) -> Vec<Option<Record>> {
+    let mut records = good.iter().zip(records).peekable();
+    ids.iter().map(|id| records.next_if(|(good, _)| *good == id).and_then(|(_, record)| record)).collect()
 }
 
 /// Each of `ids` once, and for every place which one stands there.

@@ -29,7 +29,9 @@ pub fn metrics(
         ("Bypass", counts.bypasses),
         ("Errors", counts.errors),
         ("NegativeHits", counts.negative_hits),
+        ("Failing", counts.failing),
         ("Waits", counts.waits),
+        ("Takeovers", counts.takeovers),
         ("OriginCalls", counts.origin_calls),
         ("Fills", counts.fills),
         ("FillsRefused", counts.fills_refused),
@@ -102,7 +104,7 @@ mod tests {
             assert_eq!(line[name], expected, "{name}");
         }
         assert_eq!(line.get("metrics_dropped"), None);
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 14);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 16);
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn the_function_takes_what_the_template_tells_it() {
         [Parameter::default, Parameter::least, Parameter::most];
     for choose in choices {
         let settings = read(told("Read", &GIVEN, choose)).unwrap();
-        assert_eq!(settings.policies.len(), 4);
+        assert_eq!(settings.records.tables().count(), 4);
     }
 }
 

@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use api::{FakeApi, Reply, answer, error};
-use larder_cache::{Cache, OriginGuard, Policy, Publisher, Record, Report, Sampler, Sampling, record_key};
+use larder_cache::{
+    Cache, Loaded, OriginGuard, Policy, Publisher, Record, Report, Sampler, Sampling, record_key,
+};
 use larder_client::{Key, Ttl};
 use larder_lambda::settings::Variables;
 use larder_local::NodeId;
@@ -273,7 +275,7 @@ impl Fleet {
             let load = || {
                 self.origin.fetch_add(1, Relaxed);
                 let flight = flight.clone();
-                async move { Ok::<_, Infallible>(Some(flight.into())) }
+                async move { Ok::<_, Infallible>(Some(Loaded::raw(flight))) }
             };
             let deadline = Instant::now() + Duration::from_secs(10);
             let (read, _) = self.cache.get_or_load(key, &self.policy, deadline, load).await;

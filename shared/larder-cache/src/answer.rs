@@ -11,11 +11,14 @@ pub struct Answer {
     /// The value; `None` where the origin has no such record. It may share a receive buffer: copy it before keeping
     /// it for long.
     pub value: Option<Bytes>,
+    /// The version of its row, where it has one.
+    pub version: Option<u64>,
     /// Where it came from.
     pub outcome: Outcome,
     /// `host:port` of the node that answered; `None` where none did.
     pub node: Option<Arc<str>>,
-    /// How long ago it was stored, to the second; `None` where it was not found in the cache.
+    /// How long ago it was stored, to the second; `None` where it was not found in the cache, and where that cannot be
+    /// told: of a value that was invalidated, or is fresh for a time of its own.
     pub age: Option<Duration>,
 }
 
@@ -26,7 +29,7 @@ pub enum Outcome {
     Hit,
     /// The cache did not have it; the origin was asked.
     Miss,
-    /// The cache had an old value, and there is a reason to answer it: somebody else refreshes it, or the origin
+    /// The cache had a value past its time, and there is a reason to answer it: somebody else refreshes it, or the origin
     /// failed.
     Stale,
     /// The cache could not be asked; the origin was.
@@ -40,6 +43,12 @@ pub enum LoadError<E> {
     /// The origin failed.
     #[error("the origin failed")]
     Origin(#[source] Arc<E>),
+    /// The origin took longer than [`Policy::load_for`](crate::Policy::load_for).
+    #[error("the origin took longer than {0:?}")]
+    Slow(Duration),
+    /// The origin has failed for this key a moment ago, and is left alone.
+    #[error("the origin has failed a moment ago")]
+    Failing,
     /// The origin's guard let no more calls through.
     #[error("too many loads are under way")]
     Guarded,
@@ -60,10 +69,19 @@ impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Origin(error) => Self::Origin(Arc::clone(error)),
+            Self::Slow(limit) => Self::Slow(*limit),
+            Self::Failing => Self::Failing,
             Self::Guarded => Self::Guarded,
             Self::Deadline => Self::Deadline,
             Self::Miscounted { asked, answered } => Self::Miscounted { asked: *asked, answered: *answered },
         }
+    }
+}
+
+impl<E> LoadError<E> {
+    /// Whether it says that the origin is out of order: others had better not ask it at once.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Origin(_) | Self::Slow(_))
     }
 }
 
@@ -91,8 +109,12 @@ pub struct Counts {
     pub errors: u32,
     /// Of the hits: those that said "no such record".
     pub negative_hits: u32,
+    /// Of the errors: those for which the origin was left alone, as it had failed a moment ago.
+    pub failing: u32,
     /// Keys whose value somebody else was loading, so that we waited.
     pub waits: u32,
+    /// Leases taken over from somebody who was silent for too long.
+    pub takeovers: u32,
     /// Calls to the origin, however many keys each had.
     pub origin_calls: u32,
     /// Values stored.
@@ -101,4 +123,33 @@ pub struct Counts {
     pub fills_refused: u32,
     /// Values not stored because they are too long, or their node failed.
     pub fills_failed: u32,
+}
+
+impl<E> Batch<E> {
+    /// Sums the `answers` up, beside what was counted on the way.
+    pub(crate) fn new(answers: Vec<Result<Answer, LoadError<E>>>, counts: Counts) -> Self {
+        let mut batch = Self { answers, counts };
+        for answer in &batch.answers {
+            batch.counts.add(answer);
+        }
+        batch
+    }
+}
+
+impl Counts {
+    pub(crate) fn add<E>(&mut self, answer: &Result<Answer, LoadError<E>>) {
+        let count = match answer {
+            Err(_) => &mut self.errors,
+            Ok(answer) => match answer.outcome {
+                Outcome::Hit => &mut self.hits,
+                Outcome::Miss => &mut self.misses,
+                Outcome::Stale => &mut self.stale,
+                Outcome::Bypass => &mut self.bypasses,
+            },
+        };
+        *count += 1;
+        self.failing += u32::from(matches!(answer, Err(LoadError::Failing)));
+        let is_negative_hit = matches!(answer, Ok(Answer { value: None, outcome: Outcome::Hit, .. }));
+        self.negative_hits += u32::from(is_negative_hit);
+    }
 }

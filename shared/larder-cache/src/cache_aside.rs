@@ -1,31 +1,30 @@
 //! Cache-aside: read the cache, load what is missing once, fill it for the others.
 //!
-//! | the node says | we |
-//! | --- | --- |
-//! | a value | answer it |
-//! | nothing, and we won the lease | load, fill |
-//! | nothing, somebody else has the lease | wait a moment for the value; then load on our own, without filling |
-//! | a stale value, and we won | load, fill; answer the stale one if the origin fails and the policy allows |
-//! | a stale value, somebody else won | answer it, if the policy allows; else as above |
-//! | an error | load, without filling |
+//! 1. All keys are read, each node once. What that means for a key says the table of `work.rs`.
+//! 2. What is left by winners who are dead is taken over, and read again.
+//! 3. What we are to load is loaded by one call to the origin, and stored, each node once.
+//! 4. What others load is waited for, in rounds that read all of it at once; what is waited for in vain is loaded.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures_util::future::{join, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions, Stored};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::{Answer, Batch, Counts, LoadError, Outcome};
+use crate::answer::{Answer, Batch, Counts, LoadError};
 use crate::catalogue::joined;
-use crate::format::{Format, ItemFlags};
+use crate::flights::Flights;
 use crate::guard::OriginGuard;
+use crate::packed::Packed;
 use crate::policy::Policy;
 use crate::record::{Record, record_key};
+use crate::rivals::Rivals;
 use crate::sampler::Sampler;
 use crate::sketch::Counted;
+use crate::value::Loaded;
+use crate::work::{Found, Leases, ToAwait, ToLoad, Work};
 
 /// A cache in front of an origin.
 #[derive(Debug)]
@@ -33,12 +32,14 @@ pub struct Cache {
     cluster: Cluster,
     guard: OriginGuard,
     sampler: Option<Sampler>,
+    rivals: Rivals,
+    flights: Flights,
 }
 
 impl Cache {
     /// A cache in `cluster`, in front of an origin that `guard` protects.
     pub fn new(cluster: Cluster, guard: OriginGuard) -> Self {
-        Self { cluster, guard, sampler: None }
+        Self { cluster, guard, sampler: None, rivals: Rivals::default(), flights: Flights::default() }
     }
 
     /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be warmed:
@@ -56,15 +57,28 @@ impl Cache {
     /// Answers the value under `key`: from the cache, or from `load`, which says `None` for "no such record".
     ///
     /// As [`get_or_load_many`](Self::get_or_load_many) for one key.
-    pub async fn get_or_load<E, F: Future<Output = Result<Option<Bytes>, E>>>(
+    pub async fn get_or_load<E, V, F>(
         &self,
         key: &Key,
         policy: &Policy,
         deadline: Instant,
         load: impl Fn() -> F,
-    ) -> (Result<Answer, LoadError<E>>, Counts) {
+    ) -> (Result<Answer, LoadError<E>>, Counts)
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Option<V>, E>>,
+    {
+        let keys = std::slice::from_ref(key);
+        let mut reads = self.read(keys, policy, deadline).await;
+        if let Some(answer) = hit(reads.as_slice(), key, policy) {
+            let (answer, mut counts) = (Ok(answer), Counts::default());
+            counts.add(&answer);
+            return (answer, counts);
+        }
         let load_one = |_| async { load().await.map(|value| vec![value]) };
-        let mut batch = self.get_or_load_many(std::slice::from_ref(key), policy, deadline, load_one).await;
+        // Boxed, for most reads end above and need not carry it along.
+        let batch = Box::pin(self.go_on(keys, std::mem::take(&mut reads), policy, deadline, load_one));
+        let mut batch = batch.await;
         (batch.answers.pop().unwrap_or(Err(LoadError::Deadline)), batch.counts)
     }
 
@@ -73,41 +87,57 @@ impl Cache {
     /// `load` gets the indices of the keys to load and answers as many values in their order, `None` for "no such
     /// record", which is cached, too. It is called once for all keys that this caller has to load, and once more
     /// where it waited for others in vain; a key that stands in `keys` twice is loaded once, for both. The nodes are
-    /// asked side by side, each once, and filled side by side.
+    /// asked side by side, each once, and filled side by side. An error of `load` says that the origin is out of order:
+    /// where the policy has a time for that, nobody asks again for these keys until it is over. What cannot be a key of the
+    /// origin is therefore no error, but no record.
     ///
     /// Everything ends by `deadline`; whenever the cache is asked it may take half of the time left, so that the
     /// origin has the rest. A fault of the cache makes a read slower, never an error; a fault of the origin is an
     /// error for the keys that the cache could not answer. If the future is dropped, leases that it won end by their
-    /// own time.
-    pub async fn get_or_load_many<E, F: Future<Output = Result<Vec<Option<Bytes>>, E>>>(
+    /// own time, or are taken over.
+    pub async fn get_or_load_many<E, V, F>(
         &self,
         keys: &[Key],
         policy: &Policy,
         deadline: Instant,
         load: impl Fn(Vec<usize>) -> F,
-    ) -> Batch<E> {
-        let mut work = Work::new(keys, policy);
-        let mut counts = Counts::default();
-        for (index, read) in self.read(keys, policy, deadline).await.into_iter().enumerate() {
-            work.sort(index, read);
+    ) -> Batch<E>
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
+        let reads = self.read(keys, policy, deadline).await;
+        self.go_on(keys, reads, policy, deadline, load).await
+    }
+
+    /// What is to be done after the first `reads`.
+    async fn go_on<E, V, F>(
+        &self,
+        keys: &[Key],
+        reads: Reads,
+        policy: &Policy,
+        deadline: Instant,
+        load: impl Fn(Vec<usize>) -> F,
+    ) -> Batch<E>
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
+        let (mut work, mut counts) = (Work::new(keys, policy), Counts::default());
+        for (index, read) in reads.into_iter().enumerate() {
+            work.sort(index, read, self.leases());
         }
+        self.take_over(&mut work, &mut counts, deadline).await;
         self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
         counts.waits = work.to_await.len() as u32;
-        self.wait_for_others(&mut work, deadline).await;
+        self.wait_for_others(&mut work, &mut counts, deadline).await;
         self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
-        let mut batch = Batch { answers: work.into_answers(), counts };
-        batch.count();
-        batch
+        Batch::new(work.into_answers(), counts)
     }
 
     /// Asks the cache for `keys`, for half of the time to `deadline` at most: where a node hangs, the origin needs
     /// the rest.
-    async fn read(
-        &self,
-        keys: &[Key],
-        policy: &Policy,
-        deadline: Instant,
-    ) -> Vec<Result<Read, larder_client::Error>> {
+    async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
         let sampler = self.sampler.as_ref().filter(|sampler| sampler.draw());
         let options = ReadOptions { usage: sampler.is_some(), ..options(policy) };
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
@@ -136,8 +166,8 @@ impl Cache {
         sampler: &Sampler,
         cluster: &Cluster,
         keys: &[Key],
-        read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
-    ) -> Vec<Result<Read, larder_client::Error>> {
+        read: impl Future<Output = Reads>,
+    ) -> Reads {
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
@@ -150,72 +180,123 @@ impl Cache {
         reads
     }
 
+    fn leases(&self) -> Leases<'_> {
+        Leases { rivals: &self.rivals, flights: &self.flights }
+    }
+
+    /// Takes over what dead winners have left, and reads it again.
+    async fn take_over<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
+        let left = std::mem::take(&mut work.to_take_over);
+        if left.is_empty() {
+            return;
+        }
+        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        let taken = left.iter().map(|(index, read)| cluster.take_over(&work.keys[*index], read));
+        let taken = join_all(taken).await;
+        counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
+        let keys: Vec<Key> = left.iter().map(|(index, _)| work.keys[*index].clone()).collect();
+        let reads = self.read(&keys, work.policy, deadline).await;
+        for ((index, _), read) in left.into_iter().zip(reads) {
+            work.sort_taken(index, read, self.leases());
+        }
+    }
+
     /// Asks again for what others load, until it is there or patience is at its end; what is left is to be loaded.
-    async fn wait_for_others<E>(&self, work: &mut Work<'_, E>, deadline: Instant) {
+    async fn wait_for_others<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
         let end = Instant::now() + work.policy.wait_for.min(half_until(deadline));
         let mut pause = FIRST_PAUSE;
         while !work.to_await.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return work.to_load.append(&mut work.to_await);
+                return work.load_awaited();
             }
-            sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left)).await;
+            rest(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left), &mut work.to_await).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let awaited = std::mem::take(&mut work.to_await);
-            let keys: Vec<Key> = awaited.iter().map(|key| work.keys[key.index].clone()).collect();
-            let reads = self.read(&keys, work.policy, deadline).await;
-            for (key, read) in awaited.into_iter().zip(reads) {
-                work.sort(key.index, read);
+            let mut to_read = Vec::new();
+            for key in std::mem::take(&mut work.to_await) {
+                match key.landed() {
+                    Some(answer) => work.answer(key.index, Ok(answer)),
+                    None if key.is_under_way() => work.to_await.push(key),
+                    None => to_read.push(key.index),
+                }
             }
+            let keys: Vec<Key> = to_read.iter().map(|index| work.keys[*index].clone()).collect();
+            let reads = self.read(&keys, work.policy, deadline).await;
+            for (index, read) in to_read.into_iter().zip(reads) {
+                work.sort(index, read, self.leases());
+            }
+            self.take_over(work, counts, deadline).await;
         }
     }
 
     /// Loads what is to be loaded with one call to the origin, and stores what there is a lease for.
-    async fn load_and_fill<E, F: Future<Output = Result<Vec<Option<Bytes>>, E>>>(
+    async fn load_and_fill<E, V, F>(
         &self,
         work: &mut Work<'_, E>,
         counts: &mut Counts,
         deadline: Instant,
         load: &impl Fn(Vec<usize>) -> F,
-    ) {
+    ) where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
         let to_load = std::mem::take(&mut work.to_load);
         if to_load.is_empty() {
             return;
         }
-        let indices: Vec<usize> = to_load.iter().map(|key| key.index).collect();
-        match self.call_origin(indices, work.policy.wait_for, counts, deadline, load).await {
+        let leased =
+            to_load.iter().filter_map(|key| Some((work.keys[key.index].clone(), key.lease.as_ref()?.cas())));
+        let begun = self.flights.begin(leased);
+        match self.call_origin(work.policy, &to_load, counts, deadline, load).await {
             Ok(values) => {
+                for (key, loaded) in to_load.iter().zip(&values) {
+                    begun.land(&work.keys[key.index], loaded.as_ref());
+                }
                 self.fill(work, &to_load, &values, counts, deadline).await;
-                for (key, value) in to_load.into_iter().zip(values) {
-                    let answer = Answer { value, outcome: key.outcome, node: key.node, age: None };
-                    work.answers[key.index] = Some(Ok(answer));
+                for (key, loaded) in to_load.into_iter().zip(values) {
+                    let version = loaded.as_ref().and_then(|loaded| loaded.version);
+                    let value = loaded.map(|loaded| loaded.value);
+                    let answer = Answer { value, version, outcome: key.outcome, node: key.node, age: None };
+                    work.answer(key.index, Ok(answer));
                 }
             }
             Err(error) => {
-                self.give_back(work.keys, &to_load).await;
+                self.give_up(work, &to_load, error.is_outage()).await;
                 for key in to_load {
-                    work.answers[key.index] = Some(key.stale.ok_or_else(|| error.clone()));
+                    work.answer(key.index, key.fallback.ok_or_else(|| error.clone()));
                 }
             }
         }
     }
 
-    async fn call_origin<E, F: Future<Output = Result<Vec<Option<Bytes>>, E>>>(
+    async fn call_origin<E, V, F>(
         &self,
-        indices: Vec<usize>,
-        patience: Duration,
+        policy: &Policy,
+        to_load: &[ToLoad],
         counts: &mut Counts,
         deadline: Instant,
         load: &impl Fn(Vec<usize>) -> F,
-    ) -> Result<Vec<Option<Bytes>>, LoadError<E>> {
-        let patience = patience.min(half_until(deadline));
+    ) -> Result<Vec<Option<Loaded>>, LoadError<E>>
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
+        // Whoever has something to answer need not stand in a queue.
+        let is_needed = to_load.iter().any(|key| key.fallback.is_none());
+        let patience = if is_needed { policy.wait_for.min(half_until(deadline)) } else { Duration::ZERO };
         let _permit = self.guard.enter(patience).await.ok_or(LoadError::Guarded)?;
-        let asked = indices.len();
+        let asked = to_load.len();
         counts.origin_calls += 1;
-        let loaded = timeout_at(deadline, load(indices)).await.map_err(|_| LoadError::Deadline)?;
-        let values = loaded.map_err(|error| LoadError::Origin(Arc::new(error)))?;
+        let limit = Instant::now() + policy.load_for;
+        let loading = load(to_load.iter().map(|key| key.index).collect());
+        let late = || if limit < deadline { LoadError::Slow(policy.load_for) } else { LoadError::Deadline };
+        let loaded = timeout_at(limit.min(deadline), loading).await.map_err(|_| late())?;
+        // An origin that keeps to the caller's deadline itself is not out of order.
+        let is_late = Instant::now() >= deadline;
+        let blame = |error| if is_late { LoadError::Deadline } else { LoadError::Origin(Arc::new(error)) };
+        let values = loaded.map_err(blame)?;
         if values.len() == asked {
-            Ok(values)
+            Ok(values.into_iter().map(|value| value.map(V::into)).collect())
         } else {
             Err(LoadError::Miscounted { asked, answered: values.len() })
         }
@@ -226,23 +307,26 @@ impl Cache {
         &self,
         work: &Work<'_, E>,
         to_load: &[ToLoad],
-        values: &[Option<Bytes>],
+        values: &[Option<Loaded>],
         counts: &mut Counts,
         deadline: Instant,
     ) {
         let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
             let lease = key.lease.as_ref()?;
-            Some((key, Fill { item: work.item(key.index, value.as_deref()), lease }))
+            Some((key, lease, Packed::of(value.as_ref(), work.key_of(key), work.policy)))
         });
-        let (keys, fills): (Vec<&ToLoad>, Vec<Fill<'_>>) = leased.unzip();
+        let packed: Vec<(&ToLoad, &Lease, Packed<'_>)> = leased.collect();
+        let fills =
+            packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key_of(key)), lease });
+        let fills: Vec<Fill<'_>> = fills.collect();
         let mut failed = Vec::new();
-        for (key, filled) in keys.into_iter().zip(self.cluster.until(deadline).fill_many(&fills).await) {
+        for ((key, ..), filled) in packed.iter().zip(self.cluster.until(deadline).fill_many(&fills).await) {
             match filled {
                 Ok(Stored::Yes) => counts.fills += 1,
                 Ok(Stored::Refused | Stored::Missing) => counts.fills_refused += 1,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "value not stored");
-                    failed.push(key);
+                    failed.push(*key);
                 }
             }
         }
@@ -250,143 +334,56 @@ impl Cache {
         self.give_back(work.keys, failed).await;
     }
 
-    /// Gives the leases back, so that the next reader need not wait for a value that does not come. Not those of
-    /// stale values, which would go with them.
+    /// Leaves word that the origin is out of order where it `is_outage`, so that others leave it alone for a moment; else
+    /// gives the leases back.
+    async fn give_up<E>(&self, work: &Work<'_, E>, to_load: &[ToLoad], is_outage: bool) {
+        let Some(ttl) = work.policy.error_for.filter(|_| is_outage) else {
+            return self.give_back(work.keys, to_load).await;
+        };
+        let failing = Packed::failing(work.policy, ttl);
+        let fills: Vec<Fill<'_>> = unanswered(to_load)
+            .filter_map(|key| Some(Fill { item: failing.item(work.key_of(key)), lease: key.lease.as_ref()? }))
+            .collect();
+        // A lease that stays is taken over.
+        self.cluster.until(Instant::now() + GIVE_BACK_LIMIT).fill_many(&fills).await;
+    }
+
+    /// Gives the leases back, so that the next reader need not wait for a value that does not come.
     async fn give_back(&self, keys: &[Key], unfilled: impl IntoIterator<Item = &ToLoad>) {
         let cluster = self.cluster.until(Instant::now() + GIVE_BACK_LIMIT);
-        let leased = unfilled.into_iter().filter(|key| key.stale.is_none());
-        let given = leased.filter_map(|key| Some((key.index, key.lease.as_ref()?)));
+        let given = unanswered(unfilled).filter_map(|key| Some((key.index, key.lease.as_ref()?)));
         join_all(given.map(|(index, lease)| cluster.give_back(&keys[index], lease))).await;
     }
 }
 
-/// A batch in the making: every key is answered, to be loaded, waited for, or answered with its twin.
-struct Work<'a, E> {
-    keys: &'a [Key],
-    policy: &'a Policy,
-    answers: Vec<Option<Result<Answer, LoadError<E>>>>,
-    to_load: Vec<ToLoad>,
-    to_await: Vec<ToLoad>,
-    /// Where the keys that the cache did not answer stand first.
-    first_at: HashMap<&'a Key, usize>,
-    /// Where they stand once more, and where first.
-    twins: Vec<(usize, usize)>,
+/// Those of `keys` for which the cache has no answer. What it has for the others would go with their leases, which are left to
+/// be taken over: that the origin is asked again when they have been silent for long enough is what it needs.
+fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<Item = &'k ToLoad> {
+    keys.into_iter().filter(|key| key.fallback.is_none())
 }
 
-/// A key to be loaded.
-struct ToLoad {
-    index: usize,
-    outcome: Outcome,
-    /// Who said that it is missing.
-    node: Option<Arc<str>>,
-    /// The right to fill it.
-    lease: Option<Lease>,
-    /// What to answer if the origin fails.
-    stale: Option<Answer>,
-}
-
-impl<'a, E> Work<'a, E> {
-    fn new(keys: &'a [Key], policy: &'a Policy) -> Self {
-        Self {
-            keys,
-            policy,
-            answers: std::iter::repeat_with(|| None).take(keys.len()).collect(),
-            to_load: Vec::new(),
-            to_await: Vec::new(),
-            first_at: HashMap::new(),
-            twins: Vec::new(),
-        }
-    }
-
-    /// Decides what to do about the key at `index`; see the table of the module.
-    fn sort(&mut self, index: usize, read: Result<Read, larder_client::Error>) {
-        let stale = match read.as_ref().ok().and_then(|read| self.found(index, read)) {
-            Some(answer) if answer.outcome == Outcome::Hit => {
-                self.answers[index] = Some(Ok(answer));
-                return;
-            }
-            found => found.filter(|_| self.policy.stale_while_refreshed),
-        };
-        if self.is_twin(index) {
-            return;
-        }
-        let Ok(read) = read else {
-            let outcome = Outcome::Bypass;
-            return self.to_load.push(ToLoad { index, outcome, node: None, lease: None, stale: None });
-        };
-        let missing =
-            ToLoad { index, outcome: Outcome::Miss, node: Some(read.node), lease: None, stale: None };
-        match (stale, read.claim) {
-            (Some(answer), Claim::Lost(_)) => self.answers[index] = Some(Ok(answer)),
-            (None, Claim::Lost(_)) => self.to_await.push(missing),
-            (stale, Claim::Won(lease)) => {
-                self.to_load.push(ToLoad { lease: Some(lease), stale, ..missing });
-            }
-            (stale, Claim::None) => self.to_load.push(ToLoad { stale, ..missing }),
-        }
-    }
-
-    /// Whether the key at `index`, which the cache did not answer, stands before it, too. It gets the same answer:
-    /// else the batch would wait for itself, as it has won the lease already.
-    fn is_twin(&mut self, index: usize) -> bool {
-        let first = *self.first_at.entry(&self.keys[index]).or_insert(index);
-        if first != index {
-            self.twins.push((index, first));
-        }
-        first != index
-    }
-
-    /// The answers, in the order of the keys.
-    fn into_answers(mut self) -> Vec<Result<Answer, LoadError<E>>> {
-        for (index, first) in self.twins {
-            self.answers[index] = self.answers[first].clone();
-        }
-        self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline))).collect()
-    }
-
-    /// The answer that `read` holds; `None` for a miss, and for an item that is not ours or of another schema.
-    fn found(&self, index: usize, read: &Read) -> Option<Answer> {
-        let item = read.item.as_ref()?;
-        let flags =
-            ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == self.policy.schema)?;
-        let (value, ttl) = match flags.format {
-            Format::Value => (Some(item.value.clone()), self.policy.value_ttl(&self.keys[index])),
-            Format::NotFound => (None, self.policy.negative_ttl(&self.keys[index])),
-        };
-        let age = Duration::from_secs(u64::from(ttl.as_secs()).saturating_sub(read.ttl_secs));
-        let (outcome, age) = if read.is_stale { (Outcome::Stale, None) } else { (Outcome::Hit, Some(age)) };
-        Some(Answer { value, outcome, node: Some(Arc::clone(&read.node)), age })
-    }
-
-    /// What to store for the key at `index`.
-    fn item<'v>(&'v self, index: usize, value: Option<&'v [u8]>) -> NewItem<'v> {
-        let key = &self.keys[index];
-        let (format, ttl) = match value {
-            Some(_) => (Format::Value, self.policy.value_ttl(key)),
-            None => (Format::NotFound, self.policy.negative_ttl(key)),
-        };
-        let flags = ItemFlags { format, schema: self.policy.schema };
-        NewItem { key, value: value.unwrap_or_default(), client_flags: flags.encode(), ttl }
+/// The answer to the one read of `reads` where it is a fresh value and nobody is to load it: most of all reads.
+fn hit(reads: &[Result<Read, larder_client::Error>], key: &Key, policy: &Policy) -> Option<Answer> {
+    match reads {
+        [Ok(read @ Read { claim: Claim::None, .. })] => match Found::of(read, key, policy) {
+            Found::Fresh(answer) => Some(answer),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
-impl<E> Batch<E> {
-    fn count(&mut self) {
-        for answer in &self.answers {
-            let count = match answer {
-                Err(_) => &mut self.counts.errors,
-                Ok(answer) => match answer.outcome {
-                    Outcome::Hit => &mut self.counts.hits,
-                    Outcome::Miss => &mut self.counts.misses,
-                    Outcome::Stale => &mut self.counts.stale,
-                    Outcome::Bypass => &mut self.counts.bypasses,
-                },
-            };
-            *count += 1;
-            let is_negative_hit = matches!(answer, Ok(Answer { value: None, outcome: Outcome::Hit, .. }));
-            self.counts.negative_hits += u32::from(is_negative_hit);
+/// Rests for `pause`, less if a load in this environment ends.
+async fn rest(pause: Duration, awaited: &mut [ToAwait]) {
+    let landings = awaited.iter_mut().filter_map(|key| key.landing.as_mut());
+    let landings: FuturesUnordered<_> = landings.map(|landing| landing.changed()).collect();
+    let mut landings = std::pin::pin!(landings);
+    let _ = timeout(pause, async {
+        if landings.next().await.is_none() {
+            std::future::pending::<()>().await;
         }
-    }
+    })
+    .await;
 }
 
 /// Adds what was `counted` to a record where a publisher looks for it: the keys of one slot, on any node. Many
@@ -416,8 +413,15 @@ fn half_until(deadline: Instant) -> Duration {
 }
 
 fn options(policy: &Policy) -> ReadOptions {
-    ReadOptions { lease_for: Some(policy.lease_for), recache_below_secs: None, usage: false }
+    let window = Some(policy.window_secs()).filter(|secs| *secs > 0);
+    ReadOptions {
+        lease_for: Some(policy.lease_for),
+        recache_below_secs: window.map(|secs| secs as u32),
+        usage: false,
+    }
 }
+
+type Reads = Vec<Result<Read, larder_client::Error>>;
 
 /// The first pause between two looks for what somebody else loads; the next are twice as long, give or take a
 /// quarter.

@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use larder_cache::{Cache, OriginGuard, Policy};
+//! use larder_cache::{Cache, Loaded, OriginGuard, Policy};
 //! use larder_client::{Cluster, Config, Key, Ttl};
 //! use tokio::time::{Duration, Instant};
 //!
@@ -18,7 +18,7 @@
 //! let deadline = Instant::now() + Duration::from_secs(1);
 //! let batch = cache.get_or_load_many(&keys, &policy, deadline, |missing| async move {
 //!     // One call to the origin for all that is missing, in the order of `missing`.
-//!     Ok::<_, std::io::Error>(missing.iter().map(|index| Some(format!("flight {index}").into())).collect())
+//!     Ok::<_, std::io::Error>(missing.iter().map(|index| Some(Loaded::raw(format!("flight {index}")))).collect())
 //! });
 //! for answer in batch.await.answers {
 //!     println!("{:?}", answer?);
@@ -42,24 +42,30 @@
 mod answer;
 mod cache_aside;
 mod catalogue;
+mod flights;
 mod format;
 mod guard;
 mod least;
+mod packed;
 mod policy;
 mod publisher;
 mod record;
+mod rivals;
 mod sampler;
 mod sketch;
 mod survey;
+mod value;
 mod warm;
+mod work;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
 pub use catalogue::Catalogue;
 pub use guard::OriginGuard;
-pub use policy::{InvalidPolicy, Policy};
+pub use policy::{InvalidPolicy, Policy, schema};
 pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};
 pub use sketch::{Counted, Sketch};
+pub use value::Loaded;
 pub use warm::{WarmUp, Warmed, Warmer};

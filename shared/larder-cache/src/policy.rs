@@ -18,10 +18,20 @@ use larder_client::{Key, Ttl};
 pub struct Policy {
     /// How long a value is fresh, before jitter.
     pub fresh_for: Ttl,
+    /// How long after that a value is kept yet, in whole seconds: to be answered while somebody else refreshes it, or where
+    /// the origin fails. Zero for not at all.
+    pub grace: Duration,
+    /// How long before its end a fresh value is refreshed, by one reader of all, in whole seconds. Zero for not before it ends.
+    pub early: Duration,
     /// How long "there is no such record" is believed, before jitter.
     pub negative_for: Ttl,
-    /// How long the winner of a lease has to load the value. Others wait or load on their own; what comes later
-    /// than this is not stored.
+    /// How long nobody asks the origin again for a key for which it has failed, a second less at worst; `None` for not at
+    /// all.
+    pub error_for: Option<Ttl>,
+    /// How long the origin may take: a load that takes longer has failed, and whoever is silent for longer is dead.
+    pub load_for: Duration,
+    /// How long a winner keeps its lease at most, at least 2 s longer than the origin may take: else nothing that is loaded
+    /// in time could be stored.
     pub lease_for: Ttl,
     /// How long a loser waits for the winner's value before it loads on its own; also how long a load waits for the
     /// origin's guard.
@@ -29,24 +39,39 @@ pub struct Policy {
     /// The share of a TTL, from 0 to 0.5, that jitter may take, so that what is stored together does not end
     /// together.
     pub jitter: f64,
-    /// Whether a value that was marked stale may be answered: while somebody else refreshes it, or where the origin
-    /// fails.
-    pub stale_while_refreshed: bool,
-    /// The shape of the value. A value of another shape is a miss.
+    /// Whether a value in its grace is answered where the origin fails. If not, the failure is.
+    pub stale_on_error: bool,
+    /// Whether a value that was invalidated softly is answered: while somebody else refreshes it, and where the origin fails.
+    /// If not, it is as if it were missing.
+    pub stale_after_invalidate: bool,
+    /// From how many bytes on a value is compressed; `None` for never.
+    pub compress_from: Option<usize>,
+    /// The shape of the value, see [`schema`]. A value of another shape is a miss, and stays as it is.
     pub schema: u8,
 }
 
 impl Policy {
-    /// The defaults, for values that are fresh for `ttl`: 30 s for "no such record" at most, leases of 10 s, waits
-    /// of 200 ms, jitter of 15 %, stale values answered.
+    /// The defaults, for values that are fresh for `ttl`.
+    ///
+    /// Kept for as long again, an hour at most, and refreshed in the last tenth of their freshness; 30 s for "no such
+    /// record" at most, 2 s for a failure; 2 s for a load, as long to wait for it, leases of 10 s; jitter of 15 %. Stale
+    /// values are answered, but not where they were invalidated. Compressed from 2 KiB on.
     pub const fn fresh_for(ttl: Ttl) -> Self {
+        let secs = ttl.as_secs();
+        let most_grace = Ttl::MAX.as_secs() - secs;
         Self {
             fresh_for: ttl,
-            negative_for: if ttl.as_secs() < DEFAULT_NEGATIVE.as_secs() { ttl } else { DEFAULT_NEGATIVE },
+            grace: Duration::from_secs(least(secs, least(MOST_DEFAULT_GRACE_SECS, most_grace)) as u64),
+            early: Duration::from_secs((secs / 10) as u64),
+            negative_for: if secs < DEFAULT_NEGATIVE.as_secs() { ttl } else { DEFAULT_NEGATIVE },
+            error_for: Some(Ttl::MIN),
+            load_for: Duration::from_secs(2),
             lease_for: Ttl::clamped(10),
-            wait_for: Duration::from_millis(200),
+            wait_for: Duration::from_secs(2),
             jitter: 0.15,
-            stale_while_refreshed: true,
+            stale_on_error: true,
+            stale_after_invalidate: false,
+            compress_from: Some(2 << 10),
             schema: 0,
         }
     }
@@ -56,21 +81,60 @@ impl Policy {
         if !(0.0..=MOST_JITTER).contains(&self.jitter) {
             return Err(InvalidPolicy::Jitter(self.jitter));
         }
+        let shortest = self.load_for + LEASE_MARGIN;
+        if Duration::from(self.lease_for) < shortest {
+            return Err(InvalidPolicy::LeaseUnderLoad { lease_for: self.lease_for, shortest });
+        }
         if self.wait_for >= Duration::from(self.lease_for) {
             return Err(InvalidPolicy::WaitOverLease { wait_for: self.wait_for, lease_for: self.lease_for });
+        }
+        // What jitter leaves of it.
+        let fresh_at_least = Duration::from(self.fresh_for).mul_f64(1.0 - self.jitter);
+        if self.early >= fresh_at_least {
+            return Err(InvalidPolicy::EarlyOverFresh { early: self.early, fresh_at_least });
+        }
+        let kept =
+            Duration::from(self.fresh_for).max(Duration::from(self.negative_for) + self.early) + self.grace;
+        if kept > Duration::from(Ttl::MAX) {
+            return Err(InvalidPolicy::KeptTooLong { kept });
         }
         Ok(())
     }
 
-    /// How long the value under `key` is stored.
-    pub(crate) fn value_ttl(&self, key: &Key) -> Ttl {
-        shortened(self.fresh_for, self.jitter, key)
+    /// How many seconds before their end items are refreshed, by one reader.
+    pub(crate) fn window_secs(&self) -> u64 {
+        self.grace.as_secs() + self.early.as_secs()
     }
 
-    /// How long "there is no such record" is stored under `key`.
-    pub(crate) fn negative_ttl(&self, key: &Key) -> Ttl {
-        shortened(self.negative_for, self.jitter, key)
+    /// How long a value under `key` is stored that is fresh for its `own` time, or for that of the policy.
+    pub(crate) fn value_ttl(&self, key: &Key, own: Option<Ttl>) -> Ttl {
+        let fresh = own.unwrap_or_else(|| shortened(self.fresh_for, self.jitter, key));
+        lengthened(fresh, self.grace.as_secs())
     }
+
+    /// How long "there is no such record" is stored under `key`: it is refreshed when it has been believed for its time, not
+    /// before.
+    pub(crate) fn negative_ttl(&self, key: &Key) -> Ttl {
+        lengthened(shortened(self.negative_for, self.jitter, key), self.window_secs())
+    }
+
+    /// How long "the origin has failed" is stored where it is believed for `ttl`.
+    pub(crate) fn failing_ttl(&self, ttl: Ttl) -> Ttl {
+        lengthened(ttl, self.window_secs())
+    }
+}
+
+/// A number for the shape of a value, to be told from others by [`Policy::schema`]: of a text that says what it looks like,
+/// or of its version. Two texts have the same number once in 256 times.
+///
+/// ```
+/// use larder_cache::schema;
+///
+/// const FLIGHT: u8 = schema("flight 2: id, carrier, origin, dest");
+/// assert_ne!(FLIGHT, schema("flight 1: id, carrier"));
+/// ```
+pub const fn schema(text: &str) -> u8 {
+    fnv1a(text.as_bytes()) as u8
 }
 
 /// A [`Policy`] that cannot work.
@@ -80,6 +144,17 @@ pub enum InvalidPolicy {
     /// Jitter that is no share from 0 to 0.5.
     #[error("jitter is a share of the TTL from 0 to 0.5, not {0}")]
     Jitter(f64),
+    /// A lease that ends before a load in time can be stored.
+    #[error(
+        "a lease of {} s is shorter than {shortest:?}: what the origin takes at most and 2 s, else nothing could be stored \
+        that took it as long", lease_for.as_secs()
+    )]
+    LeaseUnderLoad {
+        /// [`Policy::lease_for`]
+        lease_for: Ttl,
+        /// The shortest lease for [`Policy::load_for`].
+        shortest: Duration,
+    },
     /// Losers that wait for longer than a winner has time.
     #[error("a wait of {wait_for:?} is not shorter than the lease of {} s: the winner would be gone", lease_for.as_secs())]
     WaitOverLease {
@@ -88,6 +163,32 @@ pub enum InvalidPolicy {
         /// [`Policy::lease_for`]
         lease_for: Ttl,
     },
+    /// An early refresh that begins before the value is there.
+    #[error(
+        "a value that is fresh for {fresh_at_least:?} with all jitter taken off cannot be refreshed {early:?} before its end"
+    )]
+    EarlyOverFresh {
+        /// [`Policy::early`]
+        early: Duration,
+        /// What is left of [`Policy::fresh_for`] when jitter has taken the most.
+        fresh_at_least: Duration,
+    },
+    /// Items that memcached would take for ones that have ended long ago.
+    #[error(
+        "items would be kept for {kept:?}, with grace and early refresh; memcached keeps them for 30 days at most"
+    )]
+    KeptTooLong {
+        /// The longest time that an item would be kept.
+        kept: Duration,
+    },
+}
+
+const fn least(one: u32, other: u32) -> u32 {
+    if one < other { one } else { other }
+}
+
+fn lengthened(ttl: Ttl, secs: u64) -> Ttl {
+    Ttl::clamped(u64::from(ttl.as_secs()) + secs)
 }
 
 /// Takes up to the share `jitter` off `ttl`.
@@ -101,15 +202,21 @@ fn shortened(ttl: Ttl, jitter: f64, key: &Key) -> Ttl {
 
 /// FNV-1a, 64 bits, mixed once more for short keys that differ in their end; it must stay as it is, for all
 /// environments have to agree.
-pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+pub(crate) const fn fnv1a(bytes: &[u8]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut at = 0;
+    while at < bytes.len() {
+        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
+        at += 1;
+    }
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ (mixed >> 33)
 }
 
 const DEFAULT_NEGATIVE: Ttl = Ttl::clamped(30);
+const MOST_DEFAULT_GRACE_SECS: u32 = 3600;
+/// What a fill takes at most, and what memcached may take off a TTL.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
 const MOST_JITTER: f64 = 0.5;
 
 #[cfg(test)]
@@ -125,18 +232,25 @@ mod tests {
             jitter in 0.0..=MOST_JITTER,
             id: u64,
         ) {
-            let policy = Policy { jitter, ..Policy::fresh_for(Ttl::clamped(secs)) };
-            let stored = u64::from(policy.value_ttl(&Key::compose(["k", &id.to_string()]).unwrap()).as_secs());
+            let key = Key::compose(["k", &id.to_string()]).unwrap();
+            let stored = u64::from(shortened(Ttl::clamped(secs), jitter, &key).as_secs());
             let least = ((secs as f64 * (1.0 - jitter)).round() as u64).max(2);
             prop_assert!((least..=secs).contains(&stored), "{stored} s of {secs} s");
+        }
+
+        #[test]
+        fn the_defaults_do_for_any_ttl(secs in 2u64..=2_592_000) {
+            prop_assert_eq!(Policy::fresh_for(Ttl::clamped(secs)).check(), Ok(()));
         }
     }
 
     #[test]
     fn jitter_spreads_the_ends_of_what_is_stored_together() {
-        let policy = Policy::fresh_for(Ttl::clamped(1000));
+        let policy = without_window(1000);
         let mut ttls: Vec<u32> = (0..1000)
-            .map(|id| policy.value_ttl(&Key::new(format!("flights:{id}").as_bytes()).unwrap()).as_secs())
+            .map(|id| {
+                policy.value_ttl(&Key::new(format!("flights:{id}").as_bytes()).unwrap(), None).as_secs()
+            })
             .collect();
         ttls.sort_unstable();
         assert!(ttls[0] >= 850 && ttls[999] <= 1000, "{}..{}", ttls[0], ttls[999]);
@@ -151,15 +265,23 @@ mod tests {
 
     #[test]
     fn the_same_key_gets_the_same_ttl_everywhere() {
-        let policy = Policy::fresh_for(Ttl::clamped(1000));
-        assert_eq!(policy.value_ttl(&Key::new(b"flights:17").unwrap()).as_secs(), 903);
+        assert_eq!(without_window(1000).value_ttl(&Key::new(b"flights:17").unwrap(), None).as_secs(), 903);
     }
 
     #[test]
-    fn without_jitter_a_ttl_stays() {
-        let policy = Policy { jitter: 0.0, ..Policy::fresh_for(Ttl::clamped(77)) };
-        assert_eq!(policy.value_ttl(&Key::new(b"k").unwrap()).as_secs(), 77);
-        assert_eq!(policy.negative_ttl(&Key::new(b"k").unwrap()).as_secs(), 30);
+    fn an_item_is_stored_for_its_freshness_and_what_is_kept_after_it() {
+        let policy = Policy {
+            jitter: 0.0,
+            grace: Duration::from_secs(40),
+            early: Duration::from_secs(7),
+            ..Policy::fresh_for(Ttl::clamped(77))
+        };
+        let key = Key::new(b"k").unwrap();
+        assert_eq!(policy.value_ttl(&key, None).as_secs(), 77 + 40);
+        assert_eq!(policy.value_ttl(&key, Some(Ttl::clamped(5))).as_secs(), 5 + 40);
+        assert_eq!(policy.negative_ttl(&key).as_secs(), 30 + 40 + 7);
+        assert_eq!(policy.failing_ttl(Ttl::MIN).as_secs(), 2 + 40 + 7);
+        assert_eq!(policy.window_secs(), 47);
     }
 
     #[test]
@@ -168,11 +290,25 @@ mod tests {
         assert_eq!(good.check(), Ok(()));
         assert_eq!(Policy { jitter: 0.6, ..good.clone() }.check(), Err(InvalidPolicy::Jitter(0.6)));
         assert!(Policy { jitter: f64::NAN, ..good.clone() }.check().is_err());
-        let wait_for = Duration::from_secs(10);
-        let lease_for = good.lease_for;
-        assert_eq!(
-            Policy { wait_for, ..good }.check(),
-            Err(InvalidPolicy::WaitOverLease { wait_for, lease_for })
-        );
+        let (wait_for, lease_for) = (Duration::from_secs(10), good.lease_for);
+        let wrong = Policy { wait_for, ..good.clone() }.check();
+        assert_eq!(wrong, Err(InvalidPolicy::WaitOverLease { wait_for, lease_for }));
+
+        let wrong = Policy { load_for: Duration::from_millis(8001), ..good.clone() }.check().unwrap_err();
+        assert!(matches!(wrong, InvalidPolicy::LeaseUnderLoad { .. }));
+        assert!(wrong.to_string().starts_with("a lease of 10 s is shorter than 10.001s"), "{wrong}");
+        assert_eq!(Policy { load_for: Duration::from_secs(8), ..good.clone() }.check(), Ok(()));
+
+        let early = Duration::from_secs(51);
+        let wrong = Policy { early, ..good.clone() }.check();
+        assert_eq!(wrong, Err(InvalidPolicy::EarlyOverFresh { early, fresh_at_least: early }));
+        let grace = Duration::from_secs(2_592_000 - 60);
+        assert_eq!(Policy { grace, ..good.clone() }.check(), Ok(()));
+        let wrong = Policy { grace: grace + Duration::from_secs(1), ..good }.check();
+        assert!(matches!(wrong, Err(InvalidPolicy::KeptTooLong { .. })));
+    }
+
+    fn without_window(secs: u64) -> Policy {
+        Policy { grace: Duration::ZERO, early: Duration::ZERO, ..Policy::fresh_for(Ttl::clamped(secs)) }
     }
 }

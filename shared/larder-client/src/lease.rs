@@ -10,9 +10,9 @@ use crate::connection::Connection;
 use crate::item::{Cas, Item};
 use crate::node::Node;
 
-/// The right to fill one key, won by a read.
+/// The right to store an item in place of just what a read found, or to fill the key for which it found nothing.
 ///
-/// Bound to the connection that it was won on: CAS tokens start again when a node restarts, and an old one could
+/// Bound to the connection that it was read on: CAS tokens start again when a node restarts, and an old one could
 /// match a new item. Dropping a lease gives nothing back; until its TTL is over, others wait or load on their own.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -35,6 +35,11 @@ pub struct ReadOptions {
 }
 
 impl Lease {
+    /// The version of what was found: the same for as long as it is the same lease, or the same item.
+    pub fn cas(&self) -> Cas {
+        self.cas
+    }
+
     /// The client flags of an item that is stored under this lease.
     pub(crate) fn stamped(&self, client_flags: u32) -> u32 {
         match self.stamp {
@@ -75,7 +80,10 @@ pub struct Read {
     pub usage: Option<Usage>,
     /// `host:port` of the node.
     pub node: Arc<str>,
-    pub(crate) cas: Option<Cas>,
+    /// To store another item in place of what was found.
+    pub(crate) lease: Option<Lease>,
+    /// The stamp that was taken off the item's client flags.
+    pub(crate) stamp_taken: u16,
 }
 
 /// How an item was used since it was stored, this read not counted.
@@ -100,8 +108,8 @@ pub enum Claim {
     None,
     /// We do.
     Won(Lease),
-    /// Somebody else does. The number stays the same for as long as it is the same one.
-    Lost(u64),
+    /// Somebody else does, under this lease. See [`Cluster::take_over`](crate::Cluster::take_over).
+    Lost(Lease),
 }
 
 impl Read {
@@ -113,15 +121,15 @@ impl Read {
         stamp: Option<u16>,
     ) -> Result<Self, NodeError> {
         let (item, flags) = item(reply)?;
-        let version = |token| Cas { token, node: node.number };
-        let claim = match (flags.cas, flags) {
-            (Some(token), ReplyFlags { won: true, .. }) => Claim::Won(Lease {
-                node: Arc::clone(node),
-                connection: Arc::clone(connection),
-                cas: version(token),
-                stamp,
-            }),
-            (Some(cas), ReplyFlags { lost: true, .. }) => Claim::Lost(cas),
+        let lease = flags.cas.map(|token| Lease {
+            node: Arc::clone(node),
+            connection: Arc::clone(connection),
+            cas: Cas { token, node: node.number },
+            stamp,
+        });
+        let claim = match (&lease, flags) {
+            (Some(lease), ReplyFlags { won: true, .. }) => Claim::Won(lease.clone()),
+            (Some(lease), ReplyFlags { lost: true, .. }) => Claim::Lost(lease.clone()),
             _ => Claim::None,
         };
         let usage = flags.hit_before.zip(flags.last_access_secs);
@@ -134,21 +142,34 @@ impl Read {
             is_stale: flags.stale,
             claim,
             node: Arc::clone(&node.name),
-            cas: flags.cas.map(version),
+            lease,
+            stamp_taken: 0,
         })
+    }
+
+    /// The right to store another item in place of what was found, for as long as it is that: for a writer who knows that
+    /// it is older. `None` for a miss without a lease.
+    pub fn in_place(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 
     /// The same without its item: a miss.
     pub(crate) fn without_item(self) -> Self {
-        Self { item: None, is_stale: false, cas: None, ..self }
+        Self { item: None, is_stale: false, lease: None, ..self }
     }
 
     /// The same with the client flags as their owner gave them: without the stamp.
     pub(crate) fn unstamped(mut self) -> Self {
         if let Some(item) = &mut self.item {
+            self.stamp_taken = (item.client_flags >> STAMP_SHIFT) as u16;
             item.client_flags &= FLAGS_OF_CALLERS;
         }
         self
+    }
+
+    /// The client flags of its `item` with the stamp that [`unstamped`](Self::unstamped) has taken off.
+    pub(crate) fn stamped(&self, item: &Item) -> u32 {
+        item.client_flags | u32::from(self.stamp_taken) << STAMP_SHIFT
     }
 
     /// The stamp of its item.

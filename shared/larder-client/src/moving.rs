@@ -19,7 +19,7 @@ use crate::batch::Fill;
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::item::{Item, NewItem};
-use crate::lease::{Claim, Read, ReadOptions};
+use crate::lease::{Claim, Lease, Read, ReadOptions};
 use crate::node::Node;
 use crate::place::Place;
 use crate::requests::{Expire, GetEach};
@@ -294,7 +294,7 @@ impl Cluster {
                 Ok(read)
             }
             Trust::Untrusted => {
-                let Some(cas) = read.cas else { return Ok(read.without_item()) };
+                let Some(Lease { cas, .. }) = read.lease else { return Ok(read.without_item()) };
                 // Whether it is this one or somebody newer that is there afterwards, the read will tell.
                 let expired = self.ask(view, node, &Expire { key, cas }, |_, _| Ok(())).await;
                 tracing::debug!(%key, node = %node.name, ?expired, "threw away an item of an older ring");

@@ -44,7 +44,7 @@ impl Cluster {
             let read = self.mg(&view, node, key, get).await;
             match self.shared.after(&view).await.newer(&read)? {
                 Some(newer) if !Arc::ptr_eq(node, newer.fleet.place(key).written()) => view = newer,
-                _ => return read.map(|read| read.item.zip(read.cas)),
+                _ => return read.map(|read| read.item.zip(read.lease.map(|lease| lease.cas))),
             }
         }
     }

@@ -8,8 +8,9 @@ use larder_meta::{
 
 use crate::cluster::{Cluster, stored, unexpected};
 use crate::item::{Cas, NewItem, Stored};
-use crate::lease::Lease;
+use crate::lease::{Claim, Lease, Read};
 use crate::node::{Node, Request};
+use crate::place::Place;
 use crate::requests::{Count, Delete, Expire, Get, Set};
 use crate::view::View;
 use crate::{Error, NodeError};
@@ -60,6 +61,73 @@ impl Cluster {
         }
     }
 
+    /// Stores `item` in place of what a read found, for a writer who knows that it is newer: refused as [`fill`](Self::fill)
+    /// is, and where its key has no single owner that has been read. All others know of a refused write only what
+    /// [`delete`](Self::delete) tells them.
+    pub async fn put_in_place(&self, item: NewItem<'_>, lease: &Lease) -> Result<Stored, Error> {
+        let view = self.view().await?;
+        let is_read_there = |view: &View| match view.fleet.place(item.key) {
+            Place::Settled(node) => Arc::ptr_eq(node, &lease.node),
+            Place::Moving { .. } => false,
+        };
+        if !is_read_there(&view) {
+            return Ok(Stored::Refused);
+        }
+        let stored = self.fill(item, lease).await;
+        match self.shared.after_write(&view).await.newer(&stored)? {
+            // Whoever owns the key by now has not heard of it.
+            Some(newer) if !is_read_there(&newer) => Ok(Stored::Refused),
+            _ => stored,
+        }
+    }
+
+    /// Ends the lease that somebody else holds, if it is still the one that was `read`: the next reader wins it. For whoever
+    /// knows that the other is dead; a value that it stores yet is refused.
+    ///
+    /// An item that was found stays as it is, marked stale or not, for as long as it had left. Answers whether the lease was
+    /// ended; of many who try, one does. Not on 1.6.12 for an item that is marked stale, where it is as if somebody else
+    /// had been quicker.
+    pub async fn take_over(&self, key: &Key, read: &Read) -> Result<bool, Error> {
+        let Claim::Lost(lease) = &read.claim else { return Ok(false) };
+        let item = read.item.as_ref().filter(|_| read.lease.as_ref().is_some_and(|own| own.cas == lease.cas));
+        let ttl = Ttl::from_secs(read.ttl_secs.min(Ttl::MAX.as_secs().into()));
+        match (item, ttl) {
+            (None, _) => self.ask_under(lease, &Expire { key, cas: lease.cas }).await,
+            (Some(item), Ok(ttl)) if !read.is_stale => {
+                let set = MetaSet {
+                    compare: Some(lease.cas.token),
+                    client_flags: read.stamped(item),
+                    ..MetaSet::new(ttl)
+                };
+                self.ask_under(lease, &Set { key, value: &item.value, set }).await
+            }
+            (Some(_), Ok(ttl)) => {
+                let delete = MetaDelete {
+                    compare: Some(lease.cas.token),
+                    stale: true,
+                    ttl: Some(ttl),
+                    ..MetaDelete::default()
+                };
+                self.ask_under(lease, &Delete { key, delete }).await
+            }
+            // It ends by itself, at once.
+            (Some(_), Err(_)) => Ok(false),
+        }
+    }
+
+    /// Whether `request`, which compares, was done on the connection of `lease`.
+    async fn ask_under<R: Request>(&self, lease: &Lease, request: &R) -> Result<bool, Error> {
+        let Lease { node, connection, .. } = lease;
+        match node.ask_on(connection, self.deadline(), request).await {
+            Ok(answer) => {
+                let reply = answer.into_reply().map_err(|error| self.failed(node, error.into()))?;
+                Ok(matches!(reply, Reply::Done(_)))
+            }
+            Err(NodeError::Lost { .. }) => Ok(false),
+            Err(error) => Err(self.failed(node, error)),
+        }
+    }
+
     /// Removes the item under `key`; answers whether there was one.
     ///
     /// Where the first try got no answer and was repeated, that may be `false` for an item that the first one removed.
@@ -76,11 +144,7 @@ impl Cluster {
 
     /// Gives a lease back unfilled, so that the next reader wins it at once.
     pub async fn give_back(&self, key: &Key, lease: &Lease) -> Result<(), Error> {
-        let Lease { node, connection, cas, .. } = lease;
-        match node.ask_on(connection, self.deadline(), &Expire { key, cas: *cas }).await {
-            Ok(_) | Err(NodeError::Lost { .. }) => Ok(()),
-            Err(error) => Err(self.failed(node, error)),
-        }
+        self.ask_under(lease, &Expire { key, cas: lease.cas }).await.map(drop)
     }
 
     /// Gives the item under `key` a new TTL without reading it; answers whether there was one.

@@ -5,8 +5,8 @@
 mod support;
 
 use larder_client::{
-    Claim, Cluster, Config, Fill, Item, Key, Lease, MOST_PIECE_BYTES, NewItem, NodeError, Read, ReadOptions,
-    Stored, Ttl,
+    Cas, Claim, Cluster, Config, Fill, Item, Key, Lease, MOST_PIECE_BYTES, NewItem, NodeError, Read,
+    ReadOptions, Stored, Ttl,
 };
 use support::memcached::Memcached;
 use support::{MINUTE, config, fault, item, key, keys, text};
@@ -273,6 +273,87 @@ async fn a_stale_mark_lets_one_reader_refill_and_the_others_see_that_it_is_stale
         let read = read(&cluster, &key, LEASE).await;
         assert!(!read.is_stale && matches!(read.claim, Claim::None), "{read:?}");
         assert_eq!(read.item.unwrap().value, "new");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_of_somebody_who_is_gone_is_taken_over_by_one() {
+    on_each(async |cluster| {
+        let key = key("k");
+        let dead = win(&cluster, &key).await;
+        let reads = [read(&cluster, &key, LEASE).await, read(&cluster, &key, LEASE).await];
+        let mut taken = vec![];
+        for read in &reads {
+            taken.push(cluster.take_over(&key, read).await.unwrap());
+        }
+        assert_eq!(taken, [true, false]);
+        let lease = win(&cluster, &key).await;
+        assert_ne!(cluster.fill(item(&key, "late"), &dead).await.unwrap(), Stored::Yes);
+        assert_eq!(cluster.fill(item(&key, "v"), &lease).await.unwrap(), Stored::Yes);
+        assert!(!cluster.take_over(&key, &reads[0]).await.unwrap(), "what is filled by now stays");
+        assert_eq!(text(cluster.get(&key).await).unwrap(), "v");
+        let found = read(&cluster, &key, LEASE).await;
+        assert!(!cluster.take_over(&key, &found).await.unwrap(), "nobody holds a lease");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_item_whose_refresher_is_gone_stays_and_another_one_may_refresh_it() {
+    on_each(async |cluster| {
+        let key = key("k");
+        cluster.set(NewItem { client_flags: 0xabcd_0007, ..item(&key, "old") }).await.unwrap();
+        let eager = ReadOptions { recache_below_secs: Some(70), ..LEASE };
+        let Claim::Won(dead) = read(&cluster, &key, eager).await.claim else { panic!("nobody wins") };
+        let lost = read(&cluster, &key, eager).await;
+        assert!(cluster.take_over(&key, &lost).await.unwrap());
+        assert!(!cluster.take_over(&key, &lost).await.unwrap());
+        assert_ne!(cluster.fill(item(&key, "late"), &dead).await.unwrap(), Stored::Yes);
+
+        let next = read(&cluster, &key, eager).await;
+        assert!(!next.is_stale && matches!(next.claim, Claim::Won(_)), "{next:?}");
+        let (kept, _) = cluster.get_with_cas(&key).await.unwrap().unwrap();
+        assert_eq!((&kept.value[..], kept.client_flags), (&b"old"[..], 0xabcd_0007));
+        check_ttl(&cluster, &key, MINUTE).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stale_item_whose_refresher_is_gone_stays_stale() {
+    on_each(async |cluster| {
+        let key = key("k");
+        cluster.set(item(&key, "old")).await.unwrap();
+        cluster.mark_stale(&key, Ttl::from_secs(20).unwrap()).await.unwrap();
+        let dead = read(&cluster, &key, LEASE).await;
+        let lost = read(&cluster, &key, LEASE).await;
+        let is_taken = cluster.take_over(&key, &lost).await.unwrap();
+        let next = read(&cluster, &key, LEASE).await;
+        assert!(next.is_stale, "{next:?}");
+        // 1.6.12 refuses every `md` that compares.
+        assert_eq!(is_taken, matches!(next.claim, Claim::Won(_)));
+        assert_eq!(next.item.unwrap().value, "old");
+        assert!((18..=20).contains(&next.ttl_secs));
+        let Claim::Won(dead) = dead.claim else { panic!("{dead:?}") };
+        assert_eq!(is_taken, cluster.fill(item(&key, "late"), &dead).await.unwrap() != Stored::Yes);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_item_is_put_in_place_of_just_what_was_read() {
+    on_each(async |cluster| {
+        let key = key("k");
+        cluster.set(item(&key, "1")).await.unwrap();
+        let found = read(&cluster, &key, ReadOptions::default()).await;
+        let lease = found.in_place().unwrap();
+        assert_eq!(cluster.put_in_place(item(&key, "2"), lease).await.unwrap(), Stored::Yes);
+        assert_eq!(cluster.put_in_place(item(&key, "never"), lease).await.unwrap(), Stored::Refused);
+        assert_eq!(text(cluster.get(&key).await).unwrap(), "2");
+        cluster.delete(&key).await.unwrap();
+        assert_eq!(cluster.put_in_place(item(&key, "never"), lease).await.unwrap(), Stored::Missing);
+        assert!(read(&cluster, &key, ReadOptions::default()).await.in_place().is_none());
     })
     .await;
 }
@@ -604,11 +685,11 @@ async fn win(cluster: &Cluster, key: &Key) -> Lease {
 }
 
 /// Reads `key`, which somebody else fills.
-async fn lose(cluster: &Cluster, key: &Key) -> u64 {
+async fn lose(cluster: &Cluster, key: &Key) -> Cas {
     let read = read(cluster, key, LEASE).await;
     assert_eq!(read.item, None);
     match read.claim {
-        Claim::Lost(number) => number,
+        Claim::Lost(lease) => lease.cas(),
         other => panic!("the lease of {key} should be lost: {other:?}"),
     }
 }

@@ -74,8 +74,7 @@ async fn a_key_that_stands_twice_is_loaded_once_without_a_cache_and_fails_once()
     let cache = environment(&[&node]);
     let batch = cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.values("v", missing)).await;
     assert_eq!(batch.counts, Counts { bypasses: 3, origin_calls: 1, ..Counts::default() });
-    let batch =
-        cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.failure::<Vec<_>>(missing)).await;
+    let batch = cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.failures(missing)).await;
     assert_eq!(batch.counts, Counts { errors: 3, origin_calls: 1, ..Counts::default() });
     assert_eq!(origin.calls(), [[0, 2], [0, 2]]);
 }
@@ -123,7 +122,7 @@ async fn a_loader_that_fails_fails_what_is_missing_and_no_hit() {
     node.check("ms a 3 T100 F1\r\nhit", "HD\r\n");
     let keys = ["a", "b", "c"].map(key);
     let batch = environment(&[&node])
-        .get_or_load_many(&keys, &PATIENT, late(), |missing| origin.failure::<Vec<_>>(missing))
+        .get_or_load_many(&keys, &PATIENT, late(), |missing| origin.failures(missing))
         .await;
     assert_eq!(batch.counts, Counts { hits: 1, errors: 2, origin_calls: 1, ..Counts::default() });
     for (index, answer) in batch.answers.into_iter().enumerate() {
@@ -142,7 +141,7 @@ async fn a_loader_that_answers_another_number_of_values_is_told_so_and_nothing_i
         let cache = environment(&[&node]);
         let batch = cache
             .get_or_load_many(&["a", "b"].map(key), &PATIENT, late(), |_| async move {
-                Ok::<_, Broken>(vec![Some("v".into()); answered])
+                Ok::<_, Broken>(vec![Some(bytes::Bytes::from_static(b"v")); answered])
             })
             .await;
         assert_eq!(batch.counts, Counts { errors: 2, origin_calls: 1, ..Counts::default() });

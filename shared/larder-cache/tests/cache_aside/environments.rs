@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use larder_cache::{Counts, Outcome};
 use tokio::sync::Barrier;
@@ -21,7 +22,7 @@ async fn of_two_hundred_environments_that_miss_at_once_one_loads_and_all_get_the
             tokio::spawn(async move {
                 // Connects, so that nobody is late.
                 let own = key(&format!("own:{nth}"));
-                cache.get_or_load(&own, &PATIENT, late(), || async { Ok::<_, ()>(None) }).await.0.unwrap();
+                cache.get_or_load(&own, &PATIENT, late(), || async { NONE }).await.0.unwrap();
                 start.wait().await;
                 cache.get_or_load(&key("hot"), &PATIENT, late(), || origin.value("v")).await
             })
@@ -76,7 +77,7 @@ async fn a_loser_whose_winner_fails_wins_in_its_place_and_fills() {
     let (node, origin, failing) = (Memcached::start(), Origin::new(), Origin::shut());
     let (winner, loser) = (environment(&[&node]), environment(&[&node]));
     let key = key("k");
-    let fails = winner.get_or_load(&key, &PATIENT, late(), || failing.failure(vec![0]));
+    let fails = winner.get_or_load(&key, &PATIENT, late(), || failing.failure());
     let lost = async {
         failing.begun(1).await;
         loser.get_or_load(&key, &PATIENT, late(), || origin.value("v")).await
@@ -128,7 +129,7 @@ async fn a_fill_after_a_restart_is_refused_though_the_cas_token_is_the_same_agai
         node.restart();
         node.check("mg k N30 c", &before.replace('Z', "W"));
         // A connection that the fill could take, if it were not bound to its own.
-        let (answer, _) = cache.get_or_load(&other, &PATIENT, late(), || async { Ok::<_, ()>(None) }).await;
+        let (answer, _) = cache.get_or_load(&other, &PATIENT, late(), || async { NONE }).await;
         assert_eq!(told(answer), (Outcome::Miss, None));
         origin.open();
     };
@@ -226,3 +227,4 @@ async fn first_of<T, U>(first: impl Future<Output = T>, second: impl Future<Outp
 }
 
 const ENVIRONMENTS: usize = 200;
+const NONE: Result<Option<Bytes>, ()> = Ok(None);

@@ -8,8 +8,11 @@
 mod batch;
 mod environments;
 mod faults;
+mod grace;
 mod interleavings;
 mod limits;
 mod one_key;
 mod stale;
 mod support;
+mod takeover;
+mod values;

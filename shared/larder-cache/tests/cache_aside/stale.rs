@@ -19,8 +19,13 @@ async fn one_reader_refreshes_a_stale_value_and_the_others_get_the_old_one_meanw
     };
     let ((refreshed, refresh), (answer, counts)) = tokio::join!(refreshes, meanwhile);
 
-    let old =
-        Answer { value: Some("old".into()), outcome: Outcome::Stale, node: Some(node.name()), age: None };
+    let old = Answer {
+        value: Some("old".into()),
+        version: None,
+        outcome: Outcome::Stale,
+        node: Some(node.name()),
+        age: None,
+    };
     assert_eq!(answer.unwrap(), old);
     assert_eq!(counts, Counts { stale: 1, ..Counts::default() });
     assert_eq!(told(refreshed), says(Outcome::Miss, "new"));
@@ -46,7 +51,7 @@ async fn without_leave_to_answer_stale_values_others_wait_for_the_new_one() {
     let (node, origin) = (stale("old"), Origin::shut());
     let (first, second) = (environment(&[&node]), environment(&[&node]));
     let key = key("k");
-    let strict = Policy { stale_while_refreshed: false, ..PATIENT.clone() };
+    let strict = Policy { stale_after_invalidate: false, ..PATIENT.clone() };
     let before = node.gets();
     let refreshes = first.get_or_load(&key, &strict, late(), || origin.value("new"));
     let waits = async {
@@ -68,7 +73,7 @@ async fn without_leave_to_answer_stale_values_others_wait_for_the_new_one() {
 async fn without_leave_to_answer_stale_values_a_wait_in_vain_ends_at_the_origin() {
     let (node, origin) = (stale("old"), Origin::new());
     assert!(node.ask("mg k t").contains(" W"));
-    let strict = Policy { stale_while_refreshed: false, ..impatient(30) };
+    let strict = Policy { stale_after_invalidate: false, ..impatient(30) };
     let (answer, counts) =
         environment(&[&node]).get_or_load(&key("k"), &strict, late(), || origin.value("new")).await;
     assert_eq!(told(answer), says(Outcome::Miss, "new"));
@@ -79,7 +84,7 @@ async fn without_leave_to_answer_stale_values_a_wait_in_vain_ends_at_the_origin(
 async fn without_leave_to_answer_stale_values_a_failing_origin_is_an_error() {
     let (node, origin) = (stale("old"), Origin::new());
     let (first, second) = (environment(&[&node]), environment(&[&node]));
-    let strict = Policy { stale_while_refreshed: false, ..PATIENT.clone() };
+    let strict = Policy { stale_after_invalidate: false, ..PATIENT.clone() };
     for cache in [first, second] {
         let (answer, counts) = read(&cache, &key("k"), &strict, &origin).await;
         assert!(matches!(answer, Err(LoadError::Origin(_))), "{answer:?}");
@@ -124,7 +129,7 @@ async fn read(
     policy: &Policy,
     origin: &Origin,
 ) -> (Result<Answer, LoadError<crate::support::Broken>>, Counts) {
-    cache.get_or_load(key, policy, late(), || origin.failure(vec![0])).await
+    cache.get_or_load(key, policy, late(), || origin.failure()).await
 }
 
 /// A node that has `value` under `k`, marked stale.

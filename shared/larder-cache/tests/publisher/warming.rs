@@ -280,7 +280,7 @@ impl Environment {
 
     /// Reads `key`, which is there.
     async fn hits(&self, key: &Key, value: &str) {
-        let load = || async { Ok::<_, ()>(None) };
+        let load = || async { Ok::<Option<Bytes>, ()>(None) };
         let policy = Policy::fresh_for(Ttl::clamped(1000));
         until("the cache answers", || async {
             let (answer, _) = self.cache.get_or_load(key, &policy, soon(), load).await;

@@ -83,6 +83,17 @@ impl Memcached {
         String::from_utf8(reply).unwrap().replace(" \r\n", "\r\n")
     }
 
+    /// Stores `value`, which may be any bytes.
+    pub(crate) fn store(&self, key: &str, client_flags: u32, value: &[u8]) {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let line = format!("ms {key} {} T100 F{client_flags}\r\n", value.len());
+        stream.write_all(&[line.as_bytes(), value, b"\r\n"].concat()).unwrap();
+        let mut reply = [0; 4];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"HD\r\n");
+    }
+
     #[track_caller]
     pub(crate) fn check(&self, wire: &str, expected: &str) {
         assert_eq!(self.ask(wire), expected, "wire: {wire:?}");

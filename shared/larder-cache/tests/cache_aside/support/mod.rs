@@ -33,10 +33,18 @@ pub(crate) fn config(nodes: &[&Memcached]) -> Config {
     Config { timeout: PATIENCE, connect_timeout: PATIENCE, ..Config::new(Endpoint::Nodes(nodes.collect())) }
 }
 
-/// Values are fresh for 1000 s, and losers wait for as long as it takes.
-pub(crate) static PATIENT: Policy = Policy {
+/// Values are fresh for 1000 s and then gone, losers wait for as long as it takes, stale values are answered, and a failure is
+/// forgotten.
+pub(crate) static PATIENT: Policy = PATIENT_POLICY;
+pub(crate) const PATIENT_POLICY: Policy = Policy {
+    grace: Duration::ZERO,
+    early: Duration::ZERO,
+    error_for: None,
+    load_for: Duration::from_secs(55),
     wait_for: Duration::from_secs(50),
     lease_for: Ttl::clamped(60),
+    stale_after_invalidate: true,
+    compress_from: None,
     ..Policy::fresh_for(Ttl::clamped(1000))
 };
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// An origin. Every method but the last three is one call to it.
+/// An origin. Every method that answers [`Loaded`] is one call to it.
 #[derive(Debug)]
 pub(crate) struct Origin {
     /// The indices of every call.
@@ -63,8 +63,20 @@ impl Origin {
         Ok(indices.into_iter().map(|index| Some(format!("{text} {index}").into())).collect())
     }
 
+    /// Answers a value with all that the origin says of it.
+    pub(crate) async fn loaded(&self, loaded: larder_cache::Loaded) -> Loaded<Option<larder_cache::Loaded>> {
+        self.call(vec![0]).await;
+        Ok(Some(loaded))
+    }
+
     /// Fails.
-    pub(crate) async fn failure<T>(&self, indices: Vec<usize>) -> Loaded<T> {
+    pub(crate) async fn failure(&self) -> Loaded<Option<Bytes>> {
+        self.call(vec![0]).await;
+        Err(Broken)
+    }
+
+    /// Fails for all of them.
+    pub(crate) async fn failures(&self, indices: Vec<usize>) -> Loaded<Vec<Option<Bytes>>> {
         self.call(indices).await;
         Err(Broken)
     }

@@ -1,0 +1,71 @@
+//! Loads that are under way in this environment, for others in it that want the same.
+//!
+//! Most environments serve one request at a time. Where one serves several, a loser gets the winner's value from it
+//! instead of asking its node again and again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use larder_client::{Cas, Key};
+use tokio::sync::watch;
+
+use crate::value::Loaded;
+
+/// What came of a load: a value, or that there is no such record. Nothing yet in the beginning.
+pub(crate) type Landing = watch::Receiver<Landed>;
+type Landed = Option<Option<Loaded>>;
+
+/// The loads under way, each by the lease that it was begun under: a lease that came later is another load, for what that
+/// one finds may be newer.
+#[derive(Debug, Default)]
+pub(crate) struct Flights(Mutex<HashMap<Key, (Cas, Landing)>>);
+
+/// Loads that were begun. Dropped before they land, they are given up.
+#[derive(Debug)]
+pub(crate) struct Begun<'f> {
+    flights: &'f Flights,
+    keys: Vec<(Key, Cas, watch::Sender<Landed>)>,
+}
+
+impl Flights {
+    /// Begins to load `keys`.
+    pub(crate) fn begin(&self, keys: impl Iterator<Item = (Key, Cas)>) -> Begun<'_> {
+        let mut flights = self.lock();
+        let keys = keys.map(|(key, cas)| {
+            let (sender, landing) = watch::channel(None);
+            flights.insert(key.clone(), (cas, landing));
+            (key, cas, sender)
+        });
+        let keys = keys.collect();
+        Begun { flights: self, keys }
+    }
+
+    /// The load under way of `key` under this very lease.
+    pub(crate) fn find(&self, key: &Key, cas: Cas) -> Option<Landing> {
+        self.lock().get(key).filter(|(lease, _)| *lease == cas).map(|(_, landing)| landing.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Cas, Landing)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun<'_> {
+    /// Tells whoever waits for `key` what was loaded.
+    pub(crate) fn land(&self, key: &Key, loaded: Option<&Loaded>) {
+        if let Some((.., sender)) = self.keys.iter().find(|(begun, ..)| begun == key) {
+            sender.send_replace(Some(loaded.cloned()));
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.flights.lock();
+        for (key, cas, _) in &self.keys {
+            if flights.get(key).is_some_and(|(lease, _)| lease == cas) {
+                flights.remove(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The tables that are served, as a setting names them.
+
+use larder_cache::Policy;
+use larder_origin::{Identifier, InvalidTables, TableConfig, Tables};
+
+use crate::knobs::Knobs;
+
+/// A table that is served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// How it is read.
+    pub config: TableConfig,
+    /// How its records are cached.
+    pub policy: Policy,
+}
+
+impl Table {
+    /// Its name: in the schema, in requests and in keys.
+    pub fn name(&self) -> &str {
+        self.config.table.as_str()
+    }
+}
+
+/// Takes `table:key`, each followed by options, joined by commas; `knobs` hold where a table has none of its own.
+pub(crate) fn parse(value: &str, knobs: &Knobs) -> Result<Vec<Table>, String> {
+    let table = |(entry, place)| table(entry, knobs).map_err(|what| format!("{what}, at place {place}"));
+    let tables: Vec<Table> = value.split(',').zip(1..).map(table).collect::<Result<_, String>>()?;
+    origin_tables(&tables).map_err(|wrong| format!("is not a list of tables: {wrong}"))?;
+    Ok(tables)
+}
+
+/// The tables as the origin takes them.
+pub(crate) fn origin_tables(tables: &[Table]) -> Result<Tables, InvalidTables> {
+    Tables::new(tables.iter().map(|table| table.config.clone()).collect())
+}
+
+fn table(entry: &str, knobs: &Knobs) -> Result<Table, String> {
+    let mut parts = entry.split(':').map(str::trim);
+    let (Some(table), Some(key)) = (parts.next(), parts.next()) else {
+        return Err("has no table:key".to_owned());
+    };
+    let name =
+        |text: &str| Identifier::new(text).map_err(|fault| format!("is not a list of tables: {fault}"));
+    let mut config = TableConfig { table: name(table)?, key: name(key)?, columns: None };
+    let mut knobs = knobs.clone();
+    for option in parts {
+        match option.split_once('=') {
+            Some(("version", column)) => drop((&mut config, name(column)?)),
+            Some((option, value)) => knobs = knobs.with(option.trim(), value.trim())?,
+            None => knobs = knobs.with("ttl", option)?,
+        }
+    }
+    let policy = knobs.policy();
+    policy.check().map_err(|wrong| format!("has a table that does not do: {wrong}"))?;
+    Ok(Table { config, policy })
+}
