@@ -49,6 +49,14 @@ pub enum LoadError<E> {
     /// The origin has failed for this key a moment ago, and is left alone.
     #[error("the origin has failed a moment ago")]
     Failing,
+    /// The origin answered an older value than was asked for: one that lags behind, or a version that never was.
+    #[error("the origin has version {found} and not yet {version}")]
+    Older {
+        /// The version of what it answered.
+        found: u64,
+        /// The version that was asked for.
+        version: u64,
+    },
     /// The origin's guard let no more calls through.
     #[error("too many loads are under way")]
     Guarded,
@@ -71,6 +79,7 @@ impl<E> Clone for LoadError<E> {
             Self::Origin(error) => Self::Origin(Arc::clone(error)),
             Self::Slow(limit) => Self::Slow(*limit),
             Self::Failing => Self::Failing,
+            Self::Older { found, version } => Self::Older { found: *found, version: *version },
             Self::Guarded => Self::Guarded,
             Self::Deadline => Self::Deadline,
             Self::Miscounted { asked, answered } => Self::Miscounted { asked: *asked, answered: *answered },

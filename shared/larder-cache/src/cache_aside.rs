@@ -269,7 +269,7 @@ impl Cache {
         }
     }
 
-    async fn call_origin<E, V, F>(
+    pub(crate) async fn call_origin<E, V, F>(
         &self,
         policy: &Policy,
         to_load: &[ToLoad],
@@ -348,6 +348,12 @@ impl Cache {
         self.cluster.until(Instant::now() + GIVE_BACK_LIMIT).fill_many(&fills).await;
     }
 
+    /// Gives one lease back; see [`give_back`](Self::give_back).
+    pub(crate) async fn give_one_back(&self, key: &Key, lease: &Lease) {
+        // If that fails, it is taken over.
+        let _ = self.cluster.until(Instant::now() + GIVE_BACK_LIMIT).give_back(key, lease).await;
+    }
+
     /// Gives the leases back, so that the next reader need not wait for a value that does not come.
     async fn give_back(&self, keys: &[Key], unfilled: impl IntoIterator<Item = &ToLoad>) {
         let cluster = self.cluster.until(Instant::now() + GIVE_BACK_LIMIT);
@@ -408,7 +414,7 @@ async fn report(cluster: &Cluster, mut counted: Vec<Counted>) {
 }
 
 /// Half of the time that is left until `deadline`.
-fn half_until(deadline: Instant) -> Duration {
+pub(crate) fn half_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()) / 2
 }
 

@@ -30,10 +30,12 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `cache_aside.rs` | [`Cache`]: read, load what is missing once, fill |
+//! | `work.rs`, `rivals.rs`, `flights.rs` | what is to be done about each key; who holds leases for too long; loads under way here |
+//! | `write_through.rs` | [`Intent`], [`Written`]: what the origin has now, the cache has, too, or nothing |
 //! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
-//! | `format.rs` | what the client flags of an item mean |
+//! | `value.rs`, `packed.rs`, `format.rs` | [`Loaded`]: a value; how it is stored, and what its client flags mean |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
 //! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
@@ -57,6 +59,7 @@ mod survey;
 mod value;
 mod warm;
 mod work;
+mod write_through;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
@@ -69,3 +72,4 @@ pub use sampler::{Sampler, Sampling};
 pub use sketch::{Counted, Sketch};
 pub use value::Loaded;
 pub use warm::{WarmUp, Warmed, Warmer};
+pub use write_through::{Intent, Written};

@@ -101,6 +101,12 @@ impl Policy {
         Ok(())
     }
 
+    /// How long a value that is invalidated may be answered yet; `None` where it is to be removed.
+    pub fn stale_ttl(&self) -> Option<Ttl> {
+        let secs = self.grace.as_secs();
+        (self.stale_after_invalidate && secs > 0).then(|| Ttl::clamped(secs))
+    }
+
     /// How many seconds before their end items are refreshed, by one reader.
     pub(crate) fn window_secs(&self) -> u64 {
         self.grace.as_secs() + self.early.as_secs()

@@ -16,3 +16,4 @@ mod stale;
 mod support;
 mod takeover;
 mod values;
+mod write_through;

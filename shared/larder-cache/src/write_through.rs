@@ -1,0 +1,196 @@
+//! Write-through: when the origin has another value, the cache has it, too, or has nothing.
+//!
+//! | | the writer |
+//! | --- | --- |
+//! | 1 | reads what the cache has before it changes the origin: an [`Intent`] |
+//! | 2 | changes the origin |
+//! | 3 | stores the new value in place of just what it read |
+//!
+//! Whatever was there in step 1 is older than what is stored in step 3, and nothing that came in between is overwritten: where
+//! something did, versions decide, and where there are none the key is forgotten. A reader who loaded the old value meanwhile
+//! cannot store it, for its lease is void.
+
+use larder_client::{Claim, Error, Key, Lease, Read, ReadOptions, Stored};
+use tokio::time::Instant;
+
+use crate::answer::{Answer, Counts, LoadError, Outcome};
+use crate::cache_aside::{Cache, half_until};
+use crate::packed::{Packed, Unpacked};
+use crate::policy::Policy;
+use crate::value::Loaded;
+use crate::work::ToLoad;
+
+/// What a writer has read of the cache before it changes the origin. Dropped, it leaves a lease that ends by its own time.
+#[derive(Debug)]
+#[must_use = "a lease may depend on it: see `Cache::written` and `Cache::abandon`"]
+pub struct Intent {
+    key: Key,
+    read: Result<Read, Error>,
+}
+
+/// What came of telling the cache what was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Written {
+    /// The cache has the new value.
+    Stored,
+    /// The cache has a newer one already.
+    Newer,
+    /// The cache has no value: the next reader loads it.
+    Forgotten,
+}
+
+impl Cache {
+    /// Begins to change the row of `key`, by `deadline`: to be called before the origin is asked to.
+    ///
+    /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be under way
+    /// at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
+    pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
+        let cluster = self.cluster().until(Instant::now() + half_until(deadline));
+        let options = ReadOptions { lease_for: Some(policy.lease_for), ..ReadOptions::default() };
+        Intent { key: key.clone(), read: cluster.read(key, options).await }
+    }
+
+    /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the cache could not be told: it may have the old value yet, and has to be told to
+    /// [`forget`](Self::forget) it.
+    pub async fn written(
+        &self,
+        intent: Intent,
+        value: &Loaded,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Result<Written, Error> {
+        let Intent { key, read } = intent;
+        let packed = Packed::of(Some(value), &key, policy);
+        let cluster = self.cluster().until(deadline);
+        let mut lease = read.ok().and_then(|read| read.in_place().cloned());
+        for _ in 0..MOST_TRIES {
+            let Some(held) = lease.take() else { break };
+            if cluster.put_in_place(packed.item(&key), &held).await? == Stored::Yes {
+                return Ok(Written::Stored);
+            }
+            let read = cluster.read(&key, ReadOptions::default()).await?;
+            match compare(&read, value, policy) {
+                Present::Older(older) => lease = Some(older),
+                Present::Newer => return Ok(Written::Newer),
+                Present::Unknown => break,
+            }
+        }
+        self.forget(&key, policy, deadline).await?;
+        Ok(Written::Forgotten)
+    }
+
+    /// Gives up what was intended: the origin was not changed.
+    pub async fn abandon(&self, intent: Intent) {
+        let Intent { key, read } = intent;
+        if let Ok(Read { claim: Claim::Won(lease), item: None, .. }) = read {
+            self.give_one_back(&key, &lease).await;
+        }
+    }
+
+    /// Forgets what is kept under `key`, as the policy says: it is removed, or marked stale where it may be answered until
+    /// somebody has refreshed it. Whatever is being loaded is not stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where that is not known to be done: it has to be done yet.
+    pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
+        let cluster = self.cluster().until(deadline);
+        match policy.stale_ttl() {
+            Some(ttl) => cluster.mark_stale(key, ttl).await.map(drop),
+            None => cluster.delete(key).await.map(drop),
+        }
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has written it,
+    /// or has read it elsewhere.
+    ///
+    /// What the cache has is loaded anew where it is older, or where it has no version. What the origin has counts even where
+    /// that is no such record; a value of its that is older is [`LoadError::Older`].
+    pub async fn get_at_least<E, V, F>(
+        &self,
+        key: &Key,
+        version: u64,
+        policy: &Policy,
+        deadline: Instant,
+        load: impl Fn() -> F,
+    ) -> (Result<Answer, LoadError<E>>, Counts)
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Option<V>, E>>,
+    {
+        let (answer, mut counts) = self.get_or_load(key, policy, deadline, &load).await;
+        let is_loaded =
+            matches!(&answer, Ok(answer) if matches!(answer.outcome, Outcome::Miss | Outcome::Bypass));
+        match answer {
+            Ok(answer) if answer.version >= Some(version) => return (Ok(answer), counts),
+            Ok(answer) if is_loaded => return (at_least(version, answer), counts),
+            Ok(_) => {}
+            Err(error) => return (Err(error), counts),
+        }
+        // What was counted was of no use.
+        let before = std::mem::take(&mut counts);
+        counts.waits = before.waits;
+        let intent = self.intend(key, policy, deadline).await;
+        let load_one = |_| async { load().await.map(|value| vec![value]) };
+        let to_load = [ToLoad { index: 0, outcome: Outcome::Miss, node: None, lease: None, fallback: None }];
+        let answer = match self.call_origin(policy, &to_load, &mut counts, deadline, &load_one).await {
+            Ok(mut values) => {
+                let value = values.pop().flatten();
+                let told = match &value {
+                    Some(value) => self.written(intent, value, policy, deadline).await.map(drop),
+                    None => self.forget(key, policy, deadline).await,
+                };
+                counts.fills += u32::from(told.is_ok() && value.is_some());
+                counts.fills_failed += u32::from(told.is_err());
+                let value_version = value.as_ref().and_then(|value| value.version);
+                let value = value.map(|value| value.value);
+                at_least(
+                    version,
+                    Answer { value, version: value_version, outcome: Outcome::Miss, node: None, age: None },
+                )
+            }
+            Err(error) => {
+                self.abandon(intent).await;
+                Err(error)
+            }
+        };
+        counts.origin_calls += before.origin_calls;
+        counts.add(&answer);
+        (answer, counts)
+    }
+}
+
+/// What the cache has, beside a value that was written.
+enum Present {
+    /// A value of an earlier version; to be replaced under this lease.
+    Older(Lease),
+    /// The same value, or one of a later version.
+    Newer,
+    /// None, or one of which that is not known.
+    Unknown,
+}
+
+fn compare(read: &Read, written: &Loaded, policy: &Policy) -> Present {
+    let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema));
+    let version = unpacked.and_then(|unpacked| unpacked.version);
+    match (version, written.version, read.in_place()) {
+        (Some(present), Some(written), _) if present >= written && !read.is_stale => Present::Newer,
+        (Some(present), Some(written), Some(lease)) if present < written => Present::Older(lease.clone()),
+        _ => Present::Unknown,
+    }
+}
+
+/// The `answer` of the origin, if it is not older than `version`.
+fn at_least<E>(version: u64, answer: Answer) -> Result<Answer, LoadError<E>> {
+    match answer.version {
+        Some(found) if found < version && answer.value.is_some() => Err(LoadError::Older { found, version }),
+        _ => Ok(answer),
+    }
+}
+
+/// How often a value is tried to be stored over an earlier one, before its key is forgotten: others write it, too.
+const MOST_TRIES: usize = 3;
