@@ -7,8 +7,10 @@ use crate::error::{Misconfigured, OriginError};
 use crate::id::Key;
 use crate::identifier::Identifier;
 use crate::list::ListQuery;
+use crate::mysql::MySql;
 use crate::plan::{Column, Plan};
 use crate::pool::PoolConfig;
+use crate::postgres::Postgres;
 use crate::record::Record;
 use crate::sql::Sql;
 use crate::sqlite::Sqlite;
@@ -18,6 +20,8 @@ use crate::write::WriteRequest;
 /// asked for a schema, how it quotes and binds, and which types it has; all else is said once for all of them.
 pub(crate) enum Database {
     Sqlite(Sql<Sqlite>),
+    Postgres(Box<Sql<Postgres>>),
+    MySql(Box<Sql<MySql>>),
 }
 
 /// The rows that were found, by the text of their key.
@@ -28,7 +32,13 @@ impl Database {
     pub(crate) fn from_url(url: &str) -> Result<Self, Misconfigured> {
         // The scheme stands to the left of any password, and is all of the URL that is looked at here.
         match url.split_once(':') {
-            Some(("sqlite", _)) => Sqlite::from_url(url).map(|sqlite| Self::Sqlite(Sql::new(sqlite))),
+            Some(("sqlite", _)) => Sqlite::from_url(url).map(|file| Self::Sqlite(Sql::new(file))),
+            Some(("postgres" | "postgresql", _)) => {
+                Postgres::from_url(url).map(|server| Self::Postgres(Box::new(Sql::new(server))))
+            }
+            Some(("mysql" | "mariadb", _)) => {
+                MySql::from_url(url).map(|server| Self::MySql(Box::new(Sql::new(server))))
+            }
             _ => Err(Misconfigured::Scheme),
         }
     }
@@ -37,6 +47,8 @@ impl Database {
     pub(crate) fn set_pool(&mut self, config: PoolConfig) {
         match self {
             Self::Sqlite(sqlite) => sqlite.set_pool(config),
+            Self::Postgres(postgres) => postgres.set_pool(config),
+            Self::MySql(mysql) => mysql.set_pool(config),
         }
     }
 
@@ -44,6 +56,8 @@ impl Database {
     pub(crate) async fn columns(&self, table: &Identifier) -> Result<Vec<Column>, OriginError> {
         Ok(match self {
             Self::Sqlite(sqlite) => sqlite.columns(table).await?,
+            Self::Postgres(postgres) => postgres.columns(table).await?,
+            Self::MySql(mysql) => mysql.columns(table).await?,
         })
     }
 
@@ -51,6 +65,8 @@ impl Database {
     pub(crate) async fn select(&self, plan: &Plan, keys: &[Key<'_>]) -> Result<Rows, OriginError> {
         Ok(match self {
             Self::Sqlite(sqlite) => sqlite.select(plan, keys).await?,
+            Self::Postgres(postgres) => postgres.select(plan, keys).await?,
+            Self::MySql(mysql) => mysql.select(plan, keys).await?,
         })
     }
 
@@ -62,6 +78,8 @@ impl Database {
     ) -> Result<Written, OriginError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(plan, request).await,
+            Self::Postgres(postgres) => postgres.write(plan, request).await,
+            Self::MySql(mysql) => mysql.write(plan, request).await,
         }
     }
 
@@ -72,6 +90,8 @@ impl Database {
         };
         match self {
             Self::Sqlite(sqlite) => sqlite.list(statement, parameters, limit).await,
+            Self::Postgres(postgres) => postgres.list(statement, parameters, limit).await,
+            Self::MySql(mysql) => mysql.list(statement, parameters, limit).await,
         }
     }
 }

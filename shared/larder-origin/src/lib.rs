@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod calendar;
 mod change;
 mod database;
 mod engine;
@@ -50,12 +51,15 @@ mod id;
 mod idempotency;
 mod identifier;
 mod list;
+mod mysql;
 mod origin;
 mod plan;
 mod pool;
+mod postgres;
 mod record;
 mod scalar;
 pub mod schema;
+mod server;
 mod sql;
 mod sqlite;
 mod tables;
