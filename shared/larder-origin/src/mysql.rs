@@ -192,10 +192,10 @@ fn decode<'v>(name: &str, bytes: &'v [u8]) -> Option<Value<'v>> {
         // By its own digits: as a real of 64 bits it would have more of them than it is exact.
         "FLOAT" => Value::Real(f32::from_le_bytes(bytes.try_into().ok()?).to_string().parse().ok()?),
         "DOUBLE" => Value::Real(f64::from_le_bytes(bytes.try_into().ok()?)),
-        "DATE" => Value::Text(date(bytes)?.into()),
-        "DATETIME" => Value::Text(date_time(bytes)?.into()),
-        "TIMESTAMP" => Value::Text((date_time(bytes)? + "Z").into()),
-        "TIME" => Value::Text(duration(bytes)?.into()),
+        "DATE" => Value::Text(date(behind_length(bytes)?)?.into()),
+        "DATETIME" => Value::Text(date_time(behind_length(bytes)?)?.into()),
+        "TIMESTAMP" => Value::Text((date_time(behind_length(bytes)?)? + "Z").into()),
+        "TIME" => Value::Text(duration(behind_length(bytes)?)?.into()),
         "JSON" => Value::Json(String::from_utf8_lossy(bytes)),
         "DECIMAL" | "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
             Value::text(bytes)
@@ -217,6 +217,12 @@ fn integer(bytes: &[u8], is_unsigned: bool) -> Option<Value<'static>> {
     }
     let unused = 64 - 8 * u32::try_from(bytes.len()).ok()?;
     Some(Value::Integer(number.cast_signed().checked_shl(unused)?.checked_shr(unused)?))
+}
+
+/// Days and times come with their length before them.
+fn behind_length(bytes: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = bytes.split_first()?;
+    (usize::from(*len) == rest.len()).then_some(rest)
 }
 
 /// Year, month, day; none of them for `0000-00-00`.
@@ -317,14 +323,18 @@ mod tests {
     #[test]
     fn times_have_the_parts_that_were_sent() {
         let text = |text: &'static str| Some(Value::Text(text.into()));
-        check("DATE", &[0xdd, 0x07, 1, 31], text("2013-01-31"));
-        check("DATETIME", &[0xdd, 0x07, 1, 31], text("2013-01-31T00:00:00"));
-        check("TIMESTAMP", &[0xdd, 0x07, 1, 31, 10, 5, 9], text("2013-01-31T10:05:09Z"));
-        check("DATETIME", &[0xdd, 0x07, 1, 31, 10, 5, 9, 0x20, 0xa1, 7, 0], text("2013-01-31T10:05:09.5"));
-        check("DATETIME", &[], text("0000-00-00T00:00:00"));
-        check("TIME", &[], text("00:00:00"));
-        check("TIME", &[1, 1, 0, 0, 0, 2, 3, 4], text("-26:03:04"));
-        check("DATE", &[1], None);
+        check("DATE", &[4, 0xdd, 0x07, 1, 31], text("2013-01-31"));
+        check("DATETIME", &[4, 0xdd, 0x07, 1, 31], text("2013-01-31T00:00:00"));
+        check("TIMESTAMP", &[7, 0xdd, 0x07, 1, 31, 10, 5, 9], text("2013-01-31T10:05:09Z"));
+        check(
+            "DATETIME",
+            &[11, 0xdd, 0x07, 1, 31, 10, 5, 9, 0x20, 0xa1, 7, 0],
+            text("2013-01-31T10:05:09.5"),
+        );
+        check("DATETIME", &[0], text("0000-00-00T00:00:00"));
+        check("TIME", &[0], text("00:00:00"));
+        check("TIME", &[8, 1, 1, 0, 0, 0, 2, 3, 4], text("-26:03:04"));
+        check("DATE", &[1, 1], None);
     }
 
     #[track_caller]

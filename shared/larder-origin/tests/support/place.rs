@@ -1,4 +1,5 @@
 //! A database of a test's own, of any kind.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
