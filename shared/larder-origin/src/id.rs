@@ -46,6 +46,10 @@ impl Id {
                     Err(BadId::NotCanonical)
                 }
             }
+            IdKind::Uuid => match is_canonical_uuid(&self.0) {
+                true => Ok(Key::Text(&self.0)),
+                false => Err(BadId::NotAUuid),
+            },
         }
     }
 }
@@ -63,6 +67,18 @@ pub enum IdKind {
     Integer,
     /// Text.
     Text,
+    /// UUIDs, written as 32 hexadecimal digits in small letters and four hyphens.
+    Uuid,
+}
+
+/// Whether `text` is a UUID as databases print it.
+fn is_canonical_uuid(text: &str) -> bool {
+    let is_hyphen = |at| matches!(at, 8 | 13 | 18 | 23);
+    let fits = |(at, byte): (usize, u8)| match is_hyphen(at) {
+        true => byte == b'-',
+        false => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
 }
 
 /// An id as a value to bind.
@@ -94,6 +110,9 @@ pub enum BadId {
     /// An integer in disguise.
     #[error("an integer id is written without plus sign and leading zeros")]
     NotCanonical,
+    /// The table is keyed by UUIDs and this is none, or one in disguise.
+    #[error("the ids of this table are UUIDs in small letters, with hyphens")]
+    NotAUuid,
 }
 
 /// Longest id, in characters.
@@ -132,6 +151,22 @@ mod tests {
     fn an_integer_id_that_is_no_integer_is_refused() {
         for text in ["abc", " 7", "7 ", "1.0", "1e3", "0x7", "٧", "9223372036854775808", "1 OR 1=1"] {
             check(IdKind::Integer, text, Err(BadId::NotAnInteger));
+        }
+    }
+
+    #[test]
+    fn a_uuid_has_one_way_to_be_written() {
+        let id = "0e37df36-f698-11e6-8dd4-cb9ced3df976";
+        check(IdKind::Uuid, id, Ok(Key::Text(id)));
+        for text in [
+            "0E37DF36-F698-11E6-8DD4-CB9CED3DF976",
+            "0e37df36f69811e68dd4cb9ced3df976",
+            "{0e37df36-f698-11e6-8dd4-cb9ced3df976}",
+            "0e37df36-f698-11e6-8dd4-cb9ced3df97g",
+            "0e37df36-f698-11e6-8dd4-cb9ced3df97",
+            "7",
+        ] {
+            check(IdKind::Uuid, text, Err(BadId::NotAUuid));
         }
     }
 

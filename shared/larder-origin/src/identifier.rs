@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 /// A table's or column's name: 1 to 63 of `a` to `z`, `A` to `Z`, `0` to `9` and `_`, no digit first.
 ///
 /// Narrower than SQL, so that a name means the same in a URL, a cache key and on every database. Upper and
@@ -16,7 +18,8 @@ use std::str::FromStr;
 /// assert!(Identifier::new("flights; DROP TABLE flights").is_err());
 /// # Ok::<(), larder_origin::InvalidIdentifier>(())
 /// ```
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[serde(try_from = "String")]
 pub struct Identifier(Box<str>);
 
 impl Identifier {
@@ -48,6 +51,14 @@ impl FromStr for Identifier {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::new(text)
+    }
+}
+
+impl TryFrom<String> for Identifier {
+    type Error = InvalidIdentifier;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
     }
 }
 

@@ -41,21 +41,39 @@
 //! # }
 //! ```
 
+mod calendar;
+mod change;
 mod database;
+mod engine;
 mod error;
+mod fields;
 mod id;
+mod idempotency;
 mod identifier;
+mod list;
+mod mysql;
 mod origin;
 mod plan;
 mod pool;
+mod postgres;
 mod record;
+mod scalar;
+pub mod schema;
+mod server;
+mod sql;
 mod sqlite;
 mod tables;
+mod write;
 
-pub use error::{Misconfigured, OriginError, Outage};
+pub use change::{Change, WriteOptions, Written};
+pub use error::{ListFault, Misconfigured, OriginError, Outage, Rejected};
+pub use fields::{BadFields, Fields, MAX_FIELDS};
 pub use id::{BadId, Id, IdKind, MAX_ID_LEN};
+pub use idempotency::{BadIdempotencyKey, IdempotencyKey, MAX_IDEMPOTENCY_KEY_LEN};
 pub use identifier::{Identifier, InvalidIdentifier, MAX_IDENTIFIER_LEN};
+pub use list::{ListQuery, MAX_LIST};
 pub use origin::{MAX_IDS, Origin};
 pub use pool::PoolConfig;
 pub use record::Record;
+pub use scalar::Scalar;
 pub use tables::{InvalidTables, MAX_TABLES, TableConfig, Tables};

@@ -2,27 +2,32 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
+use crate::change::{Change, WriteOptions, Written};
 use crate::database::{Database, Rows};
 use crate::error::{Misconfigured, OriginError, Outage};
 use crate::id::Id;
+use crate::idempotency;
 use crate::identifier::Identifier;
+use crate::list::{ListQuery, MAX_LIST};
 use crate::plan::Plan;
 use crate::pool::PoolConfig;
 use crate::record::Record;
 use crate::tables::{TableConfig, Tables};
+use crate::write::{Progress, WriteRequest};
 
-/// A database and the tables that may be read there, by key.
+/// A database and the tables that may be read there, by key, and written, if it is told so.
 ///
-/// Nothing is opened before the first load, and nothing runs between loads. One origin serves an environment
+/// Nothing is opened before the first call, and nothing runs between calls. One origin serves an environment
 /// for its life; share it by reference.
 pub struct Origin {
     database: Database,
     tables: HashMap<Identifier, Table>,
+    is_writable: bool,
 }
 
 /// A configured table, with its plan once the schema was read. A schema is read when the table is first loaded
@@ -55,6 +60,7 @@ impl Origin {
         Ok(Self {
             database: Database::from_url(url)?,
             tables: tables.into_vec().into_iter().map(table).collect(),
+            is_writable: false,
         })
     }
 
@@ -62,6 +68,13 @@ impl Origin {
     #[must_use]
     pub fn with_pool(mut self, config: PoolConfig) -> Self {
         self.database.set_pool(config);
+        self
+    }
+
+    /// The same origin, which may be written, too. Without this, no connection is ever able to.
+    #[must_use]
+    pub fn writable(mut self) -> Self {
+        self.is_writable = true;
         self
     }
 
@@ -106,8 +119,8 @@ impl Origin {
     /// word that there is no such row.
     ///
     /// At most [`MAX_IDS`] ids; no query for none. `deadline` covers opening the database, waiting for a
-    /// connection, reading the schema (the first time) and the query. A dropped future leaves the connection to
-    /// finish its query before it is used again.
+    /// connection, reading the schema (the first time) and the query. A dropped future closes its
+    /// connection. A query on a connection that turns out to have died at rest is asked once more, on another one.
     ///
     /// # Errors
     /// The caller's: [`OriginError::UnknownTable`], [`OriginError::BadId`], [`OriginError::TooManyIds`]. The
@@ -135,20 +148,126 @@ impl Origin {
         Ok(ids.iter().map(|id| rows.get(id.as_str()).cloned()).collect())
     }
 
+    /// Writes one row, in one transaction: the row is locked and read as it was, its version compared, changed, and read
+    /// as it is. A row's version grows by 1 with every write; see [`TableConfig::version`].
+    ///
+    /// A patch or a delete of a row that does not exist does nothing, and says so by [`Written::before`] being `None`.
+    /// Two transactions that get into each other's way are tried again, a few times. Nothing is ever written in part.
+    ///
+    /// With an idempotency key the database needs a table `larder_writes` ([`schema`](crate::schema)). Under the same
+    /// key the same write happens once; what it was answered is kept for a day at least.
+    ///
+    /// `deadline` covers everything. A future that is dropped leaves the write done or not done, as the deadline does.
+    ///
+    /// # Errors
+    /// The caller's: [`OriginError::UnknownTable`], [`OriginError::BadId`], [`OriginError::UnknownColumn`],
+    /// [`OriginError::VersionConflict`], [`OriginError::IdempotencyMismatch`], [`OriginError::Rejected`]. The origin's:
+    /// [`OriginError::ReadOnly`], [`OriginError::Misconfigured`], [`OriginError::Unavailable`]. After all of these nothing
+    /// has been written, but after [`Outage::Unknown`] nobody knows.
+    pub async fn write(
+        &self,
+        table: &str,
+        id: &Id,
+        change: &Change,
+        options: WriteOptions<'_>,
+        deadline: Instant,
+    ) -> Result<Written, OriginError> {
+        let config = self.table(table)?;
+        if !self.is_writable {
+            return Err(OriginError::ReadOnly);
+        }
+        if deadline <= Instant::now() {
+            return Err(Outage::Deadline.into());
+        }
+        let progress = Progress::default();
+        let digest = |key| (key, idempotency::digest(table, id, change, options.if_version));
+        let request = WriteRequest {
+            id,
+            change,
+            if_version: options.if_version,
+            name: options.idempotency_key.map(digest),
+            now_ms: now_ms(),
+            progress: &progress,
+        };
+        let write = async {
+            let plan = self.plan(config).await?;
+            self.database.write(plan, &request).await
+        };
+        timeout_at(deadline.into(), write).await.map_err(|_| progress.outage())?
+    }
+
+    /// Asks for the rows of a list, `limit` of them at most, in the query's order.
+    ///
+    /// The query comes from the configuration, never from a request. It runs in a transaction that cannot write. What
+    /// is beyond `limit` is not read. `deadline` covers everything; a dropped future closes its connection.
+    ///
+    /// # Errors
+    /// [`OriginError::ListTooLong`] beyond [`MAX_LIST`], [`OriginError::Misconfigured`] where query and database do not
+    /// fit each other, [`OriginError::Unavailable`].
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use larder_origin::{ListQuery, Origin, Scalar, Tables};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let file = dir.path().join("air.db");
+    /// # let mut db = SqliteConnectOptions::new().filename(&file).create_if_missing(true).connect().await?;
+    /// # sqlx::raw_sql("CREATE TABLE flights (id INTEGER PRIMARY KEY, dest TEXT);
+    /// #     INSERT INTO flights VALUES (1, 'IAH'), (2, 'MIA'), (3, 'IAH')").execute(&mut db).await?;
+    /// # db.close().await?;
+    /// # let url = format!("sqlite:{}", file.display());
+    /// let origin = Origin::new(&url, "flights:id".parse::<Tables>()?)?;
+    /// let query = ListQuery::Sql {
+    ///     statement: "SELECT dest, count(*) AS flights FROM flights WHERE id >= ? GROUP BY dest ORDER BY 2 DESC".into(),
+    ///     parameters: vec![Scalar::Integer(1)],
+    /// };
+    /// let rows = origin.list(&query, 1, Instant::now() + Duration::from_secs(2)).await?;
+    /// assert_eq!(rows[0].json(), br#"{"dest":"IAH","flights":2}"#);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn list(
+        &self,
+        query: &ListQuery,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, OriginError> {
+        if limit > MAX_LIST {
+            return Err(OriginError::ListTooLong(limit));
+        }
+        if deadline <= Instant::now() {
+            return Err(Outage::Deadline.into());
+        }
+        timeout_at(deadline.into(), self.database.list(query, limit)).await.map_err(|_| Outage::Deadline)?
+    }
+
     fn table(&self, name: &str) -> Result<&Table, OriginError> {
         self.tables.get(name).ok_or(OriginError::UnknownTable)
     }
 
     async fn rows(&self, table: &Table, ids: &[Id]) -> Result<Rows, OriginError> {
-        let plan = table.plan.get_or_try_init(|| self.plan(&table.config)).await?;
+        let plan = self.plan(table).await?;
         let keys = plan.keys(ids)?;
-        Ok(self.database.select(plan, &keys).await?)
+        self.database.select(plan, &keys).await
     }
 
-    async fn plan(&self, config: &TableConfig) -> Result<Plan, OriginError> {
-        let columns = self.database.columns(&config.table).await?;
-        Ok(Plan::new(config, &columns)?)
+    async fn plan<'t>(&self, table: &'t Table) -> Result<&'t Plan, OriginError> {
+        let plan = async || {
+            let columns = self.database.columns(&table.config.table).await?;
+            Ok(Plan::new(&table.config, &columns)?)
+        };
+        table.plan.get_or_try_init(plan).await
     }
+}
+
+/// The time, in milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Shows the tables, not the address.

@@ -2,10 +2,11 @@
 
 use crate::error::Misconfigured;
 use crate::id::{BadId, Id, IdKind, Key};
+use crate::identifier::Identifier;
 use crate::tables::TableConfig;
 
 /// A column as the schema has it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Column {
     /// Its name, which may hold anything a database lets stand in quotes.
     pub(crate) name: String,
@@ -13,49 +14,65 @@ pub(crate) struct Column {
     pub(crate) kind: Option<IdKind>,
     /// Whether the schema forbids two rows with the same value here.
     pub(crate) unique: bool,
+    /// Whether it counts as far as a version does.
+    pub(crate) counts: bool,
+    /// Whether the database computes it.
+    pub(crate) is_generated: bool,
+    /// Whether it holds bytes.
+    pub(crate) is_binary: bool,
+    /// Its type, as its engine writes it where it needs it.
+    pub(crate) declared: String,
+    /// The expression of its default, as its engine writes it where it needs it.
+    pub(crate) default: Option<String>,
 }
 
-/// How a table is read. Every name in it is in the schema.
+/// How a table is read and written. Every name in it is in the schema.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Plan {
     /// The table.
     pub(crate) table: String,
     /// The column that finds a row: unique, so n ids give at most n rows.
-    pub(crate) key: String,
+    pub(crate) key: Column,
     /// What the key holds.
     pub(crate) kind: IdKind,
     /// The columns of a record, in the table's order.
-    pub(crate) columns: Vec<String>,
+    pub(crate) columns: Vec<Column>,
+    /// The column that counts a row's writes.
+    pub(crate) version: Option<Column>,
 }
 
 impl Plan {
     /// Checks `config` against `columns`: all the table has, in its order, or none if there is no such table.
     pub(crate) fn new(config: &TableConfig, columns: &[Column]) -> Result<Self, Misconfigured> {
-        let TableConfig { table, key, columns: wanted } = config;
+        let TableConfig { table, key, columns: wanted, version } = config;
         if columns.is_empty() {
             return Err(Misconfigured::NoTable { table: table.clone() });
         }
-        let find = |name: &str| columns.iter().find(|column| column.name == name);
-        for name in wanted.iter().flatten().chain([key]) {
-            if find(name.as_str()).is_none() {
-                return Err(Misconfigured::NoColumn { table: table.clone(), column: name.clone() });
-            }
-        }
-        let column = find(key.as_str()).expect("the loop above has found the key");
+        let find = |name: &Identifier| {
+            let missing = || Misconfigured::NoColumn { table: table.clone(), column: name.clone() };
+            columns.iter().find(|column| column.name == name.as_str()).ok_or_else(missing)
+        };
+        wanted.iter().flatten().try_for_each(|name| find(name).map(|_| ()))?;
+        let column = find(key)?;
         if !column.unique {
             return Err(Misconfigured::KeyNotUnique { table: table.clone(), key: key.clone() });
         }
         let Some(kind) = column.kind else {
             return Err(Misconfigured::KeyType { table: table.clone(), key: key.clone() });
         };
+        let version_column = version.as_ref().map(find).transpose()?;
+        if let Some((name, _)) = version.as_ref().zip(version_column).filter(|(_, column)| !column.counts) {
+            return Err(Misconfigured::VersionType { table: table.clone(), column: name.clone() });
+        }
         let is_wanted = |column: &&Column| {
             wanted.as_ref().is_none_or(|names| names.iter().any(|name| name.as_str() == column.name))
         };
         Ok(Self {
             table: table.to_string(),
-            key: key.to_string(),
+            key: column.clone(),
             kind,
-            columns: columns.iter().filter(is_wanted).map(|column| column.name.clone()).collect(),
+            columns: columns.iter().filter(is_wanted).cloned().collect(),
+            version: version_column.cloned(),
         })
     }
 
@@ -68,7 +85,6 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identifier::Identifier;
 
     #[test]
     fn all_columns_come_in_the_tables_order() {
@@ -97,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_key_that_is_neither_integer_nor_text_is_refused() {
-        let columns = [Column { name: "id".to_owned(), kind: None, unique: true }];
-        let config = TableConfig { table: name("flights"), key: name("id"), columns: None };
+        let columns = [Column { name: "id".to_owned(), unique: true, ..Column::default() }];
+        let config = TableConfig::new(name("flights"), name("id"));
         assert_eq!(
             Plan::new(&config, &columns),
             Err(Misconfigured::KeyType { table: name("flights"), key: name("id") })
@@ -106,8 +122,30 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_an_integer_of_64_bits_that_is_there() {
+        let column = |name: &str, counts| Column {
+            name: name.to_owned(),
+            kind: Some(IdKind::Integer),
+            unique: true,
+            counts,
+            ..Column::default()
+        };
+        let columns = [column("id", true), column("small", false)];
+        let plan = |version| {
+            let config =
+                TableConfig { version: Some(name(version)), ..TableConfig::new(name("flights"), name("id")) };
+            Plan::new(&config, &columns)
+        };
+        assert_eq!(plan("id").unwrap().version.unwrap().name, "id");
+        let (table, column) = (name("flights"), name("small"));
+        assert_eq!(plan("small"), Err(Misconfigured::VersionType { table, column }));
+        let (table, column) = (name("flights"), name("nope"));
+        assert_eq!(plan("nope"), Err(Misconfigured::NoColumn { table, column }));
+    }
+
+    #[test]
     fn a_table_without_columns_is_no_table() {
-        let config = TableConfig { table: name("flights"), key: name("id"), columns: None };
+        let config = TableConfig::new(name("flights"), name("id"));
         assert_eq!(Plan::new(&config, &[]), Err(Misconfigured::NoTable { table: name("flights") }));
     }
 
@@ -115,7 +153,12 @@ mod tests {
     /// are unique.
     #[track_caller]
     fn check(key: &str, columns: Option<&[&str]>, expected: Result<(IdKind, &[&str]), Misconfigured>) {
-        let column = |name: &str, kind, unique| Column { name: name.to_owned(), kind: Some(kind), unique };
+        let column = |name: &str, kind, unique| Column {
+            name: name.to_owned(),
+            kind: Some(kind),
+            unique,
+            ..Column::default()
+        };
         let schema = [
             column("id", IdKind::Integer, true),
             column("code", IdKind::Text, true),
@@ -123,10 +166,14 @@ mod tests {
             column("we ight", IdKind::Integer, false),
         ];
         let columns = columns.map(|names| names.iter().copied().map(name).collect());
-        let config = TableConfig { table: name("flights"), key: name(key), columns };
+        let config = TableConfig { columns, ..TableConfig::new(name("flights"), name(key)) };
         let expected = expected
             .map(|(kind, columns)| (kind, columns.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
-        assert_eq!(Plan::new(&config, &schema).map(|plan| (plan.kind, plan.columns)), expected);
+        assert_eq!(Plan::new(&config, &schema).map(names), expected);
+    }
+
+    fn names(plan: Plan) -> (IdKind, Vec<String>) {
+        (plan.kind, plan.columns.into_iter().map(|column| column.name).collect())
     }
 
     fn name(text: &str) -> Identifier {

@@ -6,26 +6,66 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
-/// A row as a JSON object, columns in the table's order.
+/// A row as a JSON object, columns in the table's order, and its version where its table has one.
 ///
 /// Types are the database's: integers and reals are numbers (integers beyond 2^53 keep all their digits, which
 /// a JavaScript reader does not), text is a string, NULL is `null`, bytes are a string of padded base64.
 /// A real that JSON has no number for, such as infinity, is `null`; a byte of text that is not UTF-8 is U+FFFD.
+///
+/// What only some databases have:
+///
+/// | type | becomes |
+/// | --- | --- |
+/// | PostgreSQL `boolean`; MySQL `tinyint(1)` that is 0 or 1 | `true`, `false` |
+/// | `numeric`, `decimal` | a string with all digits: `"12.50"` |
+/// | PostgreSQL `timestamptz`; MySQL `timestamp` | RFC 3339 in UTC: `"2013-01-01T10:00:00Z"`, with a fraction if there is one |
+/// | `timestamp` without time zone; MySQL `datetime` | the same without `Z` |
+/// | `date`, `time` | `"2013-01-01"`, `"10:00:00"` |
+/// | `uuid` | a string, small letters and hyphens |
+/// | `json`, `jsonb` (MariaDB has none: its `json` is text) | that very JSON, embedded |
+/// | enumerations and sets | a string |
+/// | PostgreSQL's other types | a string, as the server writes it; in a list only if the statement casts it to `text` |
+/// | MySQL `bit`, `geometry` | bytes |
+/// | DynamoDB numbers | a number with all digits; a whole one has no fraction, whatever was stored |
+/// | DynamoDB lists, maps, sets | arrays and objects |
+///
+/// DynamoDB keeps no order of columns: its records have them by name.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Record(Bytes);
+pub struct Record {
+    json: Bytes,
+    version: Option<u64>,
+}
 
 impl Record {
     /// The JSON object.
     #[must_use]
     pub fn json(&self) -> &[u8] {
-        &self.0
+        &self.json
     }
 
     /// The JSON object, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.json
+    }
+
+    /// The row's version, read along with it, if its table is configured with a version column. It grows with every
+    /// write, a delete and a new row under the old id included (see [`TableConfig`](crate::TableConfig)).
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.version
+    }
+
+    /// Takes `json`, which is known to be an object.
+    pub(crate) fn from_json(json: Vec<u8>, version: Option<u64>) -> Self {
+        Self { json: json.into(), version }
+    }
+
+    /// The same record, of this version.
+    pub(crate) fn with_version(self, version: Option<u64>) -> Self {
+        Self { version, ..self }
     }
 
     /// Writes `columns`, each a name and a value, as one record.
@@ -34,13 +74,13 @@ impl Record {
         serde_json::Serializer::new(&mut json)
             .collect_map(columns)
             .expect("a Vec takes every byte, and no Value refuses to be written");
-        Self(json.into())
+        Self { json: json.into(), version: None }
     }
 }
 
 impl From<Record> for Bytes {
     fn from(record: Record) -> Self {
-        record.0
+        record.json
     }
 }
 
@@ -48,20 +88,57 @@ impl From<Record> for Bytes {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value<'v> {
     Null,
+    Bool(bool),
     Integer(i64),
+    Unsigned(u64),
     Real(f64),
     Text(Cow<'v, str>),
-    Blob(&'v [u8]),
+    Blob(Cow<'v, [u8]>),
+    /// Text that is JSON.
+    Json(Cow<'v, str>),
+}
+
+impl<'v> Value<'v> {
+    /// Text, whatever its bytes.
+    pub(crate) fn text(bytes: &'v [u8]) -> Self {
+        Self::Text(String::from_utf8_lossy(bytes))
+    }
+
+    /// The value as the text of a key.
+    pub(crate) fn into_key(self) -> Option<String> {
+        match self {
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Unsigned(number) => Some(number.to_string()),
+            Self::Text(text) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The value as a row's version: a row that was never written by us may have none, and counts as 0.
+    pub(crate) fn into_version(self) -> u64 {
+        match self {
+            Self::Integer(number) => u64::try_from(number).unwrap_or_default(),
+            Self::Unsigned(number) => number,
+            _ => 0,
+        }
+    }
 }
 
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Integer(number) => serializer.serialize_i64(*number),
+            Self::Unsigned(number) => serializer.serialize_u64(*number),
             Self::Real(number) => serializer.serialize_f64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Blob(bytes) => serializer.collect_str(&Base64Display::new(bytes, &STANDARD)),
+            // What no JSON parser takes is a text like any other.
+            Self::Json(text) => match serde_json::from_str::<&RawValue>(text) {
+                Ok(raw) => raw.serialize(serializer),
+                Err(_) => serializer.serialize_str(text),
+            },
         }
     }
 }
@@ -101,8 +178,15 @@ mod tests {
 
     #[test]
     fn bytes_are_padded_base64() {
-        check(Value::Blob(b""), r#""""#);
-        check(Value::Blob(&[0xff, 0xfe, 0x00, 0x01]), r#""//4AAQ==""#);
+        check(Value::Blob(b"".into()), r#""""#);
+        check(Value::Blob([0xff, 0xfe, 0x00, 0x01].as_slice().into()), r#""//4AAQ==""#);
+    }
+
+    #[test]
+    fn json_is_embedded_as_it_is_and_what_is_none_is_text() {
+        check(Value::Json(r#"{"b": 1.50, "a": [1e400]}"#.into()), r#"{"b": 1.50, "a": [1e400]}"#);
+        check(Value::Json(r#"{"b": "#.into()), r#""{\"b\": ""#);
+        check(Value::Json("".into()), r#""""#);
     }
 
     #[test]

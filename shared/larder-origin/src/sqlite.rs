@@ -1,102 +1,170 @@
-//! SQLite, linked into the function: opened read-only, asked through one connection.
+//! SQLite, linked into the function: opened read-only for what reads, asked through one connection.
 
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row, TypeInfo, ValueRef};
+use sqlx::sqlite::{Sqlite as SqliteDatabase, SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{Column as _, ConnectOptions, Row, TypeInfo, ValueRef};
 
-use crate::database::Rows;
-use crate::error::Misconfigured;
-use crate::id::{IdKind, Key};
-use crate::identifier::Identifier;
-use crate::plan::{Column, Plan};
+use crate::engine::{Access, Cells, Engine, Meaning, statements};
+use crate::error::{Misconfigured, Rejected};
+use crate::id::IdKind;
+use crate::idempotency::{MAX_REMOVED, TABLE};
+use crate::plan::Column;
 use crate::pool::PoolConfig;
-use crate::record::{Record, Value};
+use crate::record::Value;
 
 /// A SQLite file.
 pub(crate) struct Sqlite {
     options: SqliteConnectOptions,
-    pool_config: PoolConfig,
-    pool: OnceLock<SqlitePool>,
 }
 
 impl Sqlite {
     /// Takes `sqlite:path` or `sqlite://path`, with SQLite's own settings behind a `?`.
     ///
-    /// The file is opened read-only whatever the URL says. A file in WAL mode on a read-only file system, such
-    /// as a function's own package, needs `?immutable=1`: SQLite cannot make its side files there.
+    /// The file is never made, and opened read-only for all but writes, whatever the URL says. A file in WAL mode on a
+    /// read-only file system, such as a function's own package, needs `?immutable=1`: SQLite cannot make its side files
+    /// there.
     pub(crate) fn from_url(url: &str) -> Result<Self, Misconfigured> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| Misconfigured::Url)?
             .create_if_missing(false)
-            .read_only(true)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        Ok(Self { options, pool_config: PoolConfig::default(), pool: OnceLock::new() })
+        Ok(Self { options })
+    }
+}
+
+impl Engine for Sqlite {
+    type Connection = SqliteConnection;
+    type Row = SqliteRow;
+
+    const WRITES_APART: bool = true;
+    const BEGIN_READ: &'static str = "BEGIN";
+    const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
+    const COLUMNS: &'static str = COLUMNS;
+    const FOR_UPDATE: &'static str = "";
+    const BEFORE_VALUES: &'static str = "";
+
+    async fn open(&self, access: Access, _: &PoolConfig) -> sqlx::Result<SqliteConnection> {
+        self.options.clone().read_only(access == Access::Read).connect().await
     }
 
-    pub(crate) fn set_pool(&mut self, config: PoolConfig) {
-        self.pool_config = config;
+    fn column(row: &SqliteRow) -> sqlx::Result<Column> {
+        let declared: String = row.try_get("type")?;
+        let kind = id_kind(&declared);
+        Ok(Column {
+            name: row.try_get("name")?,
+            kind,
+            unique: row.try_get::<i64, _>("is_unique")? != 0,
+            counts: kind == Some(IdKind::Integer),
+            // Hidden in another way than those that are left out below.
+            is_generated: row.try_get::<i64, _>("hidden")? != 0,
+            is_binary: declared.to_ascii_uppercase().contains("BLOB"),
+            default: row.try_get("dflt_value")?,
+            declared,
+        })
     }
 
-    pub(crate) async fn columns(&self, table: &Identifier) -> sqlx::Result<Vec<Column>> {
-        let rows = sqlx::query(COLUMNS).bind(table.as_str()).fetch_all(self.pool()).await?;
-        rows.iter().map(column).collect()
+    fn quote(name: &str) -> String {
+        quote(name)
     }
 
-    pub(crate) async fn select(&self, plan: &Plan, keys: &[Key<'_>]) -> sqlx::Result<Rows> {
-        // Safe: all names are quoted and were found in the schema, and keys are bound.
-        let mut query = sqlx::query(AssertSqlSafe(select_statement(plan, keys.len())));
-        for key in keys {
-            query = match *key {
-                Key::Integer(number) => query.bind(number),
-                Key::Text(text) => query.bind(text),
-            };
+    fn place(at: usize) -> String {
+        format!("?{at}")
+    }
+
+    /// SQLite knows no `DEFAULT` here; the schema has the expression.
+    fn default(column: &Column) -> String {
+        column.default.as_ref().map_or_else(|| "NULL".to_owned(), |default| format!("({default})"))
+    }
+
+    fn remove_old() -> String {
+        format!(
+            "DELETE FROM {TABLE} WHERE id IN \
+             (SELECT id FROM {TABLE} WHERE written_at < ? ORDER BY written_at LIMIT {MAX_REMOVED})"
+        )
+    }
+
+    fn is_one(statement: &str) -> bool {
+        is_one(statement)
+    }
+
+    statements!(SqliteDatabase);
+
+    /// Source: SQLite, "Result and Error Codes".
+    fn meaning(error: &sqlx::Error) -> Meaning {
+        let sqlx::Error::Database(error) = error else { return Meaning::Outage };
+        let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
+        match (code & 0xff, code) {
+            (5 | 6, _) => Meaning::Again,
+            (18, _) => Meaning::Rejected(Rejected::TooLarge),
+            (20, _) | (19, 3091) => Meaning::Rejected(Rejected::Value),
+            (19, 1555 | 2067 | 2579) => Meaning::Rejected(Rejected::Unique),
+            (19, 787) => Meaning::Rejected(Rejected::ForeignKey),
+            (19, 1299) => Meaning::Rejected(Rejected::NotNull),
+            (19, _) => Meaning::Rejected(Rejected::Check),
+            (1, _) if error.message().starts_with("no such table") => Meaning::NoTable,
+            (1 | 8, _) => Meaning::Statement,
+            _ => Meaning::Outage,
         }
-        let rows = query.fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((key_text(plan, row)?, record(plan, row)?))).collect()
+    }
+}
+
+impl Cells for SqliteRow {
+    fn len(&self) -> usize {
+        Row::len(self)
     }
 
-    /// The pool, made at first use. It opens a connection when one is needed, and runs no task of its own as
-    /// long as neither a lifetime nor an idle time is set: age is checked on use instead. A file cannot hang up,
-    /// so there is no ping before use.
-    fn pool(&self) -> &SqlitePool {
-        let max_age = self.pool_config.max_age;
-        self.pool.get_or_init(|| {
-            SqlitePoolOptions::new()
-                .max_connections(self.pool_config.max_connections.get())
-                .min_connections(0)
-                .max_lifetime(None)
-                .idle_timeout(None)
-                .test_before_acquire(false)
-                .before_acquire(move |_, connection| Box::pin(async move { Ok(connection.age < max_age) }))
-                .connect_lazy_with(self.options.clone())
+    fn name(&self, at: usize) -> &str {
+        self.column(at).name()
+    }
+
+    /// By what is stored there, which in SQLite need not be what the column declares.
+    fn value(&self, at: usize) -> sqlx::Result<Value<'_>> {
+        let stored = self.try_get_raw(at)?;
+        if stored.is_null() {
+            return Ok(Value::Null);
+        }
+        Ok(match stored.type_info().name() {
+            "INTEGER" => Value::Integer(self.try_get_unchecked(at)?),
+            "REAL" => Value::Real(self.try_get_unchecked(at)?),
+            "TEXT" => Value::text(self.try_get_unchecked(at)?),
+            _ => Value::Blob(self.try_get_unchecked::<&[u8], _>(at)?.into()),
         })
     }
 }
 
-/// `SELECT` for `count` keys. Columns are qualified, because SQLite reads an unknown name in double quotes as a
-/// text, unless a table stands before it.
-fn select_statement(plan: &Plan, count: usize) -> String {
-    let key = quote(&plan.key);
-    let columns: String = plan.columns.iter().map(|name| format!(", t.{}", quote(name))).collect();
-    let places = vec!["?"; count].join(", ");
-    format!("SELECT t.{key}{columns} FROM {} AS t WHERE t.{key} IN ({places})", quote(&plan.table))
+/// Whether `statement` ends where its first statement does: sqlx would run all that follow.
+fn is_one(statement: &str) -> bool {
+    let mut rest = statement;
+    let mut has_ended = false;
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '\'' | '"' | '`' => past(&rest[1..], &first.to_string()).map(|len| len + 1),
+            '[' => past(&rest[1..], "]").map(|len| len + 1),
+            '-' if rest.starts_with("--") => past(rest, "\n"),
+            '/' if rest.starts_with("/*") => past(&rest[2..], "*/").map(|len| len + 2),
+            _ => Some(first.len_utf8()),
+        };
+        let is_comment = rest.starts_with("--") || rest.starts_with("/*");
+        if has_ended && !(first.is_whitespace() || first == ';' || is_comment) {
+            return false;
+        }
+        has_ended |= first == ';';
+        // What is not closed goes to the end.
+        rest = end.map_or("", |end| &rest[end..]);
+    }
+    true
+}
+
+/// The bytes of `text` up to and including `end`.
+fn past(text: &str, end: &str) -> Option<usize> {
+    text.find(end).map(|at| at + end.len())
 }
 
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn column(row: &SqliteRow) -> sqlx::Result<Column> {
-    let declared: String = row.try_get("type")?;
-    Ok(Column {
-        name: row.try_get("name")?,
-        kind: id_kind(&declared),
-        unique: row.try_get::<i64, _>("is_unique")? != 0,
-    })
 }
 
 /// What ids a column holds, by the affinity of its declared type.
@@ -113,37 +181,10 @@ fn id_kind(declared: &str) -> Option<IdKind> {
     }
 }
 
-fn key_text(plan: &Plan, row: &SqliteRow) -> sqlx::Result<String> {
-    match plan.kind {
-        IdKind::Integer => row.try_get::<i64, _>(KEY_AT).map(|number| number.to_string()),
-        IdKind::Text => row.try_get(KEY_AT),
-    }
-}
-
-fn record(plan: &Plan, row: &SqliteRow) -> sqlx::Result<Record> {
-    let names = plan.columns.iter().map(String::as_str);
-    let columns = names.zip(KEY_AT + 1..).map(|(name, at)| Ok((name, value(row, at)?)));
-    Ok(Record::from_columns(columns.collect::<sqlx::Result<Vec<_>>>()?))
-}
-
-/// The value at `at` by what is stored there, which in SQLite need not be what the column declares.
-fn value(row: &SqliteRow, at: usize) -> sqlx::Result<Value<'_>> {
-    let stored = row.try_get_raw(at)?;
-    if stored.is_null() {
-        return Ok(Value::Null);
-    }
-    Ok(match stored.type_info().name() {
-        "INTEGER" => Value::Integer(row.try_get_unchecked(at)?),
-        "REAL" => Value::Real(row.try_get_unchecked(at)?),
-        "TEXT" => Value::Text(String::from_utf8_lossy(row.try_get_unchecked(at)?)),
-        _ => Value::Blob(row.try_get_unchecked(at)?),
-    })
-}
-
-/// The columns of one table: name, declared type, and whether a primary key or a whole unique index stands on
+/// The columns of one table: name, declared type, default, and whether a primary key or a whole unique index stands on
 /// this column alone. Hidden columns (1) are those that `SELECT *` leaves out.
 const COLUMNS: &str = r#"
-    SELECT info.name, info.type,
+    SELECT info.name, info.type, info.hidden, info.dflt_value,
         (info.pk > 0 AND (SELECT count(*) FROM pragma_table_xinfo(t.name) WHERE pk > 0) = 1)
         OR EXISTS (
             SELECT 1 FROM pragma_index_list(t.name) AS list
@@ -155,9 +196,6 @@ const COLUMNS: &str = r#"
     WHERE t.type = 'table' AND t.name = ? AND info.hidden <> 1
     ORDER BY info.cid"#;
 
-/// Where a row holds its key; the record's columns follow.
-const KEY_AT: usize = 0;
-
 /// Longest wait for a writer's lock, after which the database counts as unavailable. A caller's deadline may be
 /// shorter; this only ends what SQLite does after the caller has gone.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -165,19 +203,45 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Plan;
+    use crate::sql::select_statement;
 
     #[test]
     fn a_statement_names_each_column_and_binds_each_key() {
-        let plan = Plan {
+        let column = |name: &str| Column { name: name.to_owned(), ..Column::default() };
+        let plan = |version| Plan {
             table: "flights".to_owned(),
-            key: "id".to_owned(),
+            key: column("id"),
             kind: IdKind::Integer,
-            columns: vec!["id".to_owned(), "dep \"time\"".to_owned()],
+            columns: vec![column("id"), column("dep \"time\"")],
+            version,
         };
         assert_eq!(
-            select_statement(&plan, 2),
-            r#"SELECT t."id", t."id", t."dep ""time""" FROM "flights" AS t WHERE t."id" IN (?, ?)"#
+            select_statement::<Sqlite>(&plan(None), 2),
+            r#"SELECT t."id", t."id", t."dep ""time""" FROM "flights" AS t WHERE t."id" IN (?1, ?2)"#
         );
+        assert_eq!(
+            select_statement::<Sqlite>(&plan(Some(column("v"))), 1),
+            r#"SELECT t."id", t."v", t."id", t."dep ""time""" FROM "flights" AS t WHERE t."id" IN (?1)"#
+        );
+    }
+
+    #[test]
+    fn a_second_statement_is_seen_and_no_text_is_taken_for_one() {
+        for one in [
+            "SELECT 1",
+            "SELECT 1;",
+            "SELECT 1 ; -- and no more",
+            "SELECT 1; /* ; x */ ;",
+            "SELECT ';x', \"a;b\", `c;d`, [e;f] -- g;h\n, /* i;j */ 'it''s; x'",
+            "SELECT 'not closed; x",
+            "",
+        ] {
+            assert!(is_one(one), "{one}");
+        }
+        for two in ["SELECT 1; SELECT 2", "SELECT 1;DELETE FROM t", "SELECT ';'; x", "-- a\n;SELECT 1"] {
+            assert!(!is_one(two), "{two}");
+        }
     }
 
     #[test]

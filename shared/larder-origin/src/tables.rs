@@ -14,6 +14,21 @@ pub struct TableConfig {
     pub key: Identifier,
     /// The columns of a record, which come in the table's order; `None` for all of them.
     pub columns: Option<Vec<Identifier>>,
+    /// The column that counts a row's writes, an integer of 64 bits; `None` if the table has none.
+    ///
+    /// A write adds 1 to it. A new row begins at the time, in milliseconds since 1970 by the clock of whoever writes:
+    /// a row that was deleted and comes again is thereby above what it was before, and so is what caches compare, as
+    /// long as it was not written more than once in a millisecond throughout its life. Whoever writes the table without
+    /// us has to do likewise. It cannot be set by a write.
+    pub version: Option<Identifier>,
+}
+
+impl TableConfig {
+    /// A table with all its columns and without versions.
+    #[must_use]
+    pub fn new(table: Identifier, key: Identifier) -> Self {
+        Self { table, key, columns: None, version: None }
+    }
 }
 
 /// The tables an origin answers for: 1 to [`MAX_TABLES`], no name twice.
@@ -76,7 +91,7 @@ fn parse_entry(entry: &str, place: usize) -> Result<TableConfig, InvalidTables> 
     let (table, key) = entry.split_once(':').ok_or(InvalidTables::Entry { place })?;
     let name =
         |text: &str| Identifier::new(text.trim()).map_err(|fault| InvalidTables::Name { place, fault });
-    Ok(TableConfig { table: name(table)?, key: name(key)?, columns: None })
+    Ok(TableConfig::new(name(table)?, name(key)?))
 }
 
 /// Why a list of tables was refused.

@@ -85,7 +85,8 @@ async fn chosen_columns_come_in_the_tables_order() {
         Scratch::new("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c); INSERT INTO t VALUES (1, 2, 3, 4)")
             .await;
     let columns = Some(vec![name("c"), name("a")]);
-    let tables = Tables::new(vec![TableConfig { table: name("t"), key: name("id"), columns }]).unwrap();
+    let config = TableConfig { columns, ..TableConfig::new(name("t"), name("id")) };
+    let tables = Tables::new(vec![config]).unwrap();
     let origin = Origin::new(&scratch.url(), tables).unwrap();
     let record = origin.load("t", &origin.id("t", "1").unwrap(), no_hurry()).await.unwrap().unwrap();
     assert_eq!(json(&record), r#"{"a":2,"c":4}"#);

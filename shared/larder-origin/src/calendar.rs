@@ -1,0 +1,77 @@
+//! Days and times as text: RFC 3339, and its parts.
+
+use std::fmt::Write as _;
+
+/// `2013-01-01` for the day that is `days` after 1970-01-01. A year beyond four digits has a sign.
+///
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+pub(crate) fn date(days: i64) -> String {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    match year {
+        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
+        _ => format!("{year:+05}-{month:02}-{day:02}"),
+    }
+}
+
+/// `10:00:00`, with up to six digits of a fraction where there is one.
+pub(crate) fn time(micros: i64) -> String {
+    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let mut text = format!("{hours:02}:{minutes:02}:{:02}", seconds % 60);
+    if fraction != 0 {
+        let digits = format!("{fraction:06}");
+        write!(text, ".{}", digits.trim_end_matches('0')).expect("a String takes every byte");
+    }
+    text
+}
+
+/// `2013-01-01T10:00:00` for the moment that is `micros` after the begin of 1970, without a time zone.
+pub(crate) fn date_time(micros: i64) -> String {
+    format!("{}T{}", date(micros.div_euclid(MICROS_A_DAY)), time(micros.rem_euclid(MICROS_A_DAY)))
+}
+
+/// Microseconds of a day.
+pub(crate) const MICROS_A_DAY: i64 = 86_400_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_from_1970_in_both_directions() {
+        for (days, text) in [
+            (0, "1970-01-01"),
+            (-1, "1969-12-31"),
+            (59, "1970-03-01"),
+            (11_016, "2000-02-29"),
+            (15_706, "2013-01-01"),
+            (47_541, "2100-03-01"),
+            (2_932_896, "9999-12-31"),
+            (2_932_897, "+10000-01-01"),
+            (-719_528, "0000-01-01"),
+            (-719_529, "-0001-12-31"),
+        ] {
+            assert_eq!(date(days), text, "{days}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_has_the_digits_that_it_needs() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00"),
+            (1, "1970-01-01T00:00:00.000001"),
+            (-500_000, "1969-12-31T23:59:59.5"),
+            (1_357_034_400_000_000, "2013-01-01T10:00:00"),
+        ] {
+            assert_eq!(date_time(micros), text, "{micros}");
+        }
+    }
+}

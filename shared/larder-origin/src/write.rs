@@ -1,0 +1,398 @@
+//! A write: one transaction of a database that speaks SQL.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::change::{Change, Written};
+use crate::engine::{Access, Bind, Engine, Meaning};
+use crate::error::{Misconfigured, OriginError, Outage, Rejected};
+use crate::id::{Id, Key};
+use crate::idempotency::{self, IdempotencyKey};
+use crate::plan::{Column, Plan};
+use crate::record::Record;
+use crate::scalar::Scalar;
+use crate::sql::{Sql, keyed, select_statement};
+
+/// What is asked of a write.
+pub(crate) struct WriteRequest<'a> {
+    pub(crate) id: &'a Id,
+    pub(crate) change: &'a Change,
+    pub(crate) if_version: Option<u64>,
+    /// The name of the write, and the digest of all that it asks for.
+    pub(crate) name: Option<(&'a IdempotencyKey, String)>,
+    /// The time, in milliseconds since 1970.
+    pub(crate) now_ms: i64,
+    pub(crate) progress: &'a Progress,
+}
+
+/// Whether a write has come so far that nobody knows how it ends, should it be given up.
+#[derive(Default)]
+pub(crate) struct Progress(AtomicBool);
+
+impl Progress {
+    /// From here on the write may have happened.
+    pub(crate) fn begin_commit(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// It is known again what has happened.
+    pub(crate) fn end_commit(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Why a write that was given up at its deadline has no answer.
+    pub(crate) fn outage(&self) -> Outage {
+        match self.0.load(Ordering::Relaxed) {
+            true => Outage::Unknown(None),
+            false => Outage::Deadline,
+        }
+    }
+}
+
+/// Checks `request` against what its table takes, and gives the columns that it sets, the key not among them.
+pub(crate) fn assignments<'a>(
+    plan: &'a Plan,
+    request: &WriteRequest<'a>,
+) -> Result<Vec<(&'a Column, &'a Scalar)>, OriginError> {
+    if request.if_version.is_some() && plan.version.is_none() {
+        return Err(Rejected::NoVersions.into());
+    }
+    let (Change::Put(fields) | Change::Patch(fields)) = request.change else { return Ok(Vec::new()) };
+    let mut set = Vec::new();
+    for (name, value) in fields.iter() {
+        if name == plan.key.name {
+            if !is_id(value, request.id) {
+                return Err(Rejected::Key.into());
+            }
+        } else if plan.version.as_ref().is_some_and(|version| version.name == name) {
+            return Err(Rejected::NotSettable.into());
+        } else {
+            let column = plan.columns.iter().find(|column| column.name == name);
+            let column = column.ok_or(OriginError::UnknownColumn)?;
+            if column.is_generated {
+                return Err(Rejected::NotSettable.into());
+            }
+            set.push((column, value));
+        }
+    }
+    match request.change {
+        Change::Patch(_) if set.is_empty() => Err(Rejected::Nothing.into()),
+        _ => Ok(set),
+    }
+}
+
+fn is_id(value: &Scalar, id: &Id) -> bool {
+    match value {
+        Scalar::Integer(number) => number.to_string() == id.as_str(),
+        Scalar::Text(text) => text == id.as_str(),
+        _ => false,
+    }
+}
+
+/// The version of a row after a write.
+///
+/// A new row begins at the time, so that one which was deleted and comes again is above what it was.
+pub(crate) fn next_version(before: Option<&Record>, now_ms: i64) -> i64 {
+    match before {
+        Some(record) => {
+            let present = record.version().unwrap_or_default();
+            i64::try_from(present).unwrap_or(i64::MAX).saturating_add(1)
+        }
+        None => now_ms.max(1),
+    }
+}
+
+impl<E: Engine> Sql<E> {
+    /// Writes a row. What gets into another transaction's way is tried again.
+    pub(crate) async fn write(
+        &self,
+        plan: &Plan,
+        request: &WriteRequest<'_>,
+    ) -> Result<Written, OriginError> {
+        let set = assignments(plan, request)?;
+        let key = request.id.to_key(plan.kind)?;
+        let (mut tries, mut duplicates) = (0, 0);
+        loop {
+            tries += 1;
+            match self.try_write(plan, request, key, &set).await {
+                Ok(written) => return Ok(written),
+                Err(Failure::Told(error)) => match E::meaning(&error) {
+                    Meaning::Again if tries < MAX_TRIES => sleep(PAUSE * tries).await,
+                    // Another write may have made the same row, or the same name, in between.
+                    Meaning::Rejected(Rejected::Unique) if duplicates < 1 => duplicates += 1,
+                    Meaning::Rejected(rejected) => return Err(rejected.into()),
+                    _ => return Err(Outage::database(error).into()),
+                },
+                Err(Failure::Final(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn try_write(
+        &self,
+        plan: &Plan,
+        request: &WriteRequest<'_>,
+        key: Key<'_>,
+        set: &[(&Column, &Scalar)],
+    ) -> Result<Written, Failure> {
+        let mut connection = match self.begin(Access::Write, E::BEGIN_WRITE).await {
+            Ok(connection) => connection,
+            Err(outage) => return Err(Failure::Final(outage.into())),
+        };
+        let steps = Steps::<E> { connection: &mut connection, plan, request, key };
+        let outcome = steps.run(set).await;
+        match outcome {
+            Ok(Outcome { written, has_changed: true }) => {
+                request.progress.begin_commit();
+                let committed = E::run(&mut connection, "COMMIT").await;
+                request.progress.end_commit();
+                match committed {
+                    Ok(()) => connection.give_back(),
+                    // What the database refuses at the end, such as a deferred check, has not happened.
+                    Err(error) if E::meaning(&error) != Meaning::Outage => {
+                        self.roll_back(connection).await;
+                        return Err(Failure::Told(error));
+                    }
+                    Err(error) => return Err(Failure::Final(Outage::unknown(error).into())),
+                }
+                Ok(written)
+            }
+            Ok(Outcome { written, has_changed: false }) => {
+                self.roll_back(connection).await;
+                Ok(written)
+            }
+            Err(failure) => {
+                if failure.is_in_step() {
+                    self.roll_back(connection).await;
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Why a transaction came to no good end.
+enum Failure {
+    /// By what the database told.
+    Told(sqlx::Error),
+    /// By what was found.
+    Final(OriginError),
+}
+
+impl Failure {
+    /// Whether the connection is still known to be at rest.
+    fn is_in_step(&self) -> bool {
+        matches!(self, Self::Told(sqlx::Error::Database(_)) | Self::Final(_))
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Told(error)
+    }
+}
+
+impl<O: Into<OriginError>> From<O> for Failure {
+    fn from(error: O) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+/// What a transaction came to.
+struct Outcome {
+    written: Written,
+    has_changed: bool,
+}
+
+/// A transaction that has begun.
+struct Steps<'a, E: Engine> {
+    connection: &'a mut E::Connection,
+    plan: &'a Plan,
+    request: &'a WriteRequest<'a>,
+    key: Key<'a>,
+}
+
+impl<E: Engine> Steps<'_, E> {
+    async fn run(mut self, set: &[(&Column, &Scalar)]) -> Result<Outcome, Failure> {
+        if let Some(written) = self.repeated().await? {
+            return Ok(Outcome { written, has_changed: false });
+        }
+        let before = self.row(E::FOR_UPDATE).await?;
+        let present = before.as_ref().and_then(Record::version);
+        if self.request.if_version.is_some_and(|wanted| present != Some(wanted)) {
+            return Err(OriginError::VersionConflict { present }.into());
+        }
+        match (self.request.change, &before) {
+            (Change::Put(_), None) => self.insert(set).await?,
+            (Change::Put(_) | Change::Patch(_), Some(before)) => self.update(before, set).await?,
+            (Change::Delete, Some(_)) => self.delete().await?,
+            (Change::Patch(_) | Change::Delete, None) => {}
+        }
+        let record = match (self.request.change, &before) {
+            (Change::Put(_), _) | (Change::Patch(_), Some(_)) => self.row("").await?,
+            _ => None,
+        };
+        let version = record.as_ref().and_then(Record::version);
+        let written = Written { record, before, version, is_repeat: false };
+        self.remember(&written).await?;
+        Ok(Outcome { written, has_changed: true })
+    }
+
+    /// What was answered when the write happened under this name before.
+    async fn repeated(&mut self) -> Result<Option<Written>, Failure> {
+        let Some((name, digest)) = &self.request.name else { return Ok(None) };
+        let statement =
+            format!("SELECT digest, outcome FROM {} WHERE id = {}", idempotency::TABLE, E::place(1));
+        let fetched = E::fetch(self.connection, statement, &[Bind::Text(name.as_str().into())], 1).await;
+        let rows = fetched.map_err(no_table::<E>)?.rows;
+        let Some(row) = rows.first() else { return Ok(None) };
+        if text_of(row, 0)? != *digest {
+            return Err(OriginError::IdempotencyMismatch.into());
+        }
+        let unreadable = || sqlx::Error::Decode("an outcome that is not ours".into());
+        Ok(Some(idempotency::from_outcome(&text_of(row, 1)?).ok_or_else(unreadable)?))
+    }
+
+    /// The row as it is now.
+    async fn row(&mut self, behind: &str) -> Result<Option<Record>, Failure> {
+        let statement = select_statement::<E>(self.plan, 1) + behind;
+        let fetched = E::fetch(self.connection, statement, &[self.key.into()], usize::MAX).await?;
+        for row in &fetched.rows {
+            let (key, record) = keyed(self.plan, row)?;
+            // What a collation takes for equal is another row.
+            if key == self.request.id.as_str() {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn insert(&mut self, set: &[(&Column, &Scalar)]) -> Result<(), Failure> {
+        let plan = self.plan;
+        let mut names = vec![E::quote(&plan.key.name)];
+        let mut binds = vec![Bind::from(self.key)];
+        let mut places = vec![E::key_place(1, &plan.key, plan.kind)];
+        for (column, value) in set {
+            names.push(E::quote(&column.name));
+            binds.push(E::bind(column, value)?);
+            places.push(E::set_place(binds.len(), column));
+        }
+        if let Some(version) = &plan.version {
+            names.push(E::quote(&version.name));
+            binds.push(Bind::Integer(next_version(None, self.request.now_ms)));
+            places.push(E::place(binds.len()));
+        }
+        let (table, names, places) = (E::quote(&plan.table), names.join(", "), places.join(", "));
+        let statement = format!("INSERT INTO {table} ({names}){} VALUES ({places})", E::BEFORE_VALUES);
+        self.execute(statement, &binds).await
+    }
+
+    async fn update(&mut self, before: &Record, set: &[(&Column, &Scalar)]) -> Result<(), Failure> {
+        let plan = self.plan;
+        let mut binds = Vec::new();
+        let mut changes = Vec::new();
+        for (column, value) in set {
+            binds.push(E::bind(column, value)?);
+            changes.push(format!("{} = {}", E::quote(&column.name), E::set_place(binds.len(), column)));
+        }
+        if let Change::Put(fields) = self.request.change {
+            let is_left_out = |column: &&Column| {
+                !column.is_generated
+                    && fields.get(&column.name).is_none()
+                    && column.name != plan.key.name
+                    && plan.version.as_ref().is_none_or(|version| version.name != column.name)
+            };
+            let defaults = plan.columns.iter().filter(is_left_out);
+            changes.extend(
+                defaults.map(|column| format!("{} = {}", E::quote(&column.name), E::default(column))),
+            );
+        }
+        if let Some(version) = &plan.version {
+            binds.push(Bind::Integer(next_version(Some(before), self.request.now_ms)));
+            changes.push(format!("{} = {}", E::quote(&version.name), E::place(binds.len())));
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        binds.push(self.key.into());
+        let place = E::key_place(binds.len(), &plan.key, plan.kind);
+        let (table, key) = (E::quote(&plan.table), E::quote(&plan.key.name));
+        self.execute(format!("UPDATE {table} SET {} WHERE {key} = {place}", changes.join(", ")), &binds).await
+    }
+
+    async fn delete(&mut self) -> Result<(), Failure> {
+        let (table, key) = (E::quote(&self.plan.table), E::quote(&self.plan.key.name));
+        let place = E::key_place(1, &self.plan.key, self.plan.kind);
+        self.execute(format!("DELETE FROM {table} WHERE {key} = {place}"), &[self.key.into()]).await
+    }
+
+    /// Writes down what is answered under the write's name, and removes a few that are old.
+    async fn remember(&mut self, written: &Written) -> Result<(), Failure> {
+        let Some((name, digest)) = &self.request.name else { return Ok(()) };
+        let now = self.request.now_ms;
+        self.execute(E::remove_old(), &[Bind::Integer(now - idempotency::KEPT_MS)]).await?;
+        let places: Vec<String> = (1..=4).map(E::place).collect();
+        let (table, places) = (idempotency::TABLE, places.join(", "));
+        let statement = format!("INSERT INTO {table} (id, digest, outcome, written_at) VALUES ({places})");
+        let outcome = idempotency::to_outcome(written);
+        let binds = [
+            Bind::Text(name.as_str().into()),
+            Bind::Text(digest.into()),
+            Bind::Text(outcome.into()),
+            Bind::Integer(now),
+        ];
+        self.execute(statement, &binds).await
+    }
+
+    async fn execute(&mut self, statement: String, binds: &[Bind<'_>]) -> Result<(), Failure> {
+        E::fetch(self.connection, statement, binds, 0).await?;
+        Ok(())
+    }
+}
+
+/// The error of a statement on the table of writes.
+fn no_table<E: Engine>(error: sqlx::Error) -> Failure {
+    match E::meaning(&error) {
+        Meaning::NoTable => Failure::Final(Misconfigured::NoIdempotencyTable.into()),
+        _ => Failure::Told(error),
+    }
+}
+
+fn text_of(row: &impl crate::engine::Cells, at: usize) -> sqlx::Result<String> {
+    row.value(at)?.into_key().ok_or_else(|| sqlx::Error::Decode("no text".into()))
+}
+
+/// How often a write is tried that gets into another one's way.
+const MAX_TRIES: u32 = 5;
+
+/// The pause before the second try; before the third it is twice as long, and so on.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_comes_again_is_above_what_it_was() {
+        let record = |version| Record::from_json(b"{}".to_vec(), version);
+        let first = next_version(None, 1_700_000_000_000);
+        let second = next_version(Some(&record(u64::try_from(first).ok())), 1_600_000_000_000);
+        assert_eq!(second, 1_700_000_000_001);
+        assert!(next_version(None, 1_700_000_000_002) > second);
+        assert_eq!(next_version(None, -1), 1, "a clock before 1970");
+        assert_eq!(next_version(Some(&record(None)), 5), 1, "a row that was never counted");
+        assert_eq!(next_version(Some(&record(Some(u64::MAX))), 5), i64::MAX);
+    }
+
+    #[test]
+    fn a_write_that_is_given_up_while_it_is_committed_is_an_unknown_one() {
+        let progress = Progress::default();
+        assert!(matches!(progress.outage(), Outage::Deadline));
+        progress.begin_commit();
+        assert!(matches!(progress.outage(), Outage::Unknown(_)));
+        progress.end_commit();
+        assert!(matches!(progress.outage(), Outage::Deadline));
+    }
+}

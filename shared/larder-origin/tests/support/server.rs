@@ -1,0 +1,219 @@
+//! Real servers for tests: one of a kind for a test process, which ends with it, however it ends.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use sqlx::{ConnectOptions, Connection};
+
+/// A server on a loopback port, with its files in a directory of its own.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    /// A shell that waits for the end of its input, which is ours, and then ends the server and removes its files.
+    _guard: Child,
+}
+
+/// The PostgreSQL server of this test process; its superuser is `larder`.
+pub(crate) fn postgres() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| start(start_postgres, "postgres", postgres_url))
+}
+
+/// The MariaDB server of this test process; its administrator is `larder`.
+pub(crate) fn mariadb() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| start(start_mariadb, "mysql", mariadb_url))
+}
+
+/// The address of a database of the PostgreSQL server at `port`.
+pub(crate) fn postgres_url(port: u16, database: &str) -> String {
+    format!("postgres://larder:{PASSWORD}@127.0.0.1:{port}/{database}")
+}
+
+/// The address of a database of the MariaDB server at `port`.
+pub(crate) fn mariadb_url(port: u16, database: &str) -> String {
+    format!("mysql://larder:{PASSWORD}@127.0.0.1:{port}/{database}")
+}
+
+/// Starts a server and waits until it lets somebody in.
+fn start(start: fn(&Path, u16) -> Child, database: &str, url: fn(u16, &str) -> String) -> Server {
+    let dir = tempfile::Builder::new().prefix("larder-").tempdir().unwrap().keep();
+    let port = free_port();
+    let mut guard = start(&dir, port);
+    let url = url(port, database);
+    let answers = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(is_open(&url))
+    });
+    if !answers.join().unwrap() {
+        drop(guard.stdin.take());
+        guard.wait().unwrap();
+        panic!("a server of {database} did not start within {START:?}; its last words stand above");
+    }
+    Server { port, _guard: guard }
+}
+
+/// Waits until a connection to `url` can be made.
+async fn is_open(url: &str) -> bool {
+    let deadline = Instant::now() + START;
+    while Instant::now() < deadline {
+        let is_open = match url.starts_with("postgres") {
+            true => is_connected(url.parse::<sqlx::postgres::PgConnectOptions>().unwrap()).await,
+            false => is_connected(url.parse::<sqlx::mysql::MySqlConnectOptions>().unwrap()).await,
+        };
+        if is_open {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+async fn is_connected<O: ConnectOptions<Connection: Sized>>(options: O) -> bool {
+    match options.disable_statement_logging().connect().await {
+        Ok(connection) => connection.close().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+fn start_postgres(dir: &Path, port: u16) -> Child {
+    let initdb = program("initdb", "postgresql");
+    let password = dir.join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    // The server refuses to run as root, who has to give its files away.
+    let mut user = Vec::new();
+    if is_root() {
+        let name = ["postgres", "nobody"].into_iter().find(|name| id_of(name).is_some());
+        let name = name.expect("PostgreSQL does not run as root, and there is no user postgres or nobody");
+        let id = id_of(name).unwrap();
+        for path in [dir, &password] {
+            std::os::unix::fs::chown(path, Some(id), None).unwrap();
+        }
+        user = ["setpriv", "--reuid", name, "--clear-groups"].map(str::to_owned).to_vec();
+    }
+    let data = dir.join("data");
+    let mut make = command(&user, &initdb);
+    make.args(["--auth=scram-sha-256", "--username=larder", "--encoding=UTF8", "--locale=C", "--no-sync"])
+        .args(["--pwfile", password.to_str().unwrap(), "--pgdata", data.to_str().unwrap()])
+        .current_dir(dir)
+        .stdout(Stdio::null());
+    assert!(make.status().unwrap().success(), "initdb failed");
+    let mut words = user;
+    words.push(initdb.with_file_name("postgres").to_str().unwrap().to_owned());
+    words.extend(["-D".to_owned(), data.to_str().unwrap().to_owned(), "-p".to_owned(), port.to_string()]);
+    for setting in [
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "max_connections=200",
+        "log_min_messages=fatal",
+        &format!("unix_socket_directories={}", dir.display()),
+    ] {
+        words.extend(["-c".to_owned(), setting.to_owned()]);
+    }
+    guarded(dir, "INT", &words)
+}
+
+fn start_mariadb(dir: &Path, port: u16) -> Child {
+    let install = program("mariadb-install-db", "mariadb-server");
+    let server = program("mariadbd", "mariadb-server");
+    let data = dir.join("data");
+    let user: &[&str] = if is_root() { &["--user=root"] } else { &[] };
+    let mut make = Command::new(install);
+    make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(format!("--datadir={}", data.display()))
+        .args(user)
+        .stdout(Stdio::null());
+    assert!(make.status().unwrap().success(), "mariadb-install-db failed");
+    let init = dir.join("init.sql");
+    let grant = format!(
+        "CREATE USER larder@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
+         GRANT ALL ON *.* TO larder@'127.0.0.1' WITH GRANT OPTION;\n"
+    );
+    std::fs::write(&init, grant).unwrap();
+    let mut words = vec![
+        server.to_str().unwrap().to_owned(),
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", data.display()),
+        format!("--init-file={}", init.display()),
+        format!("--socket={}", dir.join("socket").display()),
+        format!("--port={port}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--skip-name-resolve".to_owned(),
+        "--innodb-flush-log-at-trx-commit=0".to_owned(),
+        "--log-error-verbosity=1".to_owned(),
+        format!("--log-error={}", dir.join("error.log").display()),
+    ];
+    words.retain(|word| !word.contains("verbosity"));
+    words.extend(user.iter().map(|word| (*word).to_owned()));
+    guarded(dir, "TERM", &words)
+}
+
+/// Starts `words` beside a shell that ends it, by its id and with `signal`, once this process is gone, and then removes
+/// `dir`.
+pub(crate) fn guarded(dir: &Path, signal: &str, words: &[String]) -> Child {
+    let script = r#"
+        dir=$1 signal=$2; shift 2
+        trap '' INT HUP
+        "$@" & server=$!
+        cat >/dev/null
+        kill -s "$signal" "$server" 2>/dev/null
+        wait "$server"
+        rm -rf "$dir""#;
+    Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(dir)
+        .arg(signal)
+        .args(words)
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn command(before: &[String], program: &Path) -> Command {
+    match before {
+        [] => Command::new(program),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    }
+}
+
+/// The program `name`, on the path or where Debian puts what it does not want there.
+fn program(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    dirs.push("/usr/sbin".into());
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
+        .unwrap_or_default();
+    versions.sort();
+    dirs.extend(versions.into_iter().rev());
+    let found = dirs.into_iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("there is no {name} here: please install {package}, or say `make test`"))
+}
+
+fn is_root() -> bool {
+    id_of("").is_some_and(|id| id == 0)
+}
+
+/// The id of a user; of ourselves without a name.
+fn id_of(name: &str) -> Option<u32> {
+    let names: &[&str] = if name.is_empty() { &[] } else { &[name] };
+    let output = Command::new("id").arg("-u").args(names).stderr(Stdio::null()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().ok()
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What no message may show.
+pub(crate) const PASSWORD: &str = "hunter2";
+
+const START: Duration = Duration::from_secs(60);
