@@ -111,7 +111,8 @@ impl<'a> Asked<'a> {
         work: &mut Work,
     ) -> Result<Vec<Answer>, Refusal> {
         let told = Told::default();
-        let load = |missing| self.load(&app.source, missing, deadline, &told);
+        // Boxed, for most reads need no origin, and what it takes to ask one is large.
+        let load = |missing| Box::pin(self.load(&app.source, missing, deadline, &told));
         let batch = app.cache.get_or_load_many(&self.keys, &self.table.policy, deadline, load).await;
         *work = Work {
             table: Some(self.table.name().to_owned()),

@@ -41,11 +41,11 @@ fn table(entry: &str, knobs: &Knobs) -> Result<Table, String> {
     };
     let name =
         |text: &str| Identifier::new(text).map_err(|fault| format!("is not a list of tables: {fault}"));
-    let mut config = TableConfig { table: name(table)?, key: name(key)?, columns: None };
+    let mut config = TableConfig::new(name(table)?, name(key)?);
     let mut knobs = knobs.clone();
     for option in parts {
         match option.split_once('=') {
-            Some(("version", column)) => drop((&mut config, name(column)?)),
+            Some(("version", column)) => config.version = Some(name(column)?),
             Some((option, value)) => knobs = knobs.with(option.trim(), value.trim())?,
             None => knobs = knobs.with("ttl", option)?,
         }
