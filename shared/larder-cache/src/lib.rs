@@ -33,6 +33,7 @@
 //! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
+//! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
 //! | `format.rs` | what the client flags of an item mean |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
@@ -44,6 +45,7 @@ mod cache_aside;
 mod catalogue;
 mod format;
 mod guard;
+mod invalidation;
 mod least;
 mod policy;
 mod publisher;
@@ -57,6 +59,7 @@ pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
 pub use catalogue::Catalogue;
 pub use guard::OriginGuard;
+pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
 pub use policy::{InvalidPolicy, Policy};
 pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
