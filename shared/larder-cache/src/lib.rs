@@ -36,6 +36,7 @@
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
 //! | `value.rs`, `packed.rs`, `format.rs` | [`Loaded`]: a value; how it is stored, and what its client flags mean |
+//! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
 //! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
@@ -47,6 +48,7 @@ mod catalogue;
 mod flights;
 mod format;
 mod guard;
+mod invalidation;
 mod least;
 mod packed;
 mod policy;
@@ -65,6 +67,7 @@ pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
 pub use catalogue::Catalogue;
 pub use guard::OriginGuard;
+pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
 pub use policy::{InvalidPolicy, Policy, schema};
 pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
