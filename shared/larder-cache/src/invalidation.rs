@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::Cache;
+use crate::tags;
 
 /// What has to be forgotten.
 ///
@@ -309,10 +310,15 @@ impl<'a> WrittenKey<'a> {
             }
         };
         match key {
-            Ok(key) if key.as_bytes().starts_with(OUR_OWN) => Err(MalformedInvalidation::Reserved { at }),
+            Ok(key) if is_reserved(&key) => Err(MalformedInvalidation::Reserved { at }),
             key => key.map_err(|source| MalformedInvalidation::Key { at, source }),
         }
     }
+}
+
+/// Whether `key` is one of Larder's own that no invalidation may name: all but [tags](crate::Tag).
+fn is_reserved(key: &Key) -> bool {
+    key.as_bytes().starts_with(OUR_OWN) && !key.as_bytes().starts_with(tags::PREFIX)
 }
 
 /// Whether a message of SQS may hold `char`, of those that a key may hold: it refuses those that XML does.
@@ -377,6 +383,7 @@ mod tests {
             check(&text, MalformedInvalidation::Key { at: 2, source });
         }
         check(&with(r#""keys":["a","larder~ring"]"#), Reserved { at: 2 });
+        assert!(Invalidation::decode(&with(r#""keys":["larder~tag~flights"]"#)).is_ok());
         for bad in [r#""keys":["a"],"soft_sec":30"#, r#""keys":"a""#, r#""keys":[1]"#, r#""soft_secs":30"#] {
             let text = with(bad);
             assert!(matches!(Invalidation::decode(&text), Err(Json { .. })), "{text}");

@@ -82,8 +82,11 @@ pub(crate) async fn read(cluster: &Cluster, tags: &[Tag]) -> Standing {
         let mut made = Vec::new();
         for (at, read) in missing.into_iter().zip(cluster.read_many(&keys, LEASE).await) {
             match read {
-                Ok(read @ Read { item: Some(_), .. }) => numbers[at] = keep(cluster, &tags[at], &read).await,
+                // There is none, or one that was marked stale: forgotten is forgotten, here.
                 Ok(Read { claim: Claim::Won(lease), .. }) => made.push((at, fastrand::u64(..), lease)),
+                Ok(read @ Read { item: Some(_), is_stale: false, .. }) => {
+                    numbers[at] = keep(cluster, &tags[at], &read).await;
+                }
                 Ok(_) => {}
                 Err(error) => return unknown(&error),
             }
@@ -131,7 +134,7 @@ fn unknown(error: &Error) -> Standing {
     Standing::Unknown
 }
 
-const PREFIX: &[u8] = b"larder~tag~";
+pub(crate) const PREFIX: &[u8] = b"larder~tag~";
 /// An item that is not one of a record.
 const FLAGS: u32 = 0xff;
 /// To make up a number takes one round trip.

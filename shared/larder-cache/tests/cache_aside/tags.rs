@@ -32,6 +32,16 @@ async fn all_that_has_a_tag_is_a_miss_when_it_was_forgotten_and_the_rest_a_hit()
 }
 
 #[tokio::test]
+async fn a_tag_that_is_marked_stale_is_forgotten() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    let (cache, policy) = (environment(&[&node]), tagged(&["a"]));
+    let _ = cache.get_or_load(&key("k"), &policy, late(), || origin.value("old")).await;
+    node.check("md larder~tag~a I T30", "HD\r\n");
+    let (answer, _) = cache.get_or_load(&key("k"), &policy, late(), || origin.value("new")).await;
+    assert_eq!(told(answer), says(Outcome::Miss, "new"));
+}
+
+#[tokio::test]
 async fn that_there_is_no_record_has_tags_too() {
     let (node, origin) = (Memcached::start(), Origin::new());
     let (cache, policy) = (environment(&[&node]), tagged(&["a"]));
