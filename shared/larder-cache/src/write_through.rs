@@ -183,8 +183,10 @@ fn compare(read: &Read, written: &Loaded, policy: &Policy) -> Present {
     let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema));
     let version = unpacked.and_then(|unpacked| unpacked.version);
     match (version, written.version, read.in_place()) {
-        (Some(present), Some(written), _) if present >= written && !read.is_stale => Present::Newer,
-        (Some(present), Some(written), Some(lease)) if present < written => Present::Older(lease.clone()),
+        // Somebody else has written, too: what he has written may be later than either.
+        _ if read.is_stale => Present::Unknown,
+        (Some(present), Some(written), _) if present >= written => Present::Newer,
+        (Some(_), Some(_), Some(lease)) => Present::Older(lease.clone()),
         _ => Present::Unknown,
     }
 }

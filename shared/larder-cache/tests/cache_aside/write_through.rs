@@ -88,10 +88,15 @@ async fn without_versions_two_writers_at_once_leave_nothing() {
 
 #[tokio::test]
 async fn what_was_forgotten_in_between_stays_forgotten() {
-    for how in ["md k", "md k I T50"] {
+    // A value, and one of an earlier version.
+    for (how, before) in ["md k", "md k I T50"].into_iter().flat_map(|how| [(how, None), (how, Some(1))]) {
         let node = Memcached::start();
         node.check("ms k 3 T100 F1\r\nold", "HD\r\n");
         let cache = environment(&[&node]);
+        if let Some(version) = before {
+            let intent = intend(&cache).await;
+            write(&cache, intent, "old", version).await;
+        }
         let intent = intend(&cache).await;
         node.check(how, "HD\r\n");
         assert_eq!(write(&cache, intent, "mine", 2).await, Written::Forgotten);
