@@ -41,9 +41,12 @@
 //! # }
 //! ```
 
+mod aws;
 mod calendar;
 mod change;
 mod database;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod engine;
 mod error;
 mod fields;
@@ -65,6 +68,7 @@ mod sqlite;
 mod tables;
 mod write;
 
+pub use aws::AwsSettings;
 pub use change::{Change, WriteOptions, Written};
 pub use error::{ListFault, Misconfigured, OriginError, Outage, Rejected};
 pub use fields::{BadFields, Fields, MAX_FIELDS};

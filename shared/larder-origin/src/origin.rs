@@ -7,8 +7,9 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
+use crate::aws::AwsSettings;
 use crate::change::{Change, WriteOptions, Written};
-use crate::database::{Database, Rows};
+use crate::database::{Database, IndexList, Rows};
 use crate::error::{Misconfigured, OriginError, Outage};
 use crate::id::Id;
 use crate::idempotency;
@@ -68,6 +69,13 @@ impl Origin {
     #[must_use]
     pub fn with_pool(mut self, config: PoolConfig) -> Self {
         self.database.set_pool(config);
+        self
+    }
+
+    /// The same origin, whose requests are signed as `settings` say: for DynamoDB alone.
+    #[must_use]
+    pub fn with_aws(mut self, settings: AwsSettings) -> Self {
+        self.database.set_aws(settings);
         self
     }
 
@@ -242,7 +250,21 @@ impl Origin {
         if deadline <= Instant::now() {
             return Err(Outage::Deadline.into());
         }
-        timeout_at(deadline.into(), self.database.list(query, limit)).await.map_err(|_| Outage::Deadline)?
+        timeout_at(deadline.into(), self.ask_list(query, limit)).await.map_err(|_| Outage::Deadline)?
+    }
+
+    async fn ask_list(&self, query: &ListQuery, limit: usize) -> Result<Vec<Record>, OriginError> {
+        match query {
+            ListQuery::Sql { statement, parameters } => {
+                self.database.list(statement, parameters, limit).await
+            }
+            ListQuery::Index { .. } if !self.database.has_indexes() => Err(Misconfigured::ListKind.into()),
+            ListQuery::Index { table, index, partition, descending } => {
+                let plan = self.plan(self.table(table.as_str())?).await?;
+                let asked = IndexList { index, partition, descending: *descending };
+                self.database.list_index(plan, &asked, limit).await
+            }
+        }
     }
 
     fn table(&self, name: &str) -> Result<&Table, OriginError> {
@@ -256,11 +278,7 @@ impl Origin {
     }
 
     async fn plan<'t>(&self, table: &'t Table) -> Result<&'t Plan, OriginError> {
-        let plan = async || {
-            let columns = self.database.columns(&table.config.table).await?;
-            Ok(Plan::new(&table.config, &columns)?)
-        };
-        table.plan.get_or_try_init(plan).await
+        table.plan.get_or_try_init(|| self.database.plan(&table.config)).await
     }
 }
 
