@@ -150,8 +150,10 @@ impl Origin {
         if deadline <= Instant::now() {
             return Err(Outage::Deadline.into());
         }
-        let rows =
-            timeout_at(deadline.into(), self.rows(table, ids)).await.map_err(|_| Outage::Deadline)??;
+        // In a box, as all calls below: what waits for a database of whatever kind is large, and deep for the compiler.
+        let rows = timeout_at(deadline.into(), Box::pin(self.rows(table, ids)))
+            .await
+            .map_err(|_| Outage::Deadline)??;
         // A row is found by its key's own text: what a collation takes for equal is another id here.
         Ok(ids.iter().map(|id| rows.get(id.as_str()).cloned()).collect())
     }
@@ -201,7 +203,7 @@ impl Origin {
             let plan = self.plan(config).await?;
             self.database.write(plan, &request).await
         };
-        timeout_at(deadline.into(), write).await.map_err(|_| progress.outage())?
+        timeout_at(deadline.into(), Box::pin(write)).await.map_err(|_| progress.outage())?
     }
 
     /// Asks for the rows of a list, `limit` of them at most, in the query's order.
@@ -250,7 +252,9 @@ impl Origin {
         if deadline <= Instant::now() {
             return Err(Outage::Deadline.into());
         }
-        timeout_at(deadline.into(), self.ask_list(query, limit)).await.map_err(|_| Outage::Deadline)?
+        timeout_at(deadline.into(), Box::pin(self.ask_list(query, limit)))
+            .await
+            .map_err(|_| Outage::Deadline)?
     }
 
     async fn ask_list(&self, query: &ListQuery, limit: usize) -> Result<Vec<Record>, OriginError> {
