@@ -41,12 +41,18 @@ struct Table {
 impl Origin {
     /// Takes the database at `url` as the origin of `tables`. Connects to nothing.
     ///
-    /// `sqlite:path` or `sqlite://path` opens a SQLite file, read-only. A file in WAL mode on a read-only file
+    /// `sqlite:path` or `sqlite://path` is a SQLite file; it is not made, and opened for writing by writes alone. A file in WAL mode on a read-only file
     /// system, such as a function's own package, needs `?immutable=1` behind the path. A `?`, `#` or `%` of the
     /// path itself is percent-encoded.
     ///
+    /// `postgres:`, `postgresql:`, `mysql:` and `mariadb:` are `//user:password@host:port/database`, each part
+    /// percent-encoded; the password and the port may be left out. `dynamodb:` is the region, and behind a `?` `prefix`,
+    /// which stands before all tables' names, and `endpoint`, which is asked instead of the region's own; see
+    /// [`with_aws`](Self::with_aws).
+    ///
     /// # Errors
-    /// [`Misconfigured::Scheme`] and [`Misconfigured::Url`], which repeat nothing of the URL.
+    /// [`Misconfigured::Scheme`], [`Misconfigured::Url`], [`Misconfigured::ServerUrl`] and [`Misconfigured::NotBuilt`],
+    /// which repeat nothing of the URL.
     ///
     /// ```
     /// use larder_origin::{Misconfigured, Origin, Tables};
