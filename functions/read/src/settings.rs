@@ -245,7 +245,7 @@ mod tests {
         for (name, values) in [
             ("LARDER_TABLES", ["flights", "flights:id;drop"]),
             ("LARDER_TABLES", ["a:id,a:id", ""]),
-            ("LARDER_ORIGIN_URL", ["postgres://u@h/d", ""]),
+            ("LARDER_ORIGIN_URL", ["oracle://u@h/d", ""]),
             ("LARDER_TABLES", ["flights:id:1", "flights:id:60:60"]),
             ("LARDER_KEY_PREFIX", ["a:b", "abcdefghijklmnopqrstuvwxyz1234567"]),
             ("LARDER_TTL_SECS", ["1", "2592001"]),
