@@ -40,21 +40,13 @@ async fn more_messages_than_one_call_takes_are_sent_by_several() {
     check_all_arrive(&emulator, &url, &long, 4).await;
 }
 
-#[track_caller]
-fn check_all_arrive<'a>(
-    emulator: &'a Emulator,
-    url: &'a str,
-    sent: &'a Invalidation,
-    messages: usize,
-) -> impl Future<Output = ()> + 'a {
-    async move {
-        sqs(url).send(sent, late()).await.unwrap();
-        let bodies = emulator.drain(url);
-        assert_eq!(bodies.len(), messages);
-        let parts = bodies.iter().map(|body| Invalidation::decode(body).unwrap());
-        let keys: BTreeSet<_> = parts.flat_map(|part| part.keys).collect();
-        assert_eq!(keys, sent.keys.iter().cloned().collect());
-    }
+async fn check_all_arrive(emulator: &Emulator, url: &str, sent: &Invalidation, messages: usize) {
+    sqs(url).send(sent, late()).await.unwrap();
+    let bodies = emulator.drain(url);
+    assert_eq!(bodies.len(), messages);
+    let parts = bodies.iter().map(|body| Invalidation::decode(body).unwrap());
+    let keys: BTreeSet<_> = parts.flat_map(|part| part.keys).collect();
+    assert_eq!(keys, sent.keys.iter().cloned().collect());
 }
 
 #[tokio::test]
