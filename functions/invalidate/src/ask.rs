@@ -137,6 +137,7 @@ mod tests {
             json!({ "keys": [] }),
             json!({ "keys": "flights:17" }),
             json!({ "keys": ["two words"] }),
+            json!({ "keys": ["larder~ring"] }),
             json!({ "keys": ["a"], "soft_secs": 1 }),
             json!({ "keys": ["a"], "soft": 30 }),
             json!({ "keys": ["a"], "Records": [] }),

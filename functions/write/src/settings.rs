@@ -43,7 +43,7 @@ impl Settings {
     pub fn read(variables: &Variables) -> Result<Self, InvalidSettings> {
         let mut reader = Reader::new(variables);
         let cluster = cluster::read(&mut reader);
-        let records = larder_records::read(&mut reader);
+        let records = larder_records::read(&mut reader, variables);
         let queue = larder_queue::settings::queue(&mut reader, variables);
         let timeout = reader.or(TIMEOUT, Duration::from_secs(5), millis(50..=900_000));
         reader.finish("LARDER_", || {

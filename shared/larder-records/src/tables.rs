@@ -1,6 +1,7 @@
 //! The tables that are served, as a setting names them.
 
-use larder_cache::Policy;
+use larder_cache::{Policy, Tag};
+use larder_lambda::settings::on_or_off;
 use larder_origin::{Identifier, InvalidTables, TableConfig, Tables};
 
 use crate::knobs::Knobs;
@@ -14,6 +15,8 @@ pub struct Table {
     pub policy: Policy,
     /// Whose cached records depend on its own; [`MAX_PARENTS`] at most.
     pub parents: Vec<Parent>,
+    /// Whether all its records can be forgotten at once, by [`tag`](Self::tag).
+    pub(crate) is_namespace: bool,
 }
 
 /// A table whose cached records depend on the records of another one.
@@ -29,6 +32,11 @@ impl Table {
     /// Its name: in the schema, in requests and in keys.
     pub fn name(&self) -> &str {
         self.config.table.as_str()
+    }
+
+    /// The tag that all its records have, where it is a namespace: forgotten, they are all misses.
+    pub fn tag(&self) -> Option<&Tag> {
+        self.policy.tags.first().filter(|_| self.is_namespace)
     }
 }
 
@@ -59,11 +67,12 @@ fn table(entry: &str, knobs: &Knobs) -> Result<Table, String> {
     let name =
         |text: &str| Identifier::new(text).map_err(|fault| format!("is not a list of tables: {fault}"));
     let mut config = TableConfig::new(name(table)?, name(key)?);
-    let mut knobs = knobs.clone();
+    let (mut knobs, mut is_namespace) = (knobs.clone(), false);
     let mut parents = Vec::new();
     for option in parts {
         match option.split_once('=') {
             Some(("version", column)) => config.version = Some(name(column)?),
+            Some(("namespace", value)) => is_namespace = on_or_off(value).map_err(namespace_that)?,
             Some(("parent", _)) if parents.len() == MAX_PARENTS => {
                 return Err(format!("has a table with more than {MAX_PARENTS} parents"));
             }
@@ -78,7 +87,11 @@ fn table(entry: &str, knobs: &Knobs) -> Result<Table, String> {
     }
     let policy = knobs.policy();
     policy.check().map_err(|wrong| format!("has a table that does not do: {wrong}"))?;
-    Ok(Table { config, policy, parents })
+    Ok(Table { config, policy, parents, is_namespace })
+}
+
+fn namespace_that(what: String) -> String {
+    format!("has an option namespace that {what}")
 }
 
 /// Most parents of one table: every write forgets two records of each.

@@ -2,7 +2,9 @@
 
 mod memcached;
 mod origin;
+mod turnstile;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use larder_cache::{Answer, Cache, OriginGuard, Outcome, Policy};
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use memcached::Memcached;
 pub(crate) use origin::{Broken, Origin};
+pub(crate) use turnstile::Turnstile;
 
 /// An environment: its own connections, its own guard, nothing known yet.
 pub(crate) fn environment(nodes: &[&Memcached]) -> Cache {
@@ -35,8 +38,7 @@ pub(crate) fn config(nodes: &[&Memcached]) -> Config {
 
 /// Values are fresh for 1000 s and then gone, losers wait for as long as it takes, stale values are answered, and a failure is
 /// forgotten.
-pub(crate) static PATIENT: Policy = PATIENT_POLICY;
-pub(crate) const PATIENT_POLICY: Policy = Policy {
+pub(crate) static PATIENT: LazyLock<Policy> = LazyLock::new(|| Policy {
     grace: Duration::ZERO,
     early: Duration::ZERO,
     error_for: None,
@@ -46,7 +48,7 @@ pub(crate) const PATIENT_POLICY: Policy = Policy {
     stale_after_invalidate: true,
     compress_from: None,
     ..Policy::fresh_for(Ttl::clamped(1000))
-};
+});
 
 /// As [`PATIENT`], but losers give up after `millis`.
 pub(crate) fn impatient(millis: u64) -> Policy {
