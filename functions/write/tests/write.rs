@@ -286,6 +286,23 @@ async fn what_is_kept_in_the_shape_beside_is_forgotten() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_row_of_a_namespace_is_a_hit_until_all_of_it_is_forgotten() -> Result<()> {
+    let house = House::new().await?;
+    let tables = [("LARDER_TABLES", "flights:id:version=v:namespace=on")];
+    let (writer, reader) = (house.another_writer(&tables)?, house.another_reader(&tables)?);
+    let tag =
+        reader.records.table("flights").and_then(|table| table.tag()).expect("a namespace").key().clone();
+    for _ in 0..2 {
+        check(&get(&reader, PATH).await, 200, "miss");
+        check(&send(&writer, "PATCH", PATH, &[], r#"{"gate":"Z9"}"#).await.answer, 200, "stored");
+        check(&get(&reader, PATH).await, 200, "hit");
+        assert!(house.client()?.delete(&tag).await?);
+    }
+    check(&get(&reader, PATH).await, 200, "miss");
+    Ok(())
+}
+
+#[tokio::test]
 async fn where_stale_records_may_be_answered_a_parent_is_marked_and_the_row_is_new() -> Result<()> {
     let house = House::new().await?;
     let soft = [("LARDER_STALE_AFTER_INVALIDATE", "on")];
