@@ -4,10 +4,11 @@
 //! | --- | --- |
 //! | `reconfigure.rs` | the command: conducts the run, prints the line |
 //! | `change.rs`, `publisher.rs`, `ring_mark.rs` | the changes of nodes, how the fleet follows, how that is seen |
-//! | `crew.rs`, `freezes.rs`, `link.rs` | the environments: processes, when they are frozen, how one speaks to them |
+//! | `processes.rs`, `link.rs`, `clock.rs`, `percentile.rs` | what runs share: environments as processes, how one speaks to them, times |
+//! | `crew.rs`, `freezes.rs`, `messages.rs` | the environments, when they are frozen, what is said to them |
 //! | `origin.rs`, `flights.rs` | the truth behind the cache |
 //! | `environment.rs`, `remote_origin.rs`, `journal.rs`, `pace.rs`, `popularity.rs` | one environment: its load, and what it notes |
-//! | `history.rs`, `checker.rs`, `figures.rs`, `clock.rs` | what happened, whether it may, and what it cost |
+//! | `history.rs`, `checker.rs`, `figures.rs` | what happened, whether it may, and what it cost |
 
 mod change;
 mod checker;
@@ -20,9 +21,12 @@ mod freezes;
 mod history;
 mod journal;
 mod link;
+mod messages;
 mod origin;
 mod pace;
+mod percentile;
 mod popularity;
+mod processes;
 mod publisher;
 mod reconfigure;
 mod remote_origin;

@@ -8,7 +8,7 @@ use super::figures::{ChangeFigures, Figures, Phase};
 use super::flights;
 use super::freezes::{self, Freeze};
 use super::history::{Diary, Span};
-use super::link::{Order, Setup};
+use super::messages::{Order, Setup};
 use super::origin::Origin;
 use super::publisher::Way;
 use crate::commands::cluster::block_on;

@@ -1,7 +1,8 @@
 //! The origin as an environment sees it: over the link to the conductor.
 
 use super::environment::value_of;
-use super::link::{Order, Outbox, Report};
+use super::link::Outbox;
+use super::messages::{Order, Report};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
