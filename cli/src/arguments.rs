@@ -1,6 +1,6 @@
 //! The commands and how they are written.
 
-use crate::commands::{bench, delete, discover, get, local, ring, set, stats, warm};
+use crate::commands::{bench, delete, discover, get, invalidate, local, ring, set, stats, warm};
 use clap::{Parser, Subcommand};
 
 /// A larder of cached answers on Amazon ElastiCache: its tool for the command line.
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Stats(stats::Stats),
     /// Copy keys that are about to change their owner, most read first.
     Warm(warm::Warm),
+    /// Repeat the invalidations that wait in a queue on this machine.
+    Invalidate(invalidate::Invalidate),
 }
 
 const EXIT_CODES: &str = "\

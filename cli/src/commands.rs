@@ -7,6 +7,7 @@ pub(crate) mod discover;
 pub(crate) mod documents;
 pub(crate) mod end;
 pub(crate) mod get;
+pub(crate) mod invalidate;
 pub(crate) mod lines;
 pub(crate) mod local;
 pub(crate) mod ring;
@@ -29,5 +30,6 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Delete(delete) => delete.run(),
         Command::Stats(stats) => stats.run(),
         Command::Warm(warm) => warm.run(),
+        Command::Invalidate(invalidate) => invalidate.run(),
     }
 }

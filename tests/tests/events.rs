@@ -22,20 +22,27 @@ fn every_event_stands_in_the_table_of_its_function() {
 }
 
 #[test]
-fn every_record_is_one_of_sns_as_lambda_hands_it_over() {
-    let mut count = 0;
+fn every_record_is_one_of_sns_or_sqs_as_lambda_hands_it_over() {
+    let (mut of_sns, mut of_sqs) = (0, 0);
     for file in folders().iter().flat_map(|folder| json_files(folder)) {
         let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         for record in event["Records"].as_array().into_iter().flatten() {
             let is_text = |of: &Value, field| assert!(of[field].is_string(), "{}: {field}", file.display());
+            if record["eventSource"] == "aws:sqs" {
+                IN_SQS.iter().for_each(|field| is_text(record, field));
+                IN_SQS_ATTRIBUTES.iter().for_each(|field| is_text(&record["attributes"], field));
+                assert!(record["messageAttributes"].is_object(), "{}", file.display());
+                of_sqs += 1;
+                continue;
+            }
             assert_eq!(record["EventSource"], "aws:sns", "{}", file.display());
             IN_RECORD.iter().for_each(|field| is_text(record, field));
             IN_SNS.iter().for_each(|field| is_text(&record["Sns"], field));
             assert!(record["Sns"]["MessageAttributes"].is_object(), "{}", file.display());
-            count += 1;
+            of_sns += 1;
         }
     }
-    assert!(count > 20, "{count} records");
+    assert!(of_sns > 20 && of_sqs >= 4, "{of_sns} records of SNS, {of_sqs} of SQS");
 }
 
 #[test]
@@ -109,3 +116,10 @@ const IN_SNS: [&str; 9] = [
     "SigningCertUrl",
     "UnsubscribeUrl",
 ];
+
+/// What a record of SQS has. Source: "Example standard queue message event" in the Lambda developer guide.
+const IN_SQS: [&str; 7] =
+    ["messageId", "receiptHandle", "body", "md5OfBody", "eventSource", "eventSourceARN", "awsRegion"];
+
+const IN_SQS_ATTRIBUTES: [&str; 4] =
+    ["ApproximateReceiveCount", "SentTimestamp", "SenderId", "ApproximateFirstReceiveTimestamp"];

@@ -5,6 +5,7 @@
 //! | `x-cache` | `hit`, `miss`, `stale` or `bypass` | the one that cost most: `bypass` before `miss` before `stale` before `hit` |
 //! | `x-cache-counts` | – | how many of each, `hit=97, miss=3`; a repeated id counts once |
 //! | `x-cache-node` | the node that owns the key, where known | all of them, up to [`MAX_NODES_TOLD`] |
+//! | `x-record-version` | the version of the record, where its table has one | – |
 //! | `age` | seconds since the record was stored, where known | the greatest of them |
 //!
 //! One record is a JSON object. A batch is `{"records":[…]}` with one place for each id in the order asked, `null` for
@@ -21,6 +22,10 @@ pub fn record(answer: &Answer, counts: &Counts) -> HttpAnswer {
     let http = match &answer.value {
         Some(record) => json(200, String::from_utf8_lossy(record).into_owned()),
         None => Refusal::NoSuchRecord.answer(),
+    };
+    let http = match answer.version {
+        Some(version) => http.header("x-record-version", version.to_string()),
+        None => http,
     };
     with_cache_headers(http, std::slice::from_ref(answer), counts)
 }

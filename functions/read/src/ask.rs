@@ -16,6 +16,8 @@ pub enum Ask {
         table: String,
         /// The record's id.
         id: String,
+        /// `?min-version=5`: what has an older version is not good enough, for whoever asks has written that one.
+        min_version: Option<u64>,
     },
     /// `/records/{table}?ids=1,2,3`
     Many {
@@ -38,7 +40,10 @@ impl Ask {
             return Err(Refusal::Method);
         }
         match id {
-            Some(id) => Ok(Self::One { table, id: id.ok_or(Refusal::NotUtf8)? }),
+            Some(id) => {
+                let (id, min_version) = (id.ok_or(Refusal::NotUtf8)?, min_version(request)?);
+                Ok(Self::One { table, id, min_version })
+            }
             None => Ok(Self::Many { table, ids: ids(request)? }),
         }
     }
@@ -55,6 +60,15 @@ fn target(request: &HttpRequest) -> Option<(String, Option<Option<String>>)> {
     let is_whole = parts.next().is_none() && !table.is_empty() && id != Some("");
     let id = id.map(|id| decode_path(id).map(Cow::into_owned));
     is_whole.then_some((decode_path(table)?.into_owned(), id))
+}
+
+/// The version that is asked for at least; the highest where there are several.
+fn min_version(request: &HttpRequest) -> Result<Option<u64>, Refusal> {
+    let versions = request.query_values("min-version").map(|version| version.parse());
+    versions
+        .collect::<Result<Vec<_>, _>>()
+        .map(|versions| versions.into_iter().max())
+        .map_err(|_| Refusal::MinVersion)
 }
 
 /// Splits the decoded values, because many clients write a comma as `%2C`.
@@ -96,7 +110,7 @@ mod tests {
     }
 
     fn one(table: &str, id: &str) -> Result<Ask, Refusal> {
-        Ok(Ask::One { table: table.to_owned(), id: id.to_owned() })
+        Ok(Ask::One { table: table.to_owned(), id: id.to_owned(), min_version: None })
     }
 
     fn many(table: &str, ids: &[&str]) -> Result<Ask, Refusal> {
@@ -109,6 +123,16 @@ mod tests {
         check("/live/records/flights/17", "", one("flights", "17"));
         check("/records/airports/0%2FS9", "ids=1", one("airports", "0/S9"));
         check("/records/fl%69ghts/%C3%BC+1", "", one("flights", "ü+1"));
+    }
+
+    #[test]
+    fn a_version_may_be_asked_for_at_least() {
+        let asked = |min_version| Ok(Ask::One { table: "a".to_owned(), id: "1".to_owned(), min_version });
+        check("/records/a/1", "min-version=17", asked(Some(17)));
+        check("/records/a/1", "min-version=3&min-version=7&min-version=5", asked(Some(7)));
+        for query in ["min-version=", "min-version=x", "min-version=-1", "min-version=18446744073709551616"] {
+            check("/records/a/1", query, Err(Refusal::MinVersion));
+        }
     }
 
     #[test]

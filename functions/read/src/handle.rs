@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use larder_cache::{Answer, Counts, LoadError, Loaded};
+use larder_cache::{Answer, Batch, Counts, LoadError, Loaded};
 use larder_client::Key;
 use larder_lambda::http::{HttpAnswer, HttpRequest};
 use larder_origin::{BadId, Id, OriginError, Record};
@@ -63,19 +63,24 @@ struct Asked<'a> {
     keys: Vec<Key>,
     /// For a batch: which of `ids` stands at each place that was asked.
     places: Option<Vec<usize>>,
+    /// For one record: the oldest version that is good enough.
+    min_version: Option<u64>,
 }
 
 impl<'a> Asked<'a> {
     /// Checks a request as far as that can be done without asking anyone.
     fn new<S: Source>(app: &'a App<S>, request: &HttpRequest) -> Result<Self, Refusal> {
-        let (table, texts, places) = match Ask::of(request)? {
-            Ask::One { table, id } => (table, vec![id], None),
+        let (table, texts, places, min_version) = match Ask::of(request)? {
+            Ask::One { table, id, min_version } => (table, vec![id], None, min_version),
             Ask::Many { table, ids } => {
                 let (distinct, places) = distinct(ids);
-                (table, distinct, Some(places))
+                (table, distinct, Some(places), None)
             }
         };
         let table = app.records.table(&table).ok_or(Refusal::UnknownTable)?;
+        if min_version.is_some() && table.config.version.is_none() {
+            return Err(Refusal::NoVersions);
+        }
         let ids: Result<Vec<_>, _> = texts.iter().map(|id| app.source.id(table.name(), id)).collect();
         let ids = ids.map_err(|wrong| refuse(&wrong))?;
         let keys: Result<Vec<_>, _> = ids.iter().map(|id| app.records.key(table, id)).collect();
@@ -87,7 +92,7 @@ impl<'a> Asked<'a> {
             );
             Refusal::Misconfigured
         })?;
-        Ok(Self { table, ids, keys, places })
+        Ok(Self { table, ids, keys, places, min_version })
     }
 
     async fn answer<S: Source>(
@@ -113,7 +118,16 @@ impl<'a> Asked<'a> {
         let told = Told::default();
         // Boxed, for most reads need no origin, and what it takes to ask one is large.
         let load = |missing| Box::pin(self.load(&app.source, missing, deadline, &told));
-        let batch = app.cache.get_or_load_many(&self.keys, &self.table.policy, deadline, load).await;
+        let (keys, policy) = (&self.keys[..], &self.table.policy);
+        let batch = match (keys, self.min_version) {
+            ([key], Some(version)) => {
+                let load_one = || async { load(vec![0]).await.map(|mut loaded| loaded.pop().flatten()) };
+                let read = app.cache.get_at_least(key, version, policy, deadline, load_one);
+                let (answer, counts) = Box::pin(read).await;
+                Batch { answers: vec![answer], counts }
+            }
+            _ => app.cache.get_or_load_many(keys, policy, deadline, load).await,
+        };
         *work = Work {
             table: Some(self.table.name().to_owned()),
             counts: batch.counts,
@@ -147,7 +161,7 @@ impl<'a> Asked<'a> {
             loaded = records.map(|records| spread(&ids, &good, records));
         }
         told.lock().time += started.elapsed();
-        Ok(loaded?.into_iter().map(|record| record.map(|record| Loaded::json(record.into_bytes()))).collect())
+        Ok(loaded?.into_iter().map(|record| record.map(to_loaded)).collect())
     }
 
     /// Makes a refusal of what went wrong behind the cache, and logs what the caller is not to blame for.
@@ -155,6 +169,7 @@ impl<'a> Asked<'a> {
         let refusal = match wrong {
             LoadError::Origin(wrong) => refuse(wrong),
             LoadError::Miscounted { .. } => Refusal::Misconfigured,
+            LoadError::Older { .. } => Refusal::NotYet,
             _ => Refusal::OriginUnavailable,
         };
         let error = wrong as &dyn std::error::Error;
@@ -189,6 +204,12 @@ impl Told {
     fn lock(&self) -> MutexGuard<'_, Tale> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A record as it is cached, with its version.
+fn to_loaded(record: Record) -> Loaded {
+    let version = record.version();
+    Loaded { version, ..Loaded::json(record.into_bytes()) }
 }
 
 /// The `records` of those of `ids` that are `good`, in their order, with none for the others.

@@ -30,6 +30,15 @@ pub enum Refusal {
     /// A batch over the bound.
     #[error("a batch has at most {MAX_IDS} ids")]
     TooManyIds,
+    /// A version that cannot be one.
+    #[error("min-version is a whole number: that of a record's version")]
+    MinVersion,
+    /// A version of a record of a table that has none.
+    #[error("the records of this table have no versions")]
+    NoVersions,
+    /// The origin has an older record than was asked for.
+    #[error("the origin does not have this version yet")]
+    NotYet,
     /// The origin says that there is no such record.
     #[error("there is no such record")]
     NoSuchRecord,
@@ -49,11 +58,12 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::UnknownTable | Self::BadId(_) | Self::NotUtf8 | Self::NoIds | Self::TooManyIds => 400,
+            Self::MinVersion | Self::NoVersions => 400,
             Self::UnknownPath | Self::NoSuchRecord => 404,
             Self::Method => 405,
             Self::TooLarge => 413,
             Self::Misconfigured => 500,
-            Self::OriginUnavailable => 503,
+            Self::OriginUnavailable | Self::NotYet => 503,
         }
     }
 
@@ -66,6 +76,9 @@ impl Refusal {
             Self::BadId(_) | Self::NotUtf8 => "bad_id",
             Self::NoIds => "no_ids",
             Self::TooManyIds => "too_many_ids",
+            Self::MinVersion => "bad_min_version",
+            Self::NoVersions => "no_versions",
+            Self::NotYet => "not_yet",
             Self::NoSuchRecord => "no_such_record",
             Self::TooLarge => "too_large",
             Self::Misconfigured => "misconfigured",
@@ -79,7 +92,9 @@ impl Refusal {
         let answer = json(self.status(), body.to_string());
         match self {
             Self::Method => answer.header("allow", "GET, HEAD"),
-            Self::OriginUnavailable => answer.header("retry-after", RETRY_AFTER_SECS.to_string()),
+            Self::OriginUnavailable | Self::NotYet => {
+                answer.header("retry-after", RETRY_AFTER_SECS.to_string())
+            }
             _ => answer,
         }
     }
@@ -92,7 +107,7 @@ const RETRY_AFTER_SECS: u64 = 2;
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 11] = [
+    const ALL: [Refusal; 14] = [
         Refusal::UnknownPath,
         Refusal::Method,
         Refusal::UnknownTable,
@@ -100,6 +115,9 @@ mod tests {
         Refusal::NotUtf8,
         Refusal::NoIds,
         Refusal::TooManyIds,
+        Refusal::MinVersion,
+        Refusal::NoVersions,
+        Refusal::NotYet,
         Refusal::NoSuchRecord,
         Refusal::TooLarge,
         Refusal::Misconfigured,

@@ -266,3 +266,27 @@ async fn many_requests_of_one_environment_share_one_load() -> Result<()> {
     assert_eq!(origin_calls, 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn whoever_asks_for_a_version_gets_that_or_a_newer_one() -> Result<()> {
+    let house = House::new(&[("LARDER_TABLES", "parks:id:version=v,airports:faa")]).await?;
+    let mut database = house.database().await?;
+    sqlx::raw_sql("CREATE TABLE parks (id INTEGER PRIMARY KEY, v BIGINT); INSERT INTO parks VALUES (1, 3)")
+        .execute(&mut database)
+        .await?;
+    check_version(&house.get("/records/parks/1?min-version=3").await, Some("miss"), "3");
+    check_version(&house.get("/records/parks/1?min-version=3").await, Some("hit"), "3");
+    sqlx::raw_sql("UPDATE parks SET v = 5").execute(&mut database).await?;
+    check_version(&house.get("/records/parks/1").await, Some("hit"), "3");
+    check_version(&house.get("/records/parks/1?min-version=4").await, Some("miss"), "5");
+    check_version(&house.get("/records/parks/1").await, Some("hit"), "5");
+    check_code(&house.get("/records/parks/1?min-version=6").await, 503, "not_yet");
+    check_code(&house.get("/records/airports/JFK?min-version=1").await, 400, "no_versions");
+    Ok(())
+}
+
+#[track_caller]
+fn check_version(handled: &Handled, cache: Option<&str>, version: &str) {
+    check(handled, 200, cache);
+    assert_eq!(handled.answer.headers["x-record-version"], version);
+}

@@ -120,6 +120,8 @@ pub struct Counts {
     pub negative_hits: u32,
     /// Of the errors: those for which the origin was left alone, as it had failed a moment ago.
     pub failing: u32,
+    /// Keys read for tags, beside those that were asked for.
+    pub tag_reads: u32,
     /// Keys whose value somebody else was loading, so that we waited.
     pub waits: u32,
     /// Leases taken over from somebody who was silent for too long.

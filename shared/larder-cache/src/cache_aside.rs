@@ -17,12 +17,13 @@ use crate::answer::{Answer, Batch, Counts, LoadError};
 use crate::catalogue::joined;
 use crate::flights::Flights;
 use crate::guard::OriginGuard;
-use crate::packed::Packed;
+use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
 use crate::record::{Record, record_key};
 use crate::rivals::Rivals;
 use crate::sampler::Sampler;
 use crate::sketch::Counted;
+use crate::tags::{self, Standing};
 use crate::value::Loaded;
 use crate::work::{Found, Leases, ToAwait, ToLoad, Work};
 
@@ -69,15 +70,16 @@ impl Cache {
         F: Future<Output = Result<Option<V>, E>>,
     {
         let keys = std::slice::from_ref(key);
-        let mut reads = self.read(keys, policy, deadline).await;
-        if let Some(answer) = hit(reads.as_slice(), key, policy) {
-            let (answer, mut counts) = (Ok(answer), Counts::default());
+        let reads = self.read(keys, policy, deadline).await;
+        if let Some(answer) = reads.hit(key, policy) {
+            let (answer, mut counts) =
+                (Ok(answer), Counts { tag_reads: reads.tag_reads, ..Counts::default() });
             counts.add(&answer);
             return (answer, counts);
         }
         let load_one = |_| async { load().await.map(|value| vec![value]) };
         // Boxed, for most reads end above and need not carry it along.
-        let batch = Box::pin(self.go_on(keys, std::mem::take(&mut reads), policy, deadline, load_one));
+        let batch = Box::pin(self.go_on(keys, reads, policy, deadline, load_one));
         let mut batch = batch.await;
         (batch.answers.pop().unwrap_or(Err(LoadError::Deadline)), batch.counts)
     }
@@ -123,8 +125,9 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
-        let (mut work, mut counts) = (Work::new(keys, policy), Counts::default());
-        for (index, read) in reads.into_iter().enumerate() {
+        let (mut work, mut counts) = (Work::new(keys, policy, reads.tags), Counts::default());
+        counts.tag_reads = reads.tag_reads;
+        for (index, read) in reads.reads.into_iter().enumerate() {
             work.sort(index, read, self.leases());
         }
         self.take_over(&mut work, &mut counts, deadline).await;
@@ -136,11 +139,66 @@ impl Cache {
     }
 
     /// Asks the cache for `keys`, for half of the time to `deadline` at most: where a node hangs, the origin needs
-    /// the rest.
+    /// the rest. What has other tags than now is thrown away, and asked for once more.
     async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
+        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        if policy.tags.is_empty() {
+            let reads = self.read_keys(&cluster, keys, policy).await;
+            return Reads { reads, tags: Standing::Untagged, tag_reads: 0 };
+        }
+        // Boxed, for most policies have none.
+        Box::pin(self.read_tagged(&cluster, keys, policy)).await
+    }
+
+    /// The same in the middle of `work`, which is told how its tags stand now.
+    async fn read_again<E>(
+        &self,
+        keys: &[Key],
+        work: &mut Work<'_, E>,
+        counts: &mut Counts,
+        deadline: Instant,
+    ) -> Vec<Option<Read>> {
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let reads = self.read(keys, work.policy, deadline).await;
+        work.tags = reads.tags;
+        counts.tag_reads += reads.tag_reads;
+        reads.reads
+    }
+
+    async fn read_tagged(&self, cluster: &Cluster, keys: &[Key], policy: &Policy) -> Reads {
+        let (mut reads, tags) =
+            join(self.read_keys(cluster, keys, policy), tags::read(cluster, &policy.tags)).await;
+        let is_outdated = |read: &Read| match Unpacked::tags_of(read, policy.schema) {
+            Some(own) => tags != Standing::Unknown && own.map(Standing::Known) != Some(tags),
+            None => false,
+        };
+        let leased = |read: &Read| matches!(read, Read { claim: Claim::Won(_), item: None, .. });
+        let is_of_no_use =
+            |read: &Read| if tags == Standing::Unknown { leased(read) } else { is_outdated(read) };
+        let found = keys.iter().zip(&reads).enumerate();
+        let outdated = found.filter_map(|(at, (key, read))| {
+            let read = read.as_ref().filter(|read| is_of_no_use(read))?;
+            Some((at, key, read.in_place()?.clone()))
+        });
+        let outdated: Vec<(usize, &Key, Lease)> = outdated.collect();
+        join_all(outdated.iter().map(|(_, key, lease)| cluster.give_back(key, lease))).await;
+        if tags == Standing::Unknown {
+            reads.fill(None);
+        } else if !outdated.is_empty() {
+            let keys: Vec<Key> = outdated.iter().map(|(_, key, _)| (*key).clone()).collect();
+            let again = self.read_keys(cluster, &keys, policy).await;
+            for ((at, ..), read) in outdated.into_iter().zip(again) {
+                reads[at] = read;
+            }
+        }
+        Reads { reads, tags, tag_reads: policy.tags.len() as u32 }
+    }
+
+    async fn read_keys(&self, cluster: &Cluster, keys: &[Key], policy: &Policy) -> Vec<Option<Read>> {
         let sampler = self.sampler.as_ref().filter(|sampler| sampler.draw());
         let options = ReadOptions { usage: sampler.is_some(), ..options(policy) };
-        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
         let read = async {
             match keys {
                 [] => Vec::new(),
@@ -150,14 +208,14 @@ impl Cache {
         };
         let reads = match sampler {
             None => read.await,
-            Some(sampler) => Box::pin(self.sampled(sampler, &cluster, keys, read)).await,
+            Some(sampler) => Box::pin(self.sampled(sampler, cluster, keys, read)).await,
         };
         let mut errors = reads.iter().filter_map(|read| read.as_ref().err());
         if let Some(error) = errors.next() {
             let keys = errors.count() + 1;
             tracing::warn!(keys, error = error as &dyn std::error::Error, "cache bypassed");
         }
-        reads
+        reads.into_iter().map(Result::ok).collect()
     }
 
     /// Does the `read`, counts what it read, and tells the fleet where that is due, side by side.
@@ -166,8 +224,8 @@ impl Cache {
         sampler: &Sampler,
         cluster: &Cluster,
         keys: &[Key],
-        read: impl Future<Output = Reads>,
-    ) -> Reads {
+        read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
+    ) -> Vec<Result<Read, larder_client::Error>> {
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
@@ -195,7 +253,7 @@ impl Cache {
         let taken = join_all(taken).await;
         counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
         let keys: Vec<Key> = left.iter().map(|(index, _)| work.keys[*index].clone()).collect();
-        let reads = self.read(&keys, work.policy, deadline).await;
+        let reads = self.read_again(&keys, work, counts, deadline).await;
         for ((index, _), read) in left.into_iter().zip(reads) {
             work.sort_taken(index, read, self.leases());
         }
@@ -221,7 +279,7 @@ impl Cache {
                 }
             }
             let keys: Vec<Key> = to_read.iter().map(|index| work.keys[*index].clone()).collect();
-            let reads = self.read(&keys, work.policy, deadline).await;
+            let reads = self.read_again(&keys, work, counts, deadline).await;
             for (index, read) in to_read.into_iter().zip(reads) {
                 work.sort(index, read, self.leases());
             }
@@ -246,7 +304,7 @@ impl Cache {
         }
         let leased =
             to_load.iter().filter_map(|key| Some((work.keys[key.index].clone(), key.lease.as_ref()?.cas())));
-        let begun = self.flights.begin(leased);
+        let begun = self.flights.begin(leased, work.tags);
         match self.call_origin(work.policy, &to_load, counts, deadline, load).await {
             Ok(values) => {
                 for (key, loaded) in to_load.iter().zip(&values) {
@@ -313,7 +371,7 @@ impl Cache {
     ) {
         let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
             let lease = key.lease.as_ref()?;
-            Some((key, lease, Packed::of(value.as_ref(), work.key_of(key), work.policy)))
+            Some((key, lease, Packed::of(value.as_ref(), work.key_of(key), work.policy, work.tags)))
         });
         let packed: Vec<(&ToLoad, &Lease, Packed<'_>)> = leased.collect();
         let fills =
@@ -368,14 +426,24 @@ fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<I
     keys.into_iter().filter(|key| key.fallback.is_none())
 }
 
-/// The answer to the one read of `reads` where it is a fresh value and nobody is to load it: most of all reads.
-fn hit(reads: &[Result<Read, larder_client::Error>], key: &Key, policy: &Policy) -> Option<Answer> {
-    match reads {
-        [Ok(read @ Read { claim: Claim::None, .. })] => match Found::of(read, key, policy) {
-            Found::Fresh(answer) => Some(answer),
+/// What the cache has said of keys.
+struct Reads {
+    /// One for every key; `None` where it could not be asked.
+    reads: Vec<Option<Read>>,
+    tags: Standing,
+    tag_reads: u32,
+}
+
+impl Reads {
+    /// The answer to the one read that there is, where it is a fresh value and nobody is to load it: most of all reads.
+    fn hit(&self, key: &Key, policy: &Policy) -> Option<Answer> {
+        match &self.reads[..] {
+            [Some(read @ Read { claim: Claim::None, .. })] => match Found::of(read, key, policy, self.tags) {
+                Found::Fresh(answer) => Some(answer),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
+        }
     }
 }
 
@@ -426,8 +494,6 @@ fn options(policy: &Policy) -> ReadOptions {
         usage: false,
     }
 }
-
-type Reads = Vec<Result<Read, larder_client::Error>>;
 
 /// The first pause between two looks for what somebody else loads; the next are twice as long, give or take a
 /// quarter.

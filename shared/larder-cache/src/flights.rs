@@ -9,43 +9,47 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use larder_client::{Cas, Key};
 use tokio::sync::watch;
 
+use crate::tags::Standing;
 use crate::value::Loaded;
 
 /// What came of a load: a value, or that there is no such record. Nothing yet in the beginning.
 pub(crate) type Landing = watch::Receiver<Landed>;
 type Landed = Option<Option<Loaded>>;
 
-/// The loads under way, each by the lease that it was begun under: a lease that came later is another load, for what that
-/// one finds may be newer.
+/// The loads under way, each by the lease that it was begun under and how its tags stood then: a lease that came later is
+/// another load, for what that one finds may be newer, and so are tags that stand otherwise.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<HashMap<Key, (Cas, Landing)>>);
+pub(crate) struct Flights(Mutex<HashMap<Key, (Terms, Landing)>>);
+
+/// Under which lease a key is loaded, and how its tags stand.
+type Terms = (Cas, Standing);
 
 /// Loads that were begun. Dropped before they land, they are given up.
 #[derive(Debug)]
 pub(crate) struct Begun<'f> {
     flights: &'f Flights,
-    keys: Vec<(Key, Cas, watch::Sender<Landed>)>,
+    keys: Vec<(Key, Terms, watch::Sender<Landed>)>,
 }
 
 impl Flights {
     /// Begins to load `keys`.
-    pub(crate) fn begin(&self, keys: impl Iterator<Item = (Key, Cas)>) -> Begun<'_> {
+    pub(crate) fn begin(&self, keys: impl Iterator<Item = (Key, Cas)>, tags: Standing) -> Begun<'_> {
         let mut flights = self.lock();
         let keys = keys.map(|(key, cas)| {
             let (sender, landing) = watch::channel(None);
-            flights.insert(key.clone(), (cas, landing));
-            (key, cas, sender)
+            flights.insert(key.clone(), ((cas, tags), landing));
+            (key, (cas, tags), sender)
         });
         let keys = keys.collect();
         Begun { flights: self, keys }
     }
 
     /// The load under way of `key` under this very lease.
-    pub(crate) fn find(&self, key: &Key, cas: Cas) -> Option<Landing> {
-        self.lock().get(key).filter(|(lease, _)| *lease == cas).map(|(_, landing)| landing.clone())
+    pub(crate) fn find(&self, key: &Key, cas: Cas, tags: Standing) -> Option<Landing> {
+        self.lock().get(key).filter(|(terms, _)| *terms == (cas, tags)).map(|(_, landing)| landing.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Cas, Landing)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Terms, Landing)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,8 +66,8 @@ impl Begun<'_> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let mut flights = self.flights.lock();
-        for (key, cas, _) in &self.keys {
-            if flights.get(key).is_some_and(|(lease, _)| lease == cas) {
+        for (key, terms, _) in &self.keys {
+            if flights.get(key).is_some_and(|(begun, _)| begun == terms) {
                 flights.remove(key);
             }
         }

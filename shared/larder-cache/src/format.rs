@@ -9,6 +9,7 @@
 /// | 3 | the value is compressed, see [`Packed`](crate::packed::Packed) |
 /// | 4 | eight bytes stand before it: the version of its row |
 /// | 5 | it was stored for a time of its own, so that its age is not known |
+/// | 6 | eight bytes stand before all that: how its tags stood |
 ///
 /// The kind is never 0, so that neither a lease that nobody filled nor an item of somebody else is taken for a
 /// value of ours.
@@ -18,6 +19,7 @@ pub(crate) struct ItemFlags {
     pub(crate) is_compressed: bool,
     pub(crate) has_version: bool,
     pub(crate) has_own_ttl: bool,
+    pub(crate) has_tags: bool,
     pub(crate) schema: u8,
 }
 
@@ -36,7 +38,7 @@ pub(crate) enum Kind {
 
 impl ItemFlags {
     pub(crate) fn new(kind: Kind, schema: u8) -> Self {
-        Self { kind, is_compressed: false, has_version: false, has_own_ttl: false, schema }
+        Self { kind, is_compressed: false, has_version: false, has_own_ttl: false, has_tags: false, schema }
     }
 
     pub(crate) fn encode(self) -> u32 {
@@ -45,6 +47,7 @@ impl ItemFlags {
             | mark(self.is_compressed, COMPRESSED)
             | mark(self.has_version, VERSION)
             | mark(self.has_own_ttl, OWN_TTL)
+            | mark(self.has_tags, TAGS)
             | u32::from(self.schema) << 8
     }
 
@@ -59,6 +62,7 @@ impl ItemFlags {
             is_compressed: is_set(COMPRESSED),
             has_version: is_set(VERSION),
             has_own_ttl: is_set(OWN_TTL),
+            has_tags: is_set(TAGS),
             schema,
         };
         (format & UNKNOWN_MASK == 0).then_some(flags)
@@ -69,7 +73,8 @@ const KIND_MASK: u8 = 0b111;
 const COMPRESSED: u32 = 3;
 const VERSION: u32 = 4;
 const OWN_TTL: u32 = 5;
-const UNKNOWN_MASK: u8 = 0b1100_0000;
+const TAGS: u32 = 6;
+const UNKNOWN_MASK: u8 = 0b1000_0000;
 
 #[cfg(test)]
 mod tests {
@@ -80,7 +85,7 @@ mod tests {
     proptest! {
         #[test]
         fn flags_that_can_be_read_are_those_that_are_written(client_flags: u32) {
-            let is_known = (1..=4).contains(&(client_flags & 7)) && client_flags & 0xc0 == 0;
+            let is_known = (1..=4).contains(&(client_flags & 7)) && client_flags & 0x80 == 0;
             let decoded = ItemFlags::decode(client_flags);
             prop_assert_eq!(decoded.map(ItemFlags::encode), is_known.then_some(client_flags & 0xffff));
         }
@@ -92,11 +97,12 @@ mod tests {
         check(ItemFlags { is_compressed: true, ..ItemFlags::new(Kind::Raw, 0) }, 0x09);
         check(ItemFlags { has_version: true, ..ItemFlags::new(Kind::Json, 1) }, 0x114);
         check(ItemFlags { has_own_ttl: true, ..ItemFlags::new(Kind::Json, 0) }, 0x24);
+        check(ItemFlags { has_tags: true, ..ItemFlags::new(Kind::NotFound, 0) }, 0x42);
     }
 
     #[test]
     fn a_lease_and_an_unknown_format_are_no_value() {
-        for client_flags in [0, 5, 6, 7, 0x08, 0x41, 0x81, 0xff, 0xffff_ff00] {
+        for client_flags in [0, 5, 6, 7, 0x08, 0x40, 0x81, 0xff, 0xffff_ff00] {
             assert_eq!(ItemFlags::decode(client_flags), None, "{client_flags:#x}");
         }
     }

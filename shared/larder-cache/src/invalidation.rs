@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::Cache;
+use crate::tags;
 
 /// What has to be forgotten.
 ///
@@ -68,8 +69,9 @@ impl Invalidation {
     ///
     /// SQS took no more until 2025, and takes 1 MiB since. Source: "Amazon SQS message quotas" in the SQS developer guide.
     pub const MAX_BYTES: usize = 256 << 10;
-    /// The most keys of a part that [`split`](Self::split) makes: few enough to be forgotten in one go, so that a message is
-    /// rarely begun anew because its time was over.
+    /// The most keys of a part that [`split`](Self::split) makes: as many as are never over [`MAX_BYTES`](Self::MAX_BYTES),
+    /// however long, and few enough to be forgotten in one go, so that a message is rarely begun anew because its time was
+    /// over.
     pub const MAX_PART_KEYS: usize = 500;
 
     /// As a message of a queue: JSON with a name and a version, in characters that SQS takes.
@@ -99,23 +101,8 @@ impl Invalidation {
 
     /// The same in parts, in order, each of which is a message that a queue takes: one for most, none without keys.
     pub fn split(&self) -> Vec<Self> {
-        let mut parts: Vec<Self> = Vec::new();
-        let mut room = 0;
-        for key in &self.keys {
-            let len =
-                serde_json::to_vec(&WrittenKey::of(key)).map_or(Key::MAX_LEN * 2, |text| text.len()) + 1;
-            match parts.last_mut() {
-                Some(part) if len <= room && part.keys.len() < Self::MAX_PART_KEYS => {
-                    part.keys.push(key.clone());
-                    room -= len;
-                }
-                _ => {
-                    parts.push(Self { keys: vec![key.clone()], how: self.how });
-                    room = Self::MAX_BYTES - MAX_FRAME_BYTES - len;
-                }
-            }
-        }
-        parts
+        let parts = self.keys.chunks(Self::MAX_PART_KEYS);
+        parts.map(|keys| Self { keys: keys.to_vec(), how: self.how }).collect()
     }
 
     /// Has `cluster` forget the keys, many side by side, by `deadline`.
@@ -208,6 +195,12 @@ pub enum MalformedInvalidation {
         at: usize,
         /// What is wrong.
         source: InvalidKey,
+    },
+    /// A key of Larder's own, such as that of the ring document: whoever forgot it would take the ring from the fleet.
+    #[error("key {at} is one of larder's own")]
+    Reserved {
+        /// Its place, from 1.
+        at: usize,
     },
     /// A key whose bytes are not base64.
     #[error("key {at} is not base64")]
@@ -316,8 +309,16 @@ impl<'a> WrittenKey<'a> {
                 Key::new(&STANDARD.decode(base64).map_err(|_| MalformedInvalidation::Base64 { at })?)
             }
         };
-        key.map_err(|source| MalformedInvalidation::Key { at, source })
+        match key {
+            Ok(key) if is_reserved(&key) => Err(MalformedInvalidation::Reserved { at }),
+            key => key.map_err(|source| MalformedInvalidation::Key { at, source }),
+        }
     }
+}
+
+/// Whether `key` is one of Larder's own that no invalidation may name: all but [tags](crate::Tag).
+fn is_reserved(key: &Key) -> bool {
+    key.as_bytes().starts_with(OUR_OWN) && !key.as_bytes().starts_with(tags::PREFIX)
 }
 
 /// Whether a message of SQS may hold `char`, of those that a key may hold: it refuses those that XML does.
@@ -333,8 +334,8 @@ pub const MOST_ERRORS: usize = 8;
 /// Keys that are forgotten side by side at most; over one connection a node, so a round trip is shared by many.
 const AT_ONCE: usize = 100;
 
-/// The most bytes of a message without its keys.
-const MAX_FRAME_BYTES: usize = 128;
+/// How Larder's own keys begin.
+const OUR_OWN: &[u8] = b"larder~";
 
 const NAME: &str = "invalidation";
 const VERSION: u64 = 1;
@@ -365,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_is_no_invalidation_is_told_by_what_is_wrong() {
-        use MalformedInvalidation::{Base64, Json, Long, Name, NoKeys, Version};
+        use MalformedInvalidation::{Base64, Json, Long, Name, NoKeys, Reserved, Version};
         let with = |rest: &str| format!(r#"{{"larder":"invalidation","version":1,{rest}}}"#);
         check("", Json { line: 1, column: 0 });
         check("{", Json { line: 1, column: 1 });
@@ -376,11 +377,13 @@ mod tests {
         check(&with(r#""keys":[]"#), NoKeys);
         check(&with(r#""keys":["a",{"base64":"?"}]"#), Base64 { at: 2 });
         check(&" ".repeat(Invalidation::MAX_BYTES + 1), Long(Invalidation::MAX_BYTES + 1));
-        for bad in ["a b", "", "larder~ring"] {
+        for bad in ["a b", "", "AmazonElastiCache:cluster"] {
             let text = with(&format!(r#""keys":["a","{bad}"]"#));
             let source = Key::new(bad.as_bytes()).unwrap_err();
             check(&text, MalformedInvalidation::Key { at: 2, source });
         }
+        check(&with(r#""keys":["a","larder~ring"]"#), Reserved { at: 2 });
+        assert!(Invalidation::decode(&with(r#""keys":["larder~tag~flights"]"#)).is_ok());
         for bad in [r#""keys":["a"],"soft_sec":30"#, r#""keys":"a""#, r#""keys":[1]"#, r#""soft_secs":30"#] {
             let text = with(bad);
             assert!(matches!(Invalidation::decode(&text), Err(Json { .. })), "{text}");
@@ -416,13 +419,14 @@ mod tests {
 
     #[test]
     fn the_longest_keys_are_split_into_messages_that_a_queue_takes() {
-        let longest = [vec![0xff; 250], vec![b'"'; 250]].concat();
-        let longest: Vec<_> = longest.chunks(250).map(|bytes| Key::new(bytes).unwrap()).collect();
-        let keys: Vec<_> = longest.into_iter().cycle().take(3_000).collect();
-        let parts = Invalidation { keys: keys.clone(), how: Forget::Soft(Ttl::MAX) }.split();
-        assert!(parts.iter().all(|part| part.encode().len() <= Invalidation::MAX_BYTES));
-        assert!(parts.iter().all(|part| part.keys.len() <= Invalidation::MAX_PART_KEYS));
-        assert_eq!(parts.into_iter().flat_map(|part| part.keys).collect::<Vec<_>>(), keys);
+        // Twice as long where every byte is escaped, by a third and a few where it is base64.
+        for byte in [b'"', 0xff] {
+            let keys = vec![Key::new(&[byte; Key::MAX_LEN]).unwrap(); 3_000];
+            let parts = Invalidation { keys: keys.clone(), how: Forget::Soft(Ttl::MAX) }.split();
+            assert!(parts.iter().all(|part| part.encode().len() <= Invalidation::MAX_BYTES));
+            assert!(parts.iter().all(|part| part.keys.len() <= Invalidation::MAX_PART_KEYS));
+            assert_eq!(parts.into_iter().flat_map(|part| part.keys).collect::<Vec<_>>(), keys);
+        }
         assert!(hard(&[]).split().is_empty());
     }
 

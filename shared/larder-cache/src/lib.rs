@@ -31,6 +31,7 @@
 //! | --- | --- |
 //! | `cache_aside.rs` | [`Cache`]: read, load what is missing once, fill |
 //! | `work.rs`, `rivals.rs`, `flights.rs` | what is to be done about each key; who holds leases for too long; loads under way here |
+//! | `tags.rs` | [`Tag`]: what is forgotten together |
 //! | `write_through.rs` | [`Intent`], [`Written`]: what the origin has now, the cache has, too, or nothing |
 //! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
@@ -58,6 +59,7 @@ mod rivals;
 mod sampler;
 mod sketch;
 mod survey;
+mod tags;
 mod value;
 mod warm;
 mod work;
@@ -73,6 +75,7 @@ pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};
 pub use sketch::{Counted, Sketch};
+pub use tags::Tag;
 pub use value::Loaded;
 pub use warm::{WarmUp, Warmed, Warmer};
 pub use write_through::{Intent, Written};

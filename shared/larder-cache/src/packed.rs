@@ -1,12 +1,13 @@
-//! A value as it is stored: behind its version, and compressed where that makes it smaller.
+//! A value as it is stored: behind how its tags stood and its version, and compressed where that makes it smaller.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use larder_client::{Item, Key, NewItem, Ttl};
+use larder_client::{Item, Key, NewItem, Read, Ttl};
 
 use crate::format::{ItemFlags, Kind};
 use crate::policy::Policy;
+use crate::tags::Standing;
 use crate::value::Loaded;
 
 /// What is to be stored under a key.
@@ -18,11 +19,13 @@ pub(crate) struct Packed<'v> {
 }
 
 impl<'v> Packed<'v> {
-    /// What the origin has loaded for `key`, or that it has no such record.
-    pub(crate) fn of(loaded: Option<&'v Loaded>, key: &Key, policy: &Policy) -> Self {
+    /// What the origin has loaded for `key`, or that it has no such record, with its `tags` as they stood before it was asked.
+    pub(crate) fn of(loaded: Option<&'v Loaded>, key: &Key, policy: &Policy, tags: Standing) -> Self {
+        let tags = if let Standing::Known(tags) = tags { Some(tags) } else { None };
         let Some(loaded) = loaded else {
-            let flags = ItemFlags::new(Kind::NotFound, policy.schema);
-            return Self { value: Cow::default(), flags, ttl: policy.negative_ttl(key) };
+            let flags =
+                ItemFlags { has_tags: tags.is_some(), ..ItemFlags::new(Kind::NotFound, policy.schema) };
+            return Self { value: behind(tags, None, Cow::default()), flags, ttl: policy.negative_ttl(key) };
         };
         let kind = if loaded.is_json { Kind::Json } else { Kind::Raw };
         let compressed = policy.compress_from.filter(|least| loaded.value.len() >= *least);
@@ -31,12 +34,11 @@ impl<'v> Packed<'v> {
             is_compressed: compressed.is_some(),
             has_version: loaded.version.is_some(),
             has_own_ttl: loaded.fresh_for.is_some(),
+            has_tags: tags.is_some(),
             ..ItemFlags::new(kind, policy.schema)
         };
-        let mut value = compressed.map_or(Cow::Borrowed(&loaded.value[..]), Cow::Owned);
-        if let Some(version) = loaded.version {
-            value = Cow::Owned([&version.to_be_bytes()[..], &value].concat());
-        }
+        let value = compressed.map_or(Cow::Borrowed(&loaded.value[..]), Cow::Owned);
+        let value = behind(tags, loaded.version, value);
         Self { value, flags, ttl: policy.value_ttl(key, loaded.fresh_for) }
     }
 
@@ -55,26 +57,52 @@ impl<'v> Packed<'v> {
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     pub(crate) flags: ItemFlags,
+    pub(crate) tags: Option<u64>,
     pub(crate) version: Option<u64>,
     /// Empty but for values.
     pub(crate) value: Bytes,
 }
 
 impl Unpacked {
+    /// How the tags of what was `read` stood when it was stored; `None` for a miss, for what is not ours, and for what says
+    /// nothing of the record.
+    pub(crate) fn tags_of(read: &Read, schema: u8) -> Option<Option<u64>> {
+        let item = read.item.as_ref()?;
+        let flags = ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == schema)?;
+        let tags = flags.has_tags.then(|| take_number(&mut item.value.clone())).flatten();
+        (flags.kind != Kind::Failing).then_some(tags)
+    }
+
     /// Reads an `item`; `None` for one that is not ours, of another schema, or broken.
     pub(crate) fn of(item: &Item, schema: u8) -> Option<Self> {
         let flags = ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == schema)?;
         let mut value = item.value.clone();
-        let version = match flags.has_version {
-            true if value.len() < VERSION_LEN => return None,
-            true => Some(u64::from_be_bytes(value.split_to(VERSION_LEN)[..].try_into().ok()?)),
-            false => None,
-        };
+        let tags = if flags.has_tags { Some(take_number(&mut value)?) } else { None };
+        let version = if flags.has_version { Some(take_number(&mut value)?) } else { None };
         if flags.is_compressed {
             value = decompress(&value)?.into();
         }
-        Some(Self { flags, version, value })
+        Some(Self { flags, tags, version, value })
     }
+}
+
+/// `value` behind the numbers that there are.
+fn behind(tags: Option<u64>, version: Option<u64>, value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if tags.is_none() && version.is_none() {
+        return value;
+    }
+    let mut whole = Vec::with_capacity(2 * NUMBER_LEN + value.len());
+    for number in [tags, version].into_iter().flatten() {
+        whole.extend(number.to_be_bytes());
+    }
+    whole.extend_from_slice(&value);
+    Cow::Owned(whole)
+}
+
+/// The number at the begin of `value`, taken off it; `None` where it is too short.
+fn take_number(value: &mut Bytes) -> Option<u64> {
+    let bytes = (value.len() >= NUMBER_LEN).then(|| value.split_to(NUMBER_LEN))?;
+    Some(u64::from_be_bytes(bytes[..].try_into().ok()?))
 }
 
 /// `value` compressed; `None` where that does not make it smaller.
@@ -97,7 +125,7 @@ fn decompress(compressed: &[u8]) -> Option<Vec<u8>> {
     (len <= MOST_VALUE_LEN).then(|| zstd::bulk::decompress(compressed, len).ok()).flatten()
 }
 
-const VERSION_LEN: usize = 8;
+const NUMBER_LEN: usize = 8;
 /// Fast, and most of what there is to gain on JSON.
 const LEVEL: i32 = 1;
 /// The longest value that is compressed, in bytes: a small item must not become a large one in an environment's memory.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use larder_client::{Key, Ttl};
 
+use crate::tags::Tag;
+
 /// How a kind of value is cached.
 ///
 /// ```
@@ -46,6 +48,8 @@ pub struct Policy {
     pub stale_after_invalidate: bool,
     /// From how many bytes on a value is compressed; `None` for never.
     pub compress_from: Option<usize>,
+    /// What else the value depends on: forgotten, it is a miss. Each costs one more key to read, beside the others.
+    pub tags: Vec<Tag>,
     /// The shape of the value, see [`schema`]. A value of another shape is a miss, and stays as it is.
     pub schema: u8,
 }
@@ -72,6 +76,7 @@ impl Policy {
             stale_on_error: true,
             stale_after_invalidate: false,
             compress_from: Some(2 << 10),
+            tags: Vec::new(),
             schema: 0,
         }
     }

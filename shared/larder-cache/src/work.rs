@@ -8,7 +8,7 @@
 //! | that the origin has failed | an error, for as long as that is believed |
 //! | nothing, and we won the lease | loaded, and stored |
 //! | nothing, and somebody else has the lease | waited for |
-//! | something that is not ours | loaded, and not stored |
+//! | something that is not ours, or of other tags | loaded, and not stored |
 //! | an error | loaded, and not stored |
 //!
 //! Whoever holds a lease for longer than a load may take is dead: what is there is taken over.
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_client::{Claim, Error, Key, Lease, Read};
+use larder_client::{Claim, Key, Lease, Read};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, LoadError, Outcome};
@@ -26,12 +26,15 @@ use crate::format::Kind;
 use crate::packed::Unpacked;
 use crate::policy::Policy;
 use crate::rivals::Rivals;
+use crate::tags::Standing;
 use crate::value::Loaded;
 
 /// A batch in the making.
 pub(crate) struct Work<'a, E> {
     pub(crate) keys: &'a [Key],
     pub(crate) policy: &'a Policy,
+    /// How the tags of the policy stood when the cache was asked last.
+    pub(crate) tags: Standing,
     pub(crate) to_load: Vec<ToLoad>,
     pub(crate) to_await: Vec<ToAwait>,
     /// What is left by winners who are dead, and where its keys stand.
@@ -82,10 +85,11 @@ pub(crate) enum Found {
 }
 
 impl<'a, E> Work<'a, E> {
-    pub(crate) fn new(keys: &'a [Key], policy: &'a Policy) -> Self {
+    pub(crate) fn new(keys: &'a [Key], policy: &'a Policy, tags: Standing) -> Self {
         Self {
             keys,
             policy,
+            tags,
             to_load: Vec::new(),
             to_await: Vec::new(),
             to_take_over: Vec::new(),
@@ -96,13 +100,13 @@ impl<'a, E> Work<'a, E> {
     }
 
     /// Decides what to do about the key at `index`; see the table of the module.
-    pub(crate) fn sort(&mut self, index: usize, read: Result<Read, Error>, leases: Leases<'_>) {
+    pub(crate) fn sort(&mut self, index: usize, read: Option<Read>, leases: Leases<'_>) {
         let (key, policy) = (&self.keys[index], self.policy);
-        let Ok(read) = read else {
+        let Some(read) = read else {
             let outcome = Outcome::Bypass;
             return self.load(ToLoad { index, outcome, node: None, lease: None, fallback: None });
         };
-        let found = Found::of(&read, key, policy).allowed_by(policy);
+        let found = Found::of(&read, key, policy, self.tags).allowed_by(policy);
         let lease = match &read.claim {
             Claim::Lost(lease) => {
                 let is_silent = leases.rivals.seen(key, lease.cas(), Instant::now()) > policy.load_for;
@@ -130,12 +134,13 @@ impl<'a, E> Work<'a, E> {
     }
 
     /// Decides what to do about the key at `index` once more, after a try to take its lease over.
-    pub(crate) fn sort_taken(&mut self, index: usize, read: Result<Read, Error>, leases: Leases<'_>) {
+    pub(crate) fn sort_taken(&mut self, index: usize, read: Option<Read>, leases: Leases<'_>) {
         match read {
             // Somebody was quicker, or the engine cannot do it.
-            Ok(Read { claim: Claim::Lost(ref lease), .. }) => {
+            Some(Read { claim: Claim::Lost(ref lease), .. }) => {
                 let read = read.as_ref().expect("the pattern says so");
-                let found = Found::of(read, &self.keys[index], self.policy).allowed_by(self.policy);
+                let (key, policy) = (&self.keys[index], self.policy);
+                let found = Found::of(read, key, policy, self.tags).allowed_by(policy);
                 self.lose(index, found, read, lease, leases);
             }
             read => self.sort(index, read, leases),
@@ -178,7 +183,7 @@ impl<'a, E> Work<'a, E> {
             }
             Found::Failing => self.answer(index, Err(LoadError::Failing)),
             Found::Nothing => {
-                let landing = leases.flights.find(&self.keys[index], lease.cas());
+                let landing = leases.flights.find(&self.keys[index], lease.cas(), self.tags);
                 if !self.is_twin(index) {
                     self.to_await.push(ToAwait { index, node: Arc::clone(&read.node), landing });
                 }
@@ -211,9 +216,13 @@ impl<'a, E> Work<'a, E> {
 
 impl Found {
     /// What `read` has found under `key`.
-    pub(crate) fn of(read: &Read, key: &Key, policy: &Policy) -> Self {
+    pub(crate) fn of(read: &Read, key: &Key, policy: &Policy, tags: Standing) -> Self {
         let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema));
-        let Some(Unpacked { flags, version, value }) = unpacked else { return Self::Nothing };
+        let Some(Unpacked { flags, tags: own_tags, version, value }) = unpacked else { return Self::Nothing };
+        let is_outdated = tags != Standing::Untagged && own_tags.map(Standing::Known) != Some(tags);
+        if is_outdated && flags.kind != Kind::Failing {
+            return Self::Nothing;
+        }
         let (value, kept_secs, ttl) = match flags.kind {
             Kind::Raw | Kind::Json => (Some(value), policy.grace.as_secs(), policy.value_ttl(key, None)),
             Kind::NotFound => (None, policy.window_secs(), policy.negative_ttl(key)),

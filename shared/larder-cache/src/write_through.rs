@@ -10,6 +10,7 @@
 //! something did, versions decide, and where there are none the key is forgotten. A reader who loaded the old value meanwhile
 //! cannot store it, for its lease is void.
 
+use futures_util::future::join;
 use larder_client::{Claim, Error, Key, Lease, Read, ReadOptions, Stored};
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::answer::{Answer, Counts, LoadError, Outcome};
 use crate::cache_aside::{Cache, half_until};
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
+use crate::tags::{self, Standing};
 use crate::value::Loaded;
 use crate::work::ToLoad;
 
@@ -26,6 +28,7 @@ use crate::work::ToLoad;
 pub struct Intent {
     key: Key,
     read: Result<Read, Error>,
+    tags: Standing,
 }
 
 /// What came of telling the cache what was written.
@@ -47,7 +50,8 @@ impl Cache {
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
         let options = ReadOptions { lease_for: Some(policy.lease_for), ..ReadOptions::default() };
-        Intent { key: key.clone(), read: cluster.read(key, options).await }
+        let (read, tags) = join(cluster.read(key, options), tags::read(&cluster, &policy.tags)).await;
+        Intent { key: key.clone(), read, tags }
     }
 
     /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed it.
@@ -63,10 +67,11 @@ impl Cache {
         policy: &Policy,
         deadline: Instant,
     ) -> Result<Written, Error> {
-        let Intent { key, read } = intent;
-        let packed = Packed::of(Some(value), &key, policy);
+        let Intent { key, read, tags } = intent;
+        let packed = Packed::of(Some(value), &key, policy, tags);
         let cluster = self.cluster().until(deadline);
-        let mut lease = read.ok().and_then(|read| read.in_place().cloned());
+        let read = read.ok().filter(|_| tags != Standing::Unknown);
+        let mut lease = read.and_then(|read| read.in_place().cloned());
         for _ in 0..MOST_TRIES {
             let Some(held) = lease.take() else { break };
             if cluster.put_in_place(packed.item(&key), &held).await? == Stored::Yes {
@@ -85,7 +90,7 @@ impl Cache {
 
     /// Gives up what was intended: the origin was not changed.
     pub async fn abandon(&self, intent: Intent) {
-        let Intent { key, read } = intent;
+        let Intent { key, read, .. } = intent;
         if let Ok(Read { claim: Claim::Won(lease), item: None, .. }) = read {
             self.give_one_back(&key, &lease).await;
         }
@@ -178,8 +183,10 @@ fn compare(read: &Read, written: &Loaded, policy: &Policy) -> Present {
     let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema));
     let version = unpacked.and_then(|unpacked| unpacked.version);
     match (version, written.version, read.in_place()) {
-        (Some(present), Some(written), _) if present >= written && !read.is_stale => Present::Newer,
-        (Some(present), Some(written), Some(lease)) if present < written => Present::Older(lease.clone()),
+        // Somebody else has written, too: what he has written may be later than either.
+        _ if read.is_stale => Present::Unknown,
+        (Some(present), Some(written), _) if present >= written => Present::Newer,
+        (Some(_), Some(_), Some(lease)) => Present::Older(lease.clone()),
         _ => Present::Unknown,
     }
 }

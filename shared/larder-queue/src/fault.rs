@@ -71,3 +71,30 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     successors(Some(error), |&error| error.source())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(code: &str, is_expected: impl Fn(&QueueError) -> bool) {
+        let error = fault_of(code, "");
+        assert!(is_expected(&error) && error.to_string().ends_with(code), "{code}: {error:?}");
+    }
+
+    #[test]
+    fn a_code_means_what_the_caller_would_do_next() {
+        for code in ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"] {
+            check(code, |error| matches!(error, QueueError::NotFound(_)));
+        }
+        for code in ["RequestThrottled", "ThrottlingException", "InternalError"] {
+            check(code, |error| matches!(error, QueueError::Busy(_)));
+        }
+        for code in ["AccessDenied", "AccessDeniedException", "ExpiredToken", "SignatureDoesNotMatch"] {
+            check(code, |error| matches!(error, QueueError::NotAllowed(_)));
+        }
+        for code in ["InvalidMessageContents", "BatchRequestTooLong", "AWS.SimpleQueueService.Unknown"] {
+            check(code, |error| matches!(error, QueueError::Refused(_)));
+        }
+    }
+}

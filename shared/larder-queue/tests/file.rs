@@ -74,6 +74,20 @@ async fn a_process_sends() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_gone_before_it_is_read_was_done_by_somebody_else() {
+    let (directory, queue) = queue();
+    queue.send(&invalidation(["a"]), late()).await.unwrap();
+    // Listed like any other, and gone when it is opened.
+    let gone = directory.path().join("queue/0.json");
+    std::os::unix::fs::symlink(directory.path().join("nowhere"), gone).unwrap();
+    let taken = queue.take(10).unwrap();
+    assert_eq!(
+        taken.into_iter().map(|waiting| waiting.invalidation).collect::<Vec<_>>(),
+        [Ok(invalidation(["a"]))]
+    );
+}
+
+#[tokio::test]
 async fn what_is_too_long_for_one_message_is_sent_in_several() {
     let (_directory, queue) = queue();
     let keys: Vec<_> = (0..1_200).map(|at| format!("flights:{at}")).collect();

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use larder_cache::{Forget, Invalidation};
 use larder_client::{Key, Ttl};
 use larder_queue::{Credentials, Queue, QueueConfig, QueueError, Sqs, SqsConfig};
-use support::{Emulator, REGION, free_port};
+use support::{Emulator, REGION, Script, free_port};
 use tokio::time::{Duration, Instant};
 
 #[tokio::test]
@@ -40,21 +40,13 @@ async fn more_messages_than_one_call_takes_are_sent_by_several() {
     check_all_arrive(&emulator, &url, &long, 4).await;
 }
 
-#[track_caller]
-fn check_all_arrive<'a>(
-    emulator: &'a Emulator,
-    url: &'a str,
-    sent: &'a Invalidation,
-    messages: usize,
-) -> impl Future<Output = ()> + 'a {
-    async move {
-        sqs(url).send(sent, late()).await.unwrap();
-        let bodies = emulator.drain(url);
-        assert_eq!(bodies.len(), messages);
-        let parts = bodies.iter().map(|body| Invalidation::decode(body).unwrap());
-        let keys: BTreeSet<_> = parts.flat_map(|part| part.keys).collect();
-        assert_eq!(keys, sent.keys.iter().cloned().collect());
-    }
+async fn check_all_arrive(emulator: &Emulator, url: &str, sent: &Invalidation, messages: usize) {
+    sqs(url).send(sent, late()).await.unwrap();
+    let bodies = emulator.drain(url);
+    assert_eq!(bodies.len(), messages);
+    let parts = bodies.iter().map(|body| Invalidation::decode(body).unwrap());
+    let keys: BTreeSet<_> = parts.flat_map(|part| part.keys).collect();
+    assert_eq!(keys, sent.keys.iter().cloned().collect());
 }
 
 #[tokio::test]
@@ -62,6 +54,33 @@ async fn a_queue_that_does_not_exist_is_told_as_that() {
     let emulator = Emulator::start();
     let sent = sqs(&emulator.url_of("nowhere")).send(&invalidation([b"a".to_vec()]), late()).await;
     assert!(matches!(sent, Err(QueueError::NotFound(_))), "{sent:?}");
+}
+
+#[tokio::test]
+async fn what_sqs_failed_to_keep_of_a_call_is_sent_once_more_alone() {
+    let failed = r#"{"Failed":[{"Id":"1","Code":"InternalError","SenderFault":false}],"Successful":[]}"#;
+    let kept = r#"{"Failed":[],"Successful":[]}"#;
+    let three = invalidation((0..1_001).map(|at| format!("flights:{at}").into_bytes()));
+
+    let script = Script::start([failed, kept]);
+    sqs(&script.queue_url()).send(&three, late()).await.unwrap();
+    let sent: Vec<_> =
+        script.bodies().iter().map(|body| body["Entries"].as_array().unwrap().clone()).collect();
+    assert_eq!((sent[0].len(), sent[1].len()), (3, 1));
+    assert_eq!(sent[1][0]["MessageBody"], sent[0][1]["MessageBody"]);
+
+    let script = Script::start([failed, failed.replace("\"1\"", "\"0\"").as_str()]);
+    let sent = sqs(&script.queue_url()).send(&three, late()).await;
+    assert!(matches!(sent, Err(QueueError::Busy(_))), "{sent:?}");
+
+    // What was wrong with the message itself is not cured by another try.
+    let script = Script::start([failed
+        .replace("false", "true")
+        .replace("InternalError", "InvalidMessageContents")
+        .as_str()]);
+    let sent = sqs(&script.queue_url()).send(&three, late()).await;
+    assert!(matches!(sent, Err(QueueError::Refused(_))), "{sent:?}");
+    assert_eq!(script.bodies().len(), 1);
 }
 
 #[tokio::test]

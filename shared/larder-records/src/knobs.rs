@@ -52,9 +52,10 @@ impl Knobs {
                 (knob.turn)(self, value).map_err(|what| format!("has an option {} that {what}", knob.name))
             }
             // The name is not repeated: it may be part of something secret that went astray.
-            None => {
-                Err(format!("has an option that there is not; there are {}, version", names().join(", ")))
-            }
+            None => Err(format!(
+                "has an option that there is not; there are {}, version, namespace",
+                names().join(", ")
+            )),
         }
     }
 

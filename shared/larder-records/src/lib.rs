@@ -32,7 +32,9 @@
 //! LARDER_TABLES=flights:id:ttl=300:grace=600:version=version,airports:faa:86400
 //! ```
 //!
-//! The option `version` names the column that counts a row's changes, where a table has one.
+//! The option `version` names the column that counts a row's changes, where a table has one. With `namespace=on` all records of
+//! a table are forgotten at once by removing one key, `larder~tag~` and the table's name behind the prefix: each read then
+//! reads that key, too, beside its own.
 
 mod knobs;
 mod records;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use larder_cache::Tag;
 use larder_client::{InvalidKey, Key};
 use larder_origin::Id;
 
@@ -17,7 +18,13 @@ pub struct Records {
 impl Records {
     /// The `tables`, whose keys begin with `key_prefix`.
     pub(crate) fn new(tables: Vec<Table>, key_prefix: Option<String>) -> Self {
-        let tables = tables.into_iter().map(|table| (table.name().to_owned(), table)).collect();
+        let tagged = |mut table: Table| {
+            if table.is_namespace {
+                table.policy.tags = vec![Tag::new(key_prefix.as_deref().into_iter().chain([table.name()]))];
+            }
+            (table.name().to_owned(), table)
+        };
+        let tables = tables.into_iter().map(tagged).collect();
         Self { tables, key_prefix }
     }
 

@@ -120,6 +120,7 @@ mod tests {
             stale_on_error: false,
             stale_after_invalidate: true,
             compress_from: None,
+            tags: Vec::new(),
             schema: 3,
         };
         assert_eq!(policy(&all, "flights"), expected);
@@ -177,6 +178,20 @@ mod tests {
         let faults = read_all(&[("LARDER_TABLES", "flights"), ("LARDER_ORIGIN_URL", "oracle:x")]);
         let names: Vec<_> = faults.unwrap_err().faults.into_iter().map(|fault| fault.name).collect();
         assert_eq!(names, ["LARDER_TABLES", "LARDER_ORIGIN_URL"]);
+    }
+
+    #[test]
+    fn the_records_of_a_namespace_have_its_tag() {
+        let all = [
+            ("LARDER_KEY_PREFIX", "air"),
+            ("LARDER_TABLES", "flights:id:namespace=on,airports:faa:namespace=off"),
+        ];
+        let records = read_all(&all).unwrap();
+        let tag = larder_cache::Tag::new(["air", "flights"]);
+        assert_eq!(records.table("flights").unwrap().tag(), Some(&tag));
+        assert_eq!(records.table("flights").unwrap().policy.tags, [tag]);
+        assert_eq!(records.table("airports").unwrap().tag(), None);
+        check_fault(&[("LARDER_TABLES", "flights:id:namespace=s3cret")], "LARDER_TABLES", "option namespace");
     }
 
     #[test]

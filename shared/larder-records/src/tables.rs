@@ -1,6 +1,7 @@
 //! The tables that are served, as a setting names them.
 
-use larder_cache::Policy;
+use larder_cache::{Policy, Tag};
+use larder_lambda::settings::on_or_off;
 use larder_origin::{Identifier, InvalidTables, TableConfig, Tables};
 
 use crate::knobs::Knobs;
@@ -12,12 +13,19 @@ pub struct Table {
     pub config: TableConfig,
     /// How its records are cached.
     pub policy: Policy,
+    /// Whether all its records can be forgotten at once, by [`tag`](Self::tag).
+    pub(crate) is_namespace: bool,
 }
 
 impl Table {
     /// Its name: in the schema, in requests and in keys.
     pub fn name(&self) -> &str {
         self.config.table.as_str()
+    }
+
+    /// The tag that all its records have, where it is a namespace: forgotten, they are all misses.
+    pub fn tag(&self) -> Option<&Tag> {
+        self.policy.tags.first().filter(|_| self.is_namespace)
     }
 }
 
@@ -42,15 +50,20 @@ fn table(entry: &str, knobs: &Knobs) -> Result<Table, String> {
     let name =
         |text: &str| Identifier::new(text).map_err(|fault| format!("is not a list of tables: {fault}"));
     let mut config = TableConfig::new(name(table)?, name(key)?);
-    let mut knobs = knobs.clone();
+    let (mut knobs, mut is_namespace) = (knobs.clone(), false);
     for option in parts {
         match option.split_once('=') {
             Some(("version", column)) => config.version = Some(name(column)?),
+            Some(("namespace", value)) => is_namespace = on_or_off(value).map_err(namespace_that)?,
             Some((option, value)) => knobs = knobs.with(option.trim(), value.trim())?,
             None => knobs = knobs.with("ttl", option)?,
         }
     }
     let policy = knobs.policy();
     policy.check().map_err(|wrong| format!("has a table that does not do: {wrong}"))?;
-    Ok(Table { config, policy })
+    Ok(Table { config, policy, is_namespace })
+}
+
+fn namespace_that(what: String) -> String {
+    format!("has an option namespace that {what}")
 }

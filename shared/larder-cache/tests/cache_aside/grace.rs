@@ -1,15 +1,20 @@
 //! Values near their end and past it: one reader refreshes them, the others do not wait, and an origin that fails is left alone.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use larder_cache::{Answer, Counts, LoadError, Outcome, Policy};
 use larder_client::Ttl;
 
-use crate::support::{Memcached, Origin, PATIENT_POLICY, environment, key, late, says, told};
+use crate::support::{Memcached, Origin, PATIENT, environment, key, late, says, told};
 
 /// Values are kept for 100 s after they were fresh, and refreshed for the last 10 s in which they are.
-static KEPT: Policy =
-    Policy { grace: Duration::from_secs(100), early: Duration::from_secs(10), jitter: 0.0, ..PATIENT_POLICY };
+static KEPT: LazyLock<Policy> = LazyLock::new(|| Policy {
+    grace: Duration::from_secs(100),
+    early: Duration::from_secs(10),
+    jitter: 0.0,
+    ..PATIENT.clone()
+});
 
 #[tokio::test]
 async fn a_value_is_stored_for_its_freshness_and_its_grace() {

@@ -14,6 +14,7 @@ mod limits;
 mod one_key;
 mod stale;
 mod support;
+mod tags;
 mod takeover;
 mod values;
 mod write_through;

@@ -1,16 +1,15 @@
 //! Winners who die: whoever has seen their lease for longer than a load may take takes it over, and one only.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use larder_cache::{Counts, Outcome, Policy};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{
-    Memcached, Origin, PATIENCE, PATIENT, PATIENT_POLICY, environment, key, late, says, told,
-};
+use crate::support::{Memcached, Origin, PATIENCE, PATIENT, environment, key, late, says, told};
 
 /// A winner has 300 ms, and losers wait for as long as it takes.
-static QUICK: Policy = Policy { load_for: LOAD_FOR, ..PATIENT_POLICY };
+static QUICK: LazyLock<Policy> = LazyLock::new(|| Policy { load_for: LOAD_FOR, ..PATIENT.clone() });
 
 #[tokio::test]
 async fn a_loser_takes_the_lease_of_a_dead_winner_over_and_fills() {

@@ -1,13 +1,14 @@
 //! What is stored: versions, compression, times of their own, and shapes that change.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use larder_cache::{Counts, Loaded, Outcome, Policy};
 use larder_client::Ttl;
 
-use crate::support::{Memcached, Origin, PATIENT_POLICY, environment, key, late, says, told};
+use crate::support::{Memcached, Origin, PATIENT, environment, key, late, says, told};
 
-static POLICY: Policy = Policy { compress_from: Some(100), ..PATIENT_POLICY };
+static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy { compress_from: Some(100), ..PATIENT.clone() });
 
 #[tokio::test]
 async fn a_version_comes_back_with_its_value() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use larder_cache::{Cache, Counts, Intent, LoadError, Loaded, Outcome, Policy, Written};
 
-use crate::support::{Memcached, Origin, PATIENT, PATIENT_POLICY, environment, key, late, says, told};
+use crate::support::{Memcached, Origin, PATIENT, environment, key, late, says, told};
 
 #[tokio::test]
 async fn what_was_written_is_a_hit_whether_there_was_something_before_or_not() {
@@ -32,7 +32,7 @@ async fn a_reader_who_loaded_the_old_value_meanwhile_does_not_store_it() {
         let (node, origin) = (Memcached::start(), Origin::shut());
         let (reader, writer) = (environment(&[&node]), environment(&[&node]));
         let key = key("k");
-        let policy = Policy { wait_for: Duration::ZERO, ..PATIENT_POLICY };
+        let policy = Policy { wait_for: Duration::ZERO, ..PATIENT.clone() };
         let reads = reader.get_or_load(&key, &policy, late(), || origin.value("old"));
         let writes = async {
             let intent = if begins_before_intent {
@@ -88,10 +88,15 @@ async fn without_versions_two_writers_at_once_leave_nothing() {
 
 #[tokio::test]
 async fn what_was_forgotten_in_between_stays_forgotten() {
-    for how in ["md k", "md k I T50"] {
+    // A value, and one of an earlier version.
+    for (how, before) in ["md k", "md k I T50"].into_iter().flat_map(|how| [(how, None), (how, Some(1))]) {
         let node = Memcached::start();
         node.check("ms k 3 T100 F1\r\nold", "HD\r\n");
         let cache = environment(&[&node]);
+        if let Some(version) = before {
+            let intent = intend(&cache).await;
+            write(&cache, intent, "old", version).await;
+        }
         let intent = intend(&cache).await;
         node.check(how, "HD\r\n");
         assert_eq!(write(&cache, intent, "mine", 2).await, Written::Forgotten);
@@ -119,7 +124,7 @@ async fn a_change_that_is_given_up_lets_the_next_reader_win() {
 async fn a_writer_who_dies_in_between_is_taken_over() {
     let (node, origin) = (Memcached::start(), Origin::new());
     drop(intend(&environment(&[&node])).await);
-    let policy = Policy { load_for: Duration::from_millis(50), ..PATIENT_POLICY };
+    let policy = Policy { load_for: Duration::from_millis(50), ..PATIENT.clone() };
     let (answer, counts) =
         environment(&[&node]).get_or_load(&key("k"), &policy, late(), || origin.value("v")).await;
     assert_eq!(told(answer), says(Outcome::Miss, "v"));
@@ -147,7 +152,7 @@ async fn what_is_forgotten_is_removed_or_marked_stale_as_the_policy_says() {
     let node = Memcached::start();
     let cache = environment(&[&node]);
     node.check("ms k 3 T1000 F1\r\nold", "HD\r\n");
-    let soft = Policy { grace: Duration::from_secs(40), ..PATIENT_POLICY };
+    let soft = Policy { grace: Duration::from_secs(40), ..PATIENT.clone() };
     cache.forget(&key("k"), &soft, late()).await.unwrap();
     let reply = node.ask("mg k t v");
     assert!(reply.contains(" X") && (reply.contains(" t40 ") || reply.contains(" t39 ")), "{reply}");

@@ -6,6 +6,7 @@
 //! once the write of that version has ended.
 
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -252,12 +253,12 @@ impl Environment {
     }
 }
 
-static POLICY: Policy = Policy {
+static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
     lease_for: Ttl::clamped(2),
     wait_for: Duration::from_millis(20),
     jitter: 0.0,
     ..Policy::fresh_for(Ttl::clamped(600))
-};
+});
 
 fn house_warm_up() -> WarmUp {
     WarmUp { least: Duration::from_millis(500), ..warm_up() }

@@ -5,6 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::Duration;
@@ -229,8 +230,8 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// How often one looks that is to follow.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-static POLICY: Policy = Policy {
+static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
     wait_for: Duration::from_millis(5),
     lease_for: Ttl::clamped(60),
     ..Policy::fresh_for(Ttl::clamped(600))
-};
+});

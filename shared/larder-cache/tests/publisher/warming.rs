@@ -267,7 +267,7 @@ impl Environment {
 
     async fn load(&self, key: &Key, value: Option<&str>, secs: u64) {
         let ttl = Ttl::clamped(secs);
-        let policy = Policy { jitter: 0.0, negative_for: ttl, ..Policy::fresh_for(ttl) };
+        let policy = Policy { jitter: 0.0, negative_for: ttl, ..without_window(ttl) };
         let load = || async { Ok::<_, ()>(value.map(|value| Bytes::copy_from_slice(value.as_bytes()))) };
         until("the key is filled", || async {
             let (answer, counts) = self.cache.get_or_load(key, &policy, soon(), load).await;
@@ -281,7 +281,7 @@ impl Environment {
     /// Reads `key`, which is there.
     async fn hits(&self, key: &Key, value: &str) {
         let load = || async { Ok::<Option<Bytes>, ()>(None) };
-        let policy = Policy::fresh_for(Ttl::clamped(1000));
+        let policy = without_window(Ttl::clamped(1000));
         until("the cache answers", || async {
             let (answer, _) = self.cache.get_or_load(key, &policy, soon(), load).await;
             let answer = answer.unwrap();
@@ -297,4 +297,9 @@ impl Environment {
         })
         .await;
     }
+}
+
+/// For values that are kept for as long as they are fresh.
+fn without_window(ttl: Ttl) -> Policy {
+    Policy { grace: Duration::ZERO, early: Duration::ZERO, ..Policy::fresh_for(ttl) }
 }

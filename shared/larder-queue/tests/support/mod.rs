@@ -1,9 +1,10 @@
 //! MiniStack, an emulator of AWS that runs as a process of its own, and calls of its SQS past our own code.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,6 +98,62 @@ impl Drop for Emulator {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+/// A server that gives each call, on a connection of its own, the next of its answers, and then no more.
+pub(crate) struct Script {
+    port: u16,
+    bodies: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Script {
+    pub(crate) fn start<'a>(answers: impl IntoIterator<Item = &'a str>) -> Self {
+        let answers: Vec<_> = answers.into_iter().map(str::to_owned).collect();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&bodies);
+        thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                heard.lock().unwrap().push(read_body(&stream));
+                let head =
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n";
+                stream
+                    .write_all(format!("{head}content-length: {}\r\n\r\n{answer}", answer.len()).as_bytes())
+                    .unwrap();
+            }
+        });
+        Self { port, bodies }
+    }
+
+    pub(crate) fn queue_url(&self) -> String {
+        format!("http://127.0.0.1:{}/000000000000/q", self.port)
+    }
+
+    /// What was asked so far.
+    pub(crate) fn bodies(&self) -> Vec<Value> {
+        self.bodies.lock().unwrap().clone()
+    }
+}
+
+fn read_body(stream: &TcpStream) -> Value {
+    let mut reader = BufReader::new(stream);
+    let mut len = 0;
+    loop {
+        let mut line = String::new();
+        assert_ne!(reader.read_line(&mut line).unwrap(), 0);
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            len = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; len];
+    reader.read_exact(&mut body).unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 /// A port that nobody listens on.

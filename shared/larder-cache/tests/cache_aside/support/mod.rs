@@ -3,6 +3,7 @@
 mod memcached;
 mod origin;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use larder_cache::{Answer, Cache, OriginGuard, Outcome, Policy};
@@ -35,8 +36,7 @@ pub(crate) fn config(nodes: &[&Memcached]) -> Config {
 
 /// Values are fresh for 1000 s and then gone, losers wait for as long as it takes, stale values are answered, and a failure is
 /// forgotten.
-pub(crate) static PATIENT: Policy = PATIENT_POLICY;
-pub(crate) const PATIENT_POLICY: Policy = Policy {
+pub(crate) static PATIENT: LazyLock<Policy> = LazyLock::new(|| Policy {
     grace: Duration::ZERO,
     early: Duration::ZERO,
     error_for: None,
@@ -46,7 +46,7 @@ pub(crate) const PATIENT_POLICY: Policy = Policy {
     stale_after_invalidate: true,
     compress_from: None,
     ..Policy::fresh_for(Ttl::clamped(1000))
-};
+});
 
 /// As [`PATIENT`], but losers give up after `millis`.
 pub(crate) fn impatient(millis: u64) -> Policy {

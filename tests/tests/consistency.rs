@@ -1,0 +1,72 @@
+//! The house under random load: environments read, write, invalidate and freeze while nodes come, go, restart and stand still,
+//! and every answer is held against the versions of the origin.
+//!
+//! | rule | says |
+//! | --- | --- |
+//! | no old value | a read that begins after the cache was told of a write answers that version or a later one; but one that says that it is stale, where the policy allows to answer what was invalidated |
+//! | no old value for whoever asks for a version | `get_at_least` answers no earlier one, nor that there is none |
+//! | no value from nowhere | an answer is of its key, and of a version that the origin has had |
+//! | no time without end | whatever is asked ends by its deadline, or soon after |
+//!
+//! ```sh
+//! LARDER_STEPS=1000000 LARDER_SEED=7 cargo test --release -p larder-tests --test consistency -- --nocapture
+//! ```
+//!
+//! It has to fail where a safeguard is taken away. Tried: a fill that does not compare (`larder-client: batch.rs`, the token of
+//! [`Fill`](larder_client::Fill)); a late writer who does not compare versions, or takes a value that was invalidated for an
+//! earlier one (`larder-cache: write_through.rs`, `compare`); a tag that is not compared (`work.rs`, `is_outdated`); a write
+//! that does not remove its key from the other owner (`larder-client: write.rs`, `void`).
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+#[path = "consistency/environment.rs"]
+mod environment;
+#[path = "consistency/freezing.rs"]
+mod freezing;
+#[path = "consistency/origin.rs"]
+mod origin;
+#[path = "consistency/world.rs"]
+mod world;
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use environment::Environment;
+use fastrand::Rng;
+use freezing::Freezing;
+use origin::Origin;
+use tokio::task::JoinSet;
+use world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_contradicts_the_origin_whatever_happens() {
+    let steps = number("LARDER_STEPS").unwrap_or(STEPS);
+    let seed = number("LARDER_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("{steps} steps, seed {seed}");
+    let world = World::begin(seed).await;
+    let origin = Arc::new(Origin::new(KEYS, seed));
+    let mut environments = JoinSet::new();
+    for nth in 0..ENVIRONMENTS {
+        let seed = seed.wrapping_add(1 + nth as u64);
+        let environment = Environment::new(nth, world.config(), Arc::clone(&origin), seed);
+        environments.spawn(Freezing::new(environment.work(steps), Rng::with_seed(!seed)));
+    }
+    let changes = world.change_until(async || {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        origin.steps() >= steps
+    });
+    let changes = changes.await;
+    let wrong = environments.join_all().await.concat();
+    println!("{} steps, {changes} changes of nodes; {}", origin.steps(), origin.told());
+    assert!(wrong.is_empty(), "seed {seed}: {} are wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(9)]);
+    origin.check_load();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
+}
+
+const STEPS: u64 = 30_000;
+const ENVIRONMENTS: usize = 5;
+const KEYS: usize = 120;
