@@ -5,7 +5,7 @@
 //! | `stampede.rs` | the hot key, in files of its own |
 //! | `reconfigure.rs` | the change of nodes: conducts the run, prints the line |
 //! | `change.rs`, `publisher.rs`, `ring_mark.rs` | the changes of nodes, how the fleet follows, how that is seen |
-//! | `processes.rs`, `link.rs`, `calls.rs`, `clock.rs`, `percentile.rs` | what runs share: environments as processes, how one speaks to them, times |
+//! | `processes.rs`, `link.rs`, `calls.rs`, `clock.rs`, `percentile.rs`, `progress.rs` | what runs share: environments as processes, how one speaks to them, times, what a person is told |
 //! | `crew.rs`, `freezes.rs`, `messages.rs` | the environments, when they are frozen, what is said to them |
 //! | `origin.rs`, `flights.rs` | the truth behind the cache |
 //! | `environment.rs`, `remote_origin.rs`, `journal.rs`, `pace.rs`, `popularity.rs` | one environment: its load, and what it notes |
@@ -29,6 +29,7 @@ mod pace;
 mod percentile;
 mod popularity;
 mod processes;
+mod progress;
 mod publisher;
 mod reconfigure;
 mod remote_origin;

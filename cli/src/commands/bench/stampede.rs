@@ -22,7 +22,7 @@ mod strategy;
 
 pub(crate) use environment::ReaderArgs;
 
-use super::reconfigure::progress;
+use super::progress::progress;
 use crate::commands::cluster::block_on;
 use crate::commands::end::End;
 use crate::exit::Outcome;

@@ -37,8 +37,9 @@ pub(crate) struct Conductor {
     ttl_secs: u64,
     fleet: Fleet,
     arrivals: Arrivals,
-    /// When the first read was to begin.
+    /// When the first read was due, and when the last one that has arrived.
     begin: Stamp,
+    arrived: Stamp,
     /// Reads for which nobody is free, by when they were due.
     queue: VecDeque<Stamp>,
     /// `None` until the key has been filled.
@@ -63,6 +64,7 @@ impl Conductor {
             fleet,
             arrivals: Arrivals::start(plan.rate, begin),
             begin,
+            arrived: begin,
             queue: VecDeque::new(),
             window: None,
             is_filled: false,
@@ -96,7 +98,8 @@ impl Conductor {
 
     /// Measures, serves what has arrived by then, and ends the environments.
     pub(crate) async fn measure(mut self) -> anyhow::Result<Figures> {
-        while self.window.is_some_and(|window| Stamp::now() < window.until) {
+        // Not until the time has come, for where the conductor is late there are reads that it has not seen yet.
+        while self.window.is_some_and(|window| self.arrived < window.until) {
             self.step().await?;
         }
         let window = self.window;
@@ -123,8 +126,9 @@ impl Conductor {
     async fn step(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             arrival = self.arrivals.next() => {
-                if let Some(at) = arrival {
-                    self.queue.push_back(at);
+                if let Some(due) = arrival {
+                    self.arrived = due;
+                    self.queue.push_back(due);
                 }
             }
             event = self.fleet.next() => self.note(event).await?,
