@@ -103,7 +103,8 @@ fn unlisted_arrows(house: &House, plan: &Plan, package: &Package) -> Vec<String>
         };
         (!is_listed).then(|| format!("{} -> {}{note}", package.path, to.path))
     };
-    let in_tests = package.dev_dependencies.iter().filter(|name| *name != FOR_ANY_TEST);
+    let is_of_tests = |name: &&String| *name != FOR_ANY_TEST && *name != &package.name;
+    let in_tests = package.dev_dependencies.iter().filter(is_of_tests);
     let arrows = package.dependencies.iter().filter_map(|name| arrow(name, ""));
     arrows.chain(in_tests.filter_map(|name| arrow(name, " (in tests)"))).collect()
 }

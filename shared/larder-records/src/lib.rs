@@ -5,7 +5,7 @@
 //!
 //! | variable | what | default | bounds |
 //! | --- | --- | --- | --- |
-//! | `LARDER_ORIGIN_URL` | where the records live, `sqlite:path`; may hold a password and is never logged | required | |
+//! | `LARDER_ORIGIN_URL` | where the records live: `sqlite:path`, `postgres://…`, `mysql://…` or `dynamodb:region`; may hold a password and is never logged | required | |
 //! | `LARDER_TABLES` | what is served: `table:key`, each followed by options, `:name=value`; joined by commas | required | 1 to 100 tables |
 //! | `LARDER_KEY_PREFIX` | the first part of every key, for a cluster shared with others: `prefix:table:id` | none | 1 to 32 letters, digits, `.`, `_`, `-` |
 //! | `LARDER_ORIGIN_LIMIT` | loads that one environment has under way at once; more wait for `LARDER_WAIT_MS` and are then answered 503 | 4 | 1 to 1000 |
