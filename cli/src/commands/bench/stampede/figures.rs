@@ -29,6 +29,8 @@ pub(crate) struct Figures {
     /// By how much the oldest stale answer was older than the TTL, in milliseconds, though `age` counts in seconds; 0 where
     /// jitter had ended its freshness before that.
     pub(crate) max_stale_age_ms: u64,
+    /// Answers past the cache, which was at fault or too slow: on a machine that is too busy, loads that no strategy is to blame for.
+    pub(crate) bypasses: usize,
     /// Reads that were answered with an error, or not at all, by an environment that lived.
     pub(crate) errors: usize,
     /// Values that were loaded and not stored, because the lease was another's by then.
@@ -54,6 +56,7 @@ pub(crate) struct Tally {
     times: Vec<Duration>,
     hit_times: Vec<Duration>,
     stale: usize,
+    bypasses: usize,
     most_age_secs: u64,
     fills_refused: u64,
     takeovers: u64,
@@ -73,9 +76,13 @@ impl Tally {
         if loads == 0 {
             self.hit_times.push(time);
         }
-        if cache == Cache::Stale {
-            self.stale += 1;
-            self.most_age_secs = self.most_age_secs.max(answer.age_secs.unwrap_or(0));
+        match cache {
+            Cache::Stale => {
+                self.stale += 1;
+                self.most_age_secs = self.most_age_secs.max(answer.age_secs.unwrap_or(0));
+            }
+            Cache::Bypass => self.bypasses += 1,
+            Cache::Hit | Cache::Miss => {}
         }
     }
 
@@ -96,6 +103,7 @@ impl Tally {
             hit_p999_ms: percentile_ms(&self.hit_times, 999),
             stale_share: rounded(self.stale as f64 / reads.max(1) as f64),
             max_stale_age_ms: past_secs * 1000,
+            bypasses: self.bypasses,
             errors: self.errors,
             fills_refused: self.fills_refused,
             takeovers: self.takeovers,
@@ -128,11 +136,13 @@ mod tests {
         tally.add(due, after(2, hit), 0);
         tally.add(due, after(4, stale(Some(33))), 1);
         tally.add(due, after(6, stale(None)), 1);
+        tally.add(due, after(8, Answer { cache: Some(Cache::Bypass), ..hit }), 1);
         tally.add(due, after(900, Answer { cache: None, fills_refused: 2, ..hit }), 0);
         let figures = tally.figures(&Loads::new(0, Rng::with_seed(1)), 30);
-        assert_eq!((figures.reads, figures.errors, figures.takeovers, figures.fills_refused), (3, 1, 2, 2));
-        assert_eq!((figures.p50_ms, figures.max_ms, figures.hit_p999_ms), (Some(4.0), Some(6.0), Some(2.0)));
-        assert_eq!((figures.stale_share, figures.max_stale_age_ms), (0.6667, 3000));
+        assert_eq!((figures.reads, figures.errors, figures.takeovers, figures.fills_refused), (4, 1, 2, 2));
+        assert_eq!(figures.bypasses, 1);
+        assert_eq!((figures.p50_ms, figures.max_ms, figures.hit_p999_ms), (Some(4.0), Some(8.0), Some(2.0)));
+        assert_eq!((figures.stale_share, figures.max_stale_age_ms), (0.5, 3000));
     }
 
     #[test]
