@@ -156,6 +156,7 @@ fn what_cannot_be_is_refused_with_what_to_do() {
     check_failure(&format!("bench reconfigure {DATA} --nodes 0"), 1, "1 to 40 nodes");
     check_failure("bench environment --socket no/such/socket --number 0", 1, "conductor");
     check_failure("bench stampede --strategy xfetch", 2, "naive, lock, lease, larder");
+    check_failure("bench stampede --options ttl=s3cret", 1, "LARDER_TABLES");
     check_failure("bench stampede --environments 0", 2, "--environments");
     check_failure("bench stampede --die 101", 2, "--die");
     check_failure("bench stampede --ttl 1", 2, "--ttl");

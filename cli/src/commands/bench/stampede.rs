@@ -32,7 +32,9 @@ use conductor::{Conductor, Plan};
 use database::Database;
 use fastrand::Rng;
 use figures::Figures;
+use larder_lambda::settings::Variables;
 use larder_local::{LocalCluster, Options};
+use larder_read::settings::Settings;
 use messages::Setup;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,6 +69,9 @@ pub(crate) struct Stampede {
     /// What is measured, one after another: naive, lock, lease, larder, joined by commas; or `all`.
     #[arg(long, value_name = "STRATEGIES", default_value = "larder")]
     strategy: Strategies,
+    /// Options of the table, as in `LARDER_TABLES`, in place of the defaults that `larder` is measured with: `grace=0:early=0`.
+    #[arg(long, value_name = "OPTIONS")]
+    options: Option<String>,
 }
 
 /// What is printed: one line of JSON.
@@ -79,6 +84,8 @@ struct Report<'a> {
     die: u8,
     seconds: u64,
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options: Option<&'a str>,
     #[serde(flatten)]
     measured: Measured<'a>,
 }
@@ -127,6 +134,7 @@ impl Stampede {
             die: self.die,
             seconds: self.seconds,
             seed: self.seed,
+            options: self.options.as_deref(),
             measured,
         };
         writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)?;
@@ -140,12 +148,10 @@ impl Stampede {
         let id = Rng::with_seed(self.seed).u32(1..=MOST_ID);
         let cluster = LocalCluster::start(Options { nodes: NODES, ..Options::default() }).await?;
         let database = Database::create(id).await?;
-        let setup = Setup {
-            strategy,
-            variables: self.variables(strategy, &cluster, &database),
-            id,
-            ttl_secs: self.ttl,
-        };
+        let variables = self.variables(strategy, &cluster, &database);
+        // Told here once, and not by every environment.
+        Settings::read(&variables.iter().cloned().collect::<Variables>())?;
+        let setup = Setup { strategy, variables, id, ttl_secs: self.ttl };
         let mut conductor = Conductor::start(self.plan(), setup).await?;
         let cold = conductor.fill().await?;
         progress(format_args!(
@@ -178,7 +184,7 @@ impl Stampede {
         cluster: &LocalCluster,
         database: &Database,
     ) -> Vec<(String, String)> {
-        let mut variables = strategy.variables(self.ttl);
+        let mut variables = strategy.variables(self.ttl, self.options.as_deref());
         variables.extend([
             ("LARDER_CONFIG_ENDPOINT".to_owned(), cluster.config_endpoint().to_string()),
             ("LARDER_HOSTS_FILE".to_owned(), cluster.hosts_file().display().to_string()),
@@ -209,4 +215,5 @@ strategies are: `strategy.rs`.
 Examples:
   larder bench stampede --seconds 60
   larder bench stampede --die 20 --seconds 120 --strategy all | jq -c '.lock, .larder | [.origin_calls_per_ttl, .p999_ms]'
-  larder bench stampede --environments 8 --rate 200 --ttl 4 --seconds 10 --strategy naive,larder";
+  larder bench stampede --environments 8 --rate 200 --ttl 4 --seconds 10 --strategy naive,larder
+  larder bench stampede --die 20 --seconds 120 --options early=1:jitter=0";

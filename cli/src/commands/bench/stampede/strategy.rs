@@ -24,20 +24,20 @@ pub(crate) enum Strategy {
 impl Strategy {
     pub(crate) const ALL: [Self; 4] = [Self::Naive, Self::Lock, Self::Lease, Self::Larder];
 
-    /// The variables of the function that say how records are cached, which are fresh for `ttl_secs`.
+    /// The variables of the function that say how records are cached, which are fresh for `ttl_secs`; `larder_options` are for
+    /// [`Larder`](Self::Larder) alone.
     ///
     /// With [`Lease`](Self::Lease) a winner counts as dead after 10 s, which the lease outlives: as if it ended then and nobody took
     /// over. A handler waits for half of its time at most, so that has to be 8 s.
-    pub(crate) fn variables(self, ttl_secs: u64) -> Vec<(String, String)> {
-        let (options, more) = match self {
-            Self::Naive | Self::Lock | Self::Larder => ("", None),
-            Self::Lease => (
-                ":grace=0:early=0:jitter=0:lease=12:load-ms=10000:wait-ms=4000",
-                Some(("LARDER_TIMEOUT_MS".to_owned(), "8000".to_owned())),
-            ),
+    pub(crate) fn variables(self, ttl_secs: u64, larder_options: Option<&str>) -> Vec<(String, String)> {
+        let options = match (self, larder_options) {
+            (Self::Lease, _) => ":grace=0:early=0:jitter=0:lease=12:load-ms=10000:wait-ms=4000".to_owned(),
+            (Self::Larder, Some(options)) => format!(":{options}"),
+            (Self::Naive | Self::Lock | Self::Larder, _) => String::new(),
         };
         let tables = ("LARDER_TABLES".to_owned(), format!("{TABLE}:id:ttl={ttl_secs}{options}"));
-        [tables].into_iter().chain(more).collect()
+        let timeout = (self == Self::Lease).then(|| ("LARDER_TIMEOUT_MS".to_owned(), "8000".to_owned()));
+        [tables].into_iter().chain(timeout).collect()
     }
 }
 
