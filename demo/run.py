@@ -33,7 +33,7 @@ def main() -> int:
         is_as_told = tell_of_changes("--ring-check-interval-ms", "500", "--warm-secs", "5") and is_as_told
         if not is_as_told:
             raise Failed("the story did not come out as told")
-        print("\nEverything is stopped. Read on in README.md; the function's log is target/demo/function.log.")
+        print("\nEverything is stopped. Read on in README.md; the functions' logs are in target/demo.")
         return 0
     except Failed as failure:
         print(f"\ndemo: {failure}", file=sys.stderr)
@@ -53,6 +53,7 @@ def build() -> None:
 
 def function_in_front_of(cluster: Cluster) -> Function:
     return Function(
+        "read",
         LARDER_CONFIG_ENDPOINT=cluster.status["config_endpoint"],
         LARDER_HOSTS_FILE=cluster.status["hosts_file"],
         LARDER_DISCOVERY_INTERVAL_SECS=str(INTERVAL_SECS),

@@ -35,6 +35,14 @@
 //! The option `version` names the column that counts a row's changes, where a table has one. With `namespace=on` all records of
 //! a table are forgotten at once by removing one key, `larder~tag~` and the table's name behind the prefix: each read then
 //! reads that key, too, beside its own.
+//!
+//! The option `parent`, which may stand several times, says whose cached record depends on a row of this one: with
+//! `parent=airports.origin` the column `origin` holds the id of a row of `airports`, whose cached record is forgotten where a
+//! row is written, and where the column changes, that of the other one, too. The parent has to be one of the tables.
+//!
+//! ```text
+//! LARDER_TABLES=airports:faa,flights:id:version=version:parent=airports.origin:parent=airports.dest
+//! ```
 
 mod knobs;
 mod records;
@@ -43,4 +51,4 @@ mod tables;
 
 pub use records::Records;
 pub use settings::{ORIGIN_LIMIT, read, read_origin_limit};
-pub use tables::Table;
+pub use tables::{MAX_PARENTS, Parent, Table};

@@ -186,6 +186,33 @@ mod tests {
     }
 
     #[test]
+    fn a_table_names_its_parents() {
+        let tables = "airports:faa,flights:id:parent=airports.origin:60:parent= airports . dest ,staff:id:parent=staff.boss";
+        let records = read_all(&[("LARDER_TABLES", tables)]).unwrap();
+        let parents = |table: &str| {
+            let parents = records.table(table).unwrap().parents.iter();
+            parents.map(|parent| format!("{}.{}", parent.table, parent.column)).collect::<Vec<_>>()
+        };
+        assert_eq!(parents("flights"), ["airports.origin", "airports.dest"]);
+        assert_eq!(parents("staff"), ["staff.boss"]);
+        assert!(parents("airports").is_empty());
+        assert_eq!(records.table("flights").unwrap().policy.fresh_for, Ttl::clamped(60));
+    }
+
+    #[test]
+    fn a_parent_is_one_of_the_tables() {
+        let check = |table: &str, what| check_fault(&[("LARDER_TABLES", table)], "LARDER_TABLES", what);
+        check("a:id,b:id:parent=s3cret.a", "has a parent that is not one of the tables, at place 2");
+        check("a:id,b:id:parent=a", "has a parent that is not table.column, at place 2");
+        check("a:id:parent=a.", "is not a list of tables: ");
+        check("a:id:parent=.x", "is not a list of tables: ");
+        check("a:id:parent=a.x;drop", "is not a list of tables: ");
+        check(&format!("a:id{}", ":parent=a.x".repeat(9)), "has a table with more than 8 parents");
+        let most = format!("a:id{}", ":parent=a.x".repeat(8));
+        assert!(read_all(&[("LARDER_TABLES", &most)]).is_ok());
+    }
+
+    #[test]
     fn an_origin_in_aws_needs_rights() {
         let url = ("LARDER_ORIGIN_URL", "dynamodb:eu-west-1");
         check_fault(&[url], "AWS_SECRET_ACCESS_KEY", "missing");
