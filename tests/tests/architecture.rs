@@ -98,7 +98,7 @@ fn unlisted_arrows(house: &House, plan: &Plan, package: &Package) -> Vec<String>
         let to = house.package(name)?;
         let is_listed = match &wall.may_use {
             Allowed::Any => true,
-            Allowed::AnyShared => to.path.starts_with("shared/"),
+            Allowed::AnyShared(names) => to.path.starts_with("shared/") || names.contains(name),
             Allowed::Only(names) => names.contains(name),
         };
         (!is_listed).then(|| format!("{} -> {}{note}", package.path, to.path))
