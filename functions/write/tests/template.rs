@@ -37,7 +37,8 @@ fn the_alarms_look_at_what_the_function_measures() {
 
 fn read(variables: Vec<(String, String)>) -> Result<Settings, InvalidSettings> {
     // What Lambda sets.
-    let lambda = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let lambda =
+        [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
     let lambda = lambda.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Settings::read(&Variables::from_iter(variables.into_iter().chain(lambda)))
 }

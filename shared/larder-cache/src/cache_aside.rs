@@ -265,9 +265,12 @@ impl Cache {
         }
     }
 
-    /// Asks again for what others load, until it is there or patience is at its end; what is left is to be loaded.
+    /// Asks again for what others load, until it is there or patience is at its end; what is left is to be loaded. Patience begins
+    /// anew with another lease: who has taken a dead one over is alive.
     async fn wait_for_others<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
-        let end = Instant::now() + work.policy.wait_for.min(half_until(deadline));
+        let (last, wait_for) = (Instant::now() + half_until(deadline), work.policy.wait_for);
+        let patience = || last.min(Instant::now() + wait_for);
+        let mut end = patience();
         let mut pause = FIRST_PAUSE;
         while !work.to_await.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
@@ -281,15 +284,18 @@ impl Cache {
                 match key.landed() {
                     Some(answer) => work.answer(key.index, Ok(answer)),
                     None if key.is_under_way() => work.to_await.push(key),
-                    None => to_read.push(key.index),
+                    None => to_read.push((key.index, key.cas)),
                 }
             }
-            let keys: Vec<Key> = to_read.iter().map(|index| work.keys[*index].clone()).collect();
+            let keys: Vec<Key> = to_read.iter().map(|(index, _)| work.keys[*index].clone()).collect();
             let reads = self.read_again(&keys, work, counts, deadline).await;
-            for (index, read) in to_read.into_iter().zip(reads) {
-                work.sort(index, read, self.leases());
+            for ((index, _), read) in to_read.iter().zip(reads) {
+                work.sort(*index, read, self.leases());
             }
             self.take_over(work, counts, deadline).await;
+            if to_read.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
+                end = patience();
+            }
         }
     }
 

@@ -57,7 +57,7 @@ pub struct Policy {
 impl Policy {
     /// The defaults, for values that are fresh for `ttl`.
     ///
-    /// Kept for as long again, an hour at most, and refreshed in the last tenth of their freshness; 30 s for "no such
+    /// Kept for as long again, an hour at most, and refreshed in the last tenth of their freshness, 2 s at most; 30 s for "no such
     /// record" at most, 2 s for a failure; 2 s for a load, as long to wait for it, leases of 10 s; jitter of 15 %. Stale
     /// values are answered, but not where they were invalidated. Compressed from 2 KiB on.
     pub const fn fresh_for(ttl: Ttl) -> Self {
@@ -66,7 +66,7 @@ impl Policy {
         Self {
             fresh_for: ttl,
             grace: Duration::from_secs(least(secs, least(MOST_DEFAULT_GRACE_SECS, most_grace)) as u64),
-            early: Duration::from_secs((secs / 10) as u64),
+            early: Duration::from_secs(least(secs / 10, MOST_DEFAULT_EARLY_SECS) as u64),
             negative_for: if secs < DEFAULT_NEGATIVE.as_secs() { ttl } else { DEFAULT_NEGATIVE },
             error_for: Some(Ttl::MIN),
             load_for: Duration::from_secs(2),
@@ -226,6 +226,8 @@ pub(crate) const fn fnv1a(bytes: &[u8]) -> u64 {
 
 const DEFAULT_NEGATIVE: Ttl = Ttl::clamped(30);
 const MOST_DEFAULT_GRACE_SECS: u32 = 3600;
+/// What a load may take: a key that is read often needs no more, and is refreshed no more often than it has to be.
+const MOST_DEFAULT_EARLY_SECS: u32 = 2;
 /// What a fill takes at most, and what memcached may take off a TTL.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 const MOST_JITTER: f64 = 0.5;

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_client::{Claim, Key, Lease, Read};
+use larder_client::{Cas, Claim, Key, Lease, Read};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, LoadError, Outcome};
@@ -61,6 +61,8 @@ pub(crate) struct ToLoad {
 /// A key that somebody else loads.
 pub(crate) struct ToAwait {
     pub(crate) index: usize,
+    /// Under which lease.
+    pub(crate) cas: Cas,
     pub(crate) node: Arc<str>,
     /// Where it is somebody in this environment: what comes of it.
     pub(crate) landing: Option<Landing>,
@@ -155,6 +157,11 @@ impl<'a, E> Work<'a, E> {
         self.answers[index] = Some(answer);
     }
 
+    /// Whether the key at `index` is waited for under another lease than `cas`.
+    pub(crate) fn awaits_another(&self, index: usize, cas: Cas) -> bool {
+        self.to_await.iter().any(|key| key.index == index && key.cas != cas)
+    }
+
     /// Loads now what was waited for in vain.
     pub(crate) fn load_awaited(&mut self) {
         let awaited = std::mem::take(&mut self.to_await).into_iter();
@@ -185,7 +192,12 @@ impl<'a, E> Work<'a, E> {
             Found::Nothing => {
                 let landing = leases.flights.find(&self.keys[index], lease.cas(), self.tags);
                 if !self.is_twin(index) {
-                    self.to_await.push(ToAwait { index, node: Arc::clone(&read.node), landing });
+                    self.to_await.push(ToAwait {
+                        index,
+                        cas: lease.cas(),
+                        node: Arc::clone(&read.node),
+                        landing,
+                    });
                 }
             }
         }

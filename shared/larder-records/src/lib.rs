@@ -16,7 +16,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | `LARDER_TTL_SECS` | `ttl`, or just a number | how long a record is fresh, in seconds | 300 | 2 to 2592000 |
 //! | `LARDER_GRACE_SECS` | `grace` | how long after that it is kept yet, in seconds, to be answered while it is refreshed or where the origin fails; 0 for not at all | as long as it is fresh, an hour at most | 0 to 2592000 |
-//! | `LARDER_EARLY_SECS` | `early` | how long before its end one reader refreshes it, in seconds; 0 for not before it ends | a tenth of what it is fresh for | 0 to 2592000 |
+//! | `LARDER_EARLY_SECS` | `early` | how long before its end one reader refreshes it, in seconds; 0 for not before it ends | a tenth of what it is fresh for, 2 at most | 0 to 2592000 |
 //! | `LARDER_NEGATIVE_TTL_SECS` | `negative` | how long "no such record" is remembered, in seconds | 30, and not longer than a record | 2 to 86400 |
 //! | `LARDER_ERROR_TTL_SECS` | `error` | how long the origin is left alone after it has failed for a record, in seconds; 0 for not at all | 2 | 0, 2 to 60 |
 //! | `LARDER_LOAD_MS` | `load-ms` | how long the origin may take for a load, in milliseconds; whoever takes longer is taken for dead | 2000 | 1 to 890000 |

@@ -44,6 +44,25 @@ async fn of_many_losers_one_takes_over_and_the_others_get_its_value() {
 }
 
 #[tokio::test]
+async fn who_has_lost_to_the_one_who_took_over_waits_for_it_too() {
+    let (node, origin) = (Memcached::start(), Origin::shut());
+    assert!(node.ask("mg k N60 t").contains('W'));
+    let losers: Vec<_> = (0..20).map(|_| environment(&[&node])).collect();
+    let key = key("k");
+    // As patient with a winner as a load may take.
+    let policy = Policy { wait_for: LOAD_FOR, ..QUICK.clone() };
+    let reads = losers.iter().map(|loser| loser.get_or_load(&key, &policy, late(), || origin.value("v")));
+    let conduct = async {
+        origin.begun(1).await;
+        node.asked(node.gets() + 40).await;
+        origin.open();
+    };
+    let (reads, ()) = tokio::join!(futures_util::future::join_all(reads), conduct);
+    assert!(reads.into_iter().all(|(answer, _)| told(answer).1.as_deref() == Some("v")));
+    assert_eq!(origin.calls().len(), 1);
+}
+
+#[tokio::test]
 async fn a_dead_refresher_is_replaced_by_who_has_seen_it_for_long_enough_in_several_requests() {
     for (item, outcome) in [("T105", Outcome::Hit), ("T50", Outcome::Stale)] {
         let (node, origin) = (Memcached::start(), Origin::new());
