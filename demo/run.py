@@ -15,6 +15,7 @@ from cluster import Cluster, Node
 from flights import DATABASE, load_flights
 from function import Answer, Function
 from shell import Failed, run
+from stampede import tell_of_a_stampede
 from table import Table, short
 from writes import tell_of_writes
 
@@ -22,6 +23,8 @@ INTERVAL_SECS = 5
 """How old the function lets its list of nodes grow; 60 where nobody says otherwise."""
 SLACK_SECS = 2
 """What a request on a busy machine may add to that."""
+STAMPEDE_SEED = 8
+"""One with which some of those who load die."""
 
 
 def main() -> int:
@@ -34,6 +37,7 @@ def main() -> int:
                 is_as_told = tell(cluster, function)
         with Cluster() as cluster:
             is_as_told = tell_of_writes(cluster, settings_in_front_of(cluster)) and is_as_told
+        is_as_told = tell_of_a_stampede(STAMPEDE_SEED) and is_as_told
         is_as_told = tell_of_changes("--ring-check-interval-ms", "500", "--warm-secs", "5") and is_as_told
         if not is_as_told:
             raise Failed("the story did not come out as told")

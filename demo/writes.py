@@ -43,7 +43,8 @@ def tell(cluster: Cluster, read: Function, write: Function) -> bool:
     table.row("PATCH  it is later, with an Idempotency-Key", once, 200, "stored", "3")
     again = patch(write, {"dep_delay": 120}, idempotency_key="demo-1")
     table.row("PATCH  the same request again: nothing is done twice", again, 200, "forgotten", "3")
-    table.row("PATCH  what has another version by now (If-Match: 1)", patch(write, late, if_match='"1"'), 412, "-")
+    stale = patch(write, late, if_match='"1"')
+    table.row("PATCH  what has another version by now (If-Match: 1)", stale, 412, "-", "3")
     table.row("GET    no older than 3 (min-version=3)", read.ask_for_flight(FLIGHT, "min-version=3"), 200, "miss", "3")
 
     owner = cluster.owner(KEY)
