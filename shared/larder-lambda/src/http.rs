@@ -1,7 +1,8 @@
 //! The HTTP request and answer of an API Gateway HTTP API (payload format 2.0) and of a function URL.
 //!
 //! Only what a handler reads is decoded, and nothing in a request can make decoding fail that the gateway lets through:
-//! headers, cookies and the ready-made query map (which joins repeated names with commas) are not looked at.
+//! of the headers only `if-none-match` is looked at (the gateway writes names in small letters, each once, and joins its
+//! values with commas); cookies and the ready-made query map (which joins repeated names with commas) are not.
 //! Source: "Create AWS Lambda proxy integrations for HTTP APIs", API Gateway developer guide.
 
 use std::borrow::Cow;
@@ -19,7 +20,15 @@ pub struct HttpRequest {
     raw_query_string: Option<String>,
     #[serde(default)]
     path_parameters: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    headers: Option<Headers>,
     request_context: RequestContext,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Headers {
+    #[serde(rename = "if-none-match", default)]
+    if_none_match: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +47,17 @@ impl HttpRequest {
     /// The method, in capitals.
     pub fn method(&self) -> &str {
         &self.request_context.http.method
+    }
+
+    /// Whether the caller has what `etag` names: by its header `if-none-match`, which names one or more, or `*` for any.
+    ///
+    /// A weak tag is the same as a strong one here. Source: RFC 9110, sections 8.8.3.2 and 13.1.2.
+    pub fn has(&self, etag: &str) -> bool {
+        let named = self.headers.as_ref().and_then(|headers| headers.if_none_match.as_deref());
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        named.is_some_and(|named| {
+            named.trim() == "*" || named.split(',').any(|tag| opaque(tag) == opaque(etag))
+        })
     }
 
     /// What stands in the path for `{name}` of the gateway's route, already decoded. A function URL has no routes.
@@ -164,6 +184,27 @@ mod tests {
         assert_eq!(decode_path("%C3%BC").unwrap(), "ü");
         assert_eq!(decode_path("%FF"), None);
         assert_eq!(decode_query("+%FF"), None);
+    }
+
+    #[test]
+    fn what_the_caller_has_is_told_by_its_tag_weak_or_strong() {
+        let has = |named: serde_json::Value| {
+            let event = serde_json::json!({
+                "rawPath": "/", "headers": named, "requestContext": { "http": { "method": "GET" } },
+            });
+            serde_json::from_value::<HttpRequest>(event).unwrap().has("W/\"ab\"")
+        };
+        for named in ["W/\"ab\"", "\"ab\"", "\"x\", W/\"ab\"", " * ", "\"x\",\"ab\""] {
+            assert!(has(serde_json::json!({ "if-none-match": named, "host": "h" })), "{named}");
+        }
+        for named in ["", "\"abc\"", "ab", "W/\"x\"", "\"*\""] {
+            assert!(!has(serde_json::json!({ "if-none-match": named })), "{named}");
+        }
+        assert!(
+            !has(serde_json::json!({}))
+                && !has(().into())
+                && !has(serde_json::json!({ "if-none-match": null }))
+        );
     }
 
     #[test]
