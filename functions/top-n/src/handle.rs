@@ -155,7 +155,9 @@ impl<'a, S: Source> Run<'a, S> {
             *query_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(started.elapsed());
             rows.map(|rows| ListItems::of(rows.iter().map(Record::json)))
         };
-        let refreshed = self.app.cache.refresh_list(list.timed(), least_age, self.deadline, load).await;
+        // Boxed, for what it takes to ask cache and origin is large.
+        let refreshed =
+            Box::pin(self.app.cache.refresh_list(list.timed(), least_age, self.deadline, load)).await;
         let query_time = query_time.into_inner().unwrap_or_default();
         self.work.query_times.extend(query_time.map(|time| (list.name().to_owned(), time)));
         match refreshed {

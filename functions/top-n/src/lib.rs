@@ -26,6 +26,6 @@ mod handle;
 pub mod metrics;
 pub mod settings;
 
-pub use app::App;
+pub use app::{App, Source};
 pub use failure::Failure;
 pub use handle::{Handled, LEAST_TIME, Work, handle};
