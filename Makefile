@@ -21,7 +21,7 @@ deploy-local: ## Deploys the application to an emulator of AWS on this machine (
 	.tools/emulator/bin/python demo/deploy.py
 
 test: ## Passes all tests but that of a deployment, doc tests included.
-	tools/prepare compiler memcached python emulator
+	tools/prepare compiler memcached databases python emulator
 	cargo test --workspace
 
 test-deploy: ## Deploys the application to an emulator of AWS (Linux) and sees it follow a node that comes.
@@ -75,4 +75,4 @@ build: ## Builds the functions as `sam deploy` takes them, for arm64.
 	$(SAM) build
 
 tools: ## Installs everything that the other commands need.
-	tools/prepare compiler memcached python lambda sam emulator deny fuzz
+	tools/prepare compiler memcached databases python lambda sam emulator deny fuzz

@@ -65,6 +65,17 @@ class Cluster:
         """Kills the memcached of `node`, which stays listed, as on ElastiCache until its replacement is there."""
         os.kill(node.pid, signal.SIGKILL)
 
+    def reboot(self, node: Node) -> None:
+        """Has `node` run again, empty."""
+        run(LARDER, "local", "reboot-node", node.id, *self.place)
+        self.status = json.loads(run(LARDER, "local", "status", "--json", *self.place))
+
+    def owner(self, key: str) -> Node:
+        """The node that owns `key`."""
+        nodes = [part for node in self.nodes for part in ("--node", node.address)]
+        [index] = run(LARDER, "ring", "owners", "--ring", "ketama", *nodes, input=f"{key}\n").split()
+        return self.nodes[int(index)]
+
     def add_node(self) -> Node:
         """Adds a node and answers it."""
         known = {node.id for node in self.nodes}

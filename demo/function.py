@@ -1,4 +1,4 @@
-"""The function `read` under `cargo lambda watch`, and requests to it through `cargo lambda invoke`."""
+"""A function under `cargo lambda watch`, and requests to it through `cargo lambda invoke`."""
 
 from __future__ import annotations
 
@@ -22,23 +22,40 @@ class Answer:
     """What the function answered."""
 
     status: int
-    cache: str
-    """Header `x-cache`: where the record came from; for a batch, where the costliest came from."""
-    counts: str
-    """Header `x-cache-counts`: for a batch, how many came from where."""
-    nodes: tuple[str, ...]
-    """Header `x-cache-node`: `host:port` of each node that answered."""
+    headers: dict[str, str]
+    body: str
     millis: float
     """How long the function took, by its own metrics."""
 
+    @property
+    def cache(self) -> str:
+        """Where the record came from, for a batch where the costliest came from; what became of it, for a write."""
+        return self.headers.get("x-cache", "-")
+
+    @property
+    def counts(self) -> str:
+        """For a batch: how many came from where."""
+        return self.headers.get("x-cache-counts", "")
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """`host:port` of each node that answered."""
+        return tuple(filter(None, self.headers.get("x-cache-node", "").split(", ")))
+
+    @property
+    def version(self) -> str:
+        """The version of the record."""
+        return self.headers.get("x-record-version", "")
+
 
 class Function:
-    """The function, told by `settings` what it needs to know. Made by `with`."""
+    """The function called `name`, told by `settings` what it needs to know. Made by `with`."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, name: str, **settings: str) -> None:
+        self.name = name
         self.address = ("--invoke-address", "127.0.0.1", "--invoke-port", str(free_port()))
-        watch = ("cargo", "lambda", "watch", "--ignore-changes", "--bin", "read")
-        self.process = Process(*watch, *self.address, log="function.log", **settings)
+        watch = ("cargo", "lambda", "watch", "--ignore-changes", "--bin", name)
+        self.process = Process(*watch, *self.address, log=f"{name}.log", **settings)
         self.metrics: queue.Queue[dict] = queue.Queue()
 
     def __enter__(self) -> Function:
@@ -55,35 +72,46 @@ class Function:
         self.process.__exit__()
 
     def send(self, event: str) -> Answer:
-        """Sends `events/EVENT.json` and answers what comes back."""
-        return self._send_file(str(ROOT / "events" / f"{event}.json"))
+        """Sends the request of `events/EVENT.json` and answers what comes back."""
+        return self._answer(self.invoke_file(str(ROOT / "events" / f"{event}.json")))
 
-    def ask_for_flight(self, id: str) -> Answer:
+    def ask_for_flight(self, id: str, query: str = "") -> Answer:
         """Sends the event `one-record` for another flight."""
-        event = json.loads((ROOT / "events" / "one-record.json").read_text())
-        path = f"/records/flights/{id}"
-        event["rawPath"] = event["requestContext"]["http"]["path"] = path
-        event["pathParameters"]["id"] = id
-        file = WORK / "another-record.json"
-        file.write_text(json.dumps(event))
-        return self._send_file(str(file))
+        return self.request("GET", id, query)
 
-    def _send_file(self, file: str) -> Answer:
-        invoke = ("cargo", "lambda", "invoke", "read", *self.address, "--data-file", file)
+    def request(self, method: str, id: str, query: str = "", body: dict | None = None, **headers: str) -> Answer:
+        """Sends a request about the flight `id`; an underscore in the name of a header stands for a hyphen."""
+        event = json.loads((ROOT / "events" / "one-record.json").read_text())
+        event["routeKey"] = event["requestContext"]["routeKey"] = f"{method} /records/{{table}}/{{id}}"
+        event["requestContext"]["http"]["method"] = method
+        event["rawPath"] = event["requestContext"]["http"]["path"] = f"/records/flights/{id}"
+        event["pathParameters"] = {"table": "flights", "id": id}
+        event["rawQueryString"] = query
+        event["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            event["headers"]["content-type"] = "application/json"
+            event["body"], event["isBase64Encoded"] = json.dumps(body), False
+        return self._answer(self.invoke(event))
+
+    def invoke(self, event: dict) -> dict:
+        """Hands `event` over and answers what comes back."""
+        file = WORK / f"{self.name}-event.json"
+        file.write_text(json.dumps(event))
+        return self.invoke_file(str(file))
+
+    def invoke_file(self, file: str) -> dict:
+        """Hands the event in `file` over and answers what comes back."""
+        invoke = ("cargo", "lambda", "invoke", self.name, *self.address, "--data-file", file)
         try:
-            answer = json.loads(run(*invoke, most_secs=ANSWER_SECS))
+            return json.loads(run(*invoke, most_secs=ANSWER_SECS))
         except Failed as failure:
             raise Failed(f"{failure}; see {self.process.log}") from None
+
+    def _answer(self, answer: dict) -> Answer:
         if "statusCode" not in answer:
             raise Failed(f"the function answered {answer}; see {self.process.log}")
-        headers = answer["headers"]
-        return Answer(
-            status=answer["statusCode"],
-            cache=headers.get("x-cache", "-"),
-            counts=headers.get("x-cache-counts", ""),
-            nodes=tuple(filter(None, headers.get("x-cache-node", "").split(", "))),
-            millis=self._next_metrics()["Duration"],
-        )
+        millis = self._next_metrics()["Duration"]
+        return Answer(answer["statusCode"], answer["headers"], answer.get("body") or "", millis)
 
     def _read_metrics(self) -> None:
         """Takes the line of metrics that every request leaves; the rest of what is printed goes to the log."""

@@ -52,6 +52,7 @@ fn main() -> Result<()> {
 fn run(settings: &Settings, look_up: LookUp) -> Result<Summary> {
     match settings.workload {
         Workload::Get => on_one_thread(reads::get(settings)),
+        Workload::GetOrLoad => on_one_thread(reads::get_or_load(settings)),
         Workload::GetMany => on_one_thread(reads::get_many(settings)),
         Workload::Crowd => on_one_thread(crowd::crowd(settings)),
         Workload::SetMany => on_one_thread(writes::set_many(settings)),

@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning | default |
 //! | --- | --- | --- |
-//! | `WORKLOAD` | `W1`, `W2`, `W3`, `W4`, `W5`, `W5C`, `W6`, `W6B` or `W7`: see [`Workload`] | required |
+//! | `WORKLOAD` | `W1`, `W1L`, `W2`, `W3`, `W4`, `W5`, `W5C`, `W6`, `W6B` or `W7`: see [`Workload`] | required |
 //! | `PEER_NODES` | `host:port,…` | required |
 //! | `SECONDS` | length of the window | 1 |
 //! | `OPS` | where set: do exactly this many operations instead (`W4`: items) | |
@@ -44,6 +44,8 @@ pub(crate) struct Settings {
 pub(crate) enum Workload {
     /// `W1`: one get after the other.
     Get,
+    /// `W1L`: the same through a cache-aside read that finds its value.
+    GetOrLoad,
     /// `W2`: one multi-get after the other.
     GetMany,
     /// `W3`: many tasks at once on one client, nine gets to a set.
@@ -117,6 +119,7 @@ impl FromStr for Workload {
     fn from_str(text: &str) -> Result<Self> {
         Ok(match text {
             "W1" => Self::Get,
+            "W1L" => Self::GetOrLoad,
             "W2" => Self::GetMany,
             "W3" => Self::Crowd,
             "W4" => Self::SetMany,

@@ -10,7 +10,7 @@ use tokio::process::Command;
 #[tokio::test]
 async fn every_workload_on_nodes_is_done_as_often_as_asked_and_without_an_error() {
     let nodes = Nodes::start().await;
-    for (workload, items_each) in [("W1", 1), ("W2", BATCH), ("W3", 1), ("W4", 1), ("W7", 1)] {
+    for (workload, items_each) in [("W1", 1), ("W1L", 1), ("W2", BATCH), ("W3", 1), ("W4", 1), ("W7", 1)] {
         let answer = nodes.run(&[("WORKLOAD", workload), ("OPS", "100")]).await;
         assert_eq!(answer["ops"], 100, "{workload}: {answer}");
         assert_eq!(answer["items"], 100 * items_each, "{workload}: {answer}");

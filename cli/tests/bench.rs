@@ -1,4 +1,4 @@
-//! `larder bench reconfigure`: real nodes, real environments, a short load.
+//! `larder bench`: real nodes, real environments, a short load.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
@@ -67,10 +67,76 @@ fn check_plausible(change: &Value) {
 }
 
 #[test]
+fn of_all_who_miss_a_hot_key_one_loads_it_and_without_a_lease_all_do() {
+    let arguments = "--environments 6 --rate 100 --ttl 3 --origin-ms 200 --seconds 7 --strategy naive,larder";
+    // That it ends well says that every read was answered.
+    let report = stampede(arguments);
+    for (field, expected) in
+        [("environments", 6), ("rate", 100), ("ttl", 3), ("origin_ms", 200), ("die", 0), ("seconds", 7)]
+    {
+        assert_eq!(report[field], expected, "{field}");
+    }
+    let [naive, larder] = ["naive", "larder"].map(|strategy| &report[strategy]);
+    for measured in [naive, larder] {
+        check_counts(measured, 700);
+        assert_eq!(measured["deaths"], 0, "{report}");
+        assert!(count(measured, "cold_origin_calls") >= 1, "{report}");
+        assert!(measured["cold_ms"].as_f64().unwrap() >= 200.0, "{report}");
+        assert!(measured["origin_calls_per_ttl"].as_f64().unwrap() > 0.0, "{report}");
+        let times = ["p50_ms", "p99_ms", "p999_ms", "max_ms"].map(|field| measured[field].as_f64().unwrap());
+        assert!(times.is_sorted() && times[0] > 0.0, "{report}");
+    }
+    assert!(count(naive, "origin_calls") > count(larder, "origin_calls"), "{report}");
+    assert!(count(naive, "max_concurrent_loads") > 2, "{report}");
+    assert!(count(larder, "max_concurrent_loads") <= 2, "{report}");
+    assert_eq!(count(naive, "stale_share"), 0, "{report}");
+}
+
+#[test]
+fn a_winner_that_is_killed_is_taken_over_while_the_others_read_on() {
+    // With this seed the first winner dies and the second one lives.
+    let arguments = "--environments 4 --rate 50 --ttl 5 --seconds 9 --die 50 --seed 5";
+    let report = stampede(arguments);
+    assert_eq!(report["strategy"], "larder");
+    check_counts(&report, 450);
+    assert_eq!(count(&report, "errors"), 0, "{report}");
+    assert!(count(&report, "deaths") >= 1, "{report}");
+    assert!(count(&report, "takeovers") >= 1, "{report}");
+    assert!((1..=2).contains(&count(&report, "max_concurrent_loads")), "{report}");
+    assert!(report["stale_share"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+/// Every read of the window has been answered, or its environment was killed.
+#[track_caller]
+fn check_counts(measured: &Value, expected: u64) {
+    let reads = ["reads", "errors", "deaths"].map(|field| count(measured, field)).iter().sum::<u64>();
+    assert!((expected - 1..=expected + 2).contains(&reads), "{reads}: {measured}");
+}
+
+#[track_caller]
+fn count(measured: &Value, field: &str) -> u64 {
+    measured[field].as_f64().unwrap_or_else(|| panic!("no {field} in {measured}")) as u64
+}
+
+fn stampede(arguments: &str) -> Value {
+    let line = run_well(&format!("bench stampede {arguments}"), b"");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    serde_json::from_str(&line).unwrap()
+}
+
+#[test]
 fn a_run_that_is_ended_takes_its_environments_along_even_a_frozen_one() {
-    for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
-        let mut run = Run::start();
-        // One environment sleeps through the change that has just begun.
+    // One environment sleeps through the change that has just begun; of the stampede all have just served a read.
+    let reconfigure = format!("reconfigure {DATA} --clients 3 --seconds 1 --change add");
+    let runs = [
+        (Signal::KILL, reconfigure.as_str(), "a node is added"),
+        (Signal::INT, &reconfigure, "a node is added"),
+        (Signal::TERM, &reconfigure, "a node is added"),
+        (Signal::KILL, STAMPEDE, "larder: the first value"),
+        (Signal::TERM, STAMPEDE, "larder: the first value"),
+    ];
+    for (signal, arguments, sign) in runs {
+        let mut run = Run::start(arguments, sign);
         kill_process(Pid::from_child(&run.child), signal).unwrap();
         let code = run.child.wait().unwrap().code();
         assert_eq!(code, (signal != Signal::KILL).then_some(1), "{signal:?}");
@@ -89,29 +155,37 @@ fn what_cannot_be_is_refused_with_what_to_do() {
     check_failure("bench reconfigure --data no/such/folder", 1, "--data");
     check_failure(&format!("bench reconfigure {DATA} --nodes 0"), 1, "1 to 40 nodes");
     check_failure("bench environment --socket no/such/socket --number 0", 1, "conductor");
+    check_failure("bench stampede --strategy xfetch", 2, "naive, lock, lease, larder");
+    check_failure("bench stampede --options ttl=s3cret", 1, "LARDER_TABLES");
+    check_failure("bench stampede --environments 0", 2, "--environments");
+    check_failure("bench stampede --die 101", 2, "--die");
+    check_failure("bench stampede --ttl 1", 2, "--ttl");
+    check_failure("bench reader --socket no/such/socket --number 0", 1, "conductor");
 }
 
 /// A run, killed with the test.
 struct Run {
     child: Child,
-    /// All that is printed on standard error after the first line, when nobody is left to print more.
+    /// All that is printed on standard error after the sign, when nobody is left to print more.
     stderr: Receiver<String>,
 }
 
 impl Run {
-    /// Starts a run; its first change begins when this returns.
-    fn start() -> Self {
+    /// Starts a run; it has printed a line that begins with `sign` when this returns.
+    fn start(arguments: &str, sign: &str) -> Self {
         let mut child = larder()
-            .args(["bench", "reconfigure", "--clients", "3", "--seconds", "1", "--change", "add"])
-            .args(DATA.split_whitespace())
+            .arg("bench")
+            .args(arguments.split_whitespace())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        assert_eq!(line, "a node is added\n");
+        while !line.starts_with(sign) {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "{arguments} has ended before {sign:?}");
+        }
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let mut rest = String::new();
@@ -132,4 +206,5 @@ impl Drop for Run {
 }
 
 const DATA: &str = concat!("--data ", env!("CARGO_MANIFEST_DIR"), "/../data/flights");
+const STAMPEDE: &str = "stampede --environments 3 --rate 100 --ttl 3 --seconds 60";
 const PATIENCE: Duration = Duration::from_secs(20);

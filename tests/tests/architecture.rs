@@ -98,12 +98,13 @@ fn unlisted_arrows(house: &House, plan: &Plan, package: &Package) -> Vec<String>
         let to = house.package(name)?;
         let is_listed = match &wall.may_use {
             Allowed::Any => true,
-            Allowed::AnyShared => to.path.starts_with("shared/"),
+            Allowed::AnyShared(names) => to.path.starts_with("shared/") || names.contains(name),
             Allowed::Only(names) => names.contains(name),
         };
         (!is_listed).then(|| format!("{} -> {}{note}", package.path, to.path))
     };
-    let in_tests = package.dev_dependencies.iter().filter(|name| *name != FOR_ANY_TEST);
+    let is_of_tests = |name: &&String| *name != FOR_ANY_TEST && *name != &package.name;
+    let in_tests = package.dev_dependencies.iter().filter(is_of_tests);
     let arrows = package.dependencies.iter().filter_map(|name| arrow(name, ""));
     arrows.chain(in_tests.filter_map(|name| arrow(name, " (in tests)"))).collect()
 }

@@ -54,7 +54,7 @@ async fn no_answer_contradicts_the_origin_whatever_happens() {
     }
     let changes = world.change_until(async || {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        origin.steps() >= steps
+        origin.steps() >= steps || origin.is_given_up()
     });
     let changes = changes.await;
     let wrong = environments.join_all().await.concat();

@@ -46,6 +46,24 @@ fn every_record_is_one_of_sns_or_sqs_as_lambda_hands_it_over() {
 }
 
 #[test]
+fn every_request_is_one_of_an_http_api_as_lambda_hands_it_over() {
+    let events = [json_files(&events()), json_files(&events().join("write"))].concat();
+    for file in &events {
+        let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let name = file.display();
+        assert_eq!(event["version"], "2.0", "{name}");
+        let http = &event["requestContext"]["http"];
+        IN_HTTP.iter().for_each(|field| assert!(http[field].is_string(), "{name}: {field}"));
+        assert_eq!(event["requestContext"]["routeKey"], event["routeKey"], "{name}");
+        assert!(event["isBase64Encoded"].is_boolean(), "{name}");
+        for (header, value) in event["headers"].as_object().unwrap() {
+            assert!(value.is_string() && *header == header.to_ascii_lowercase(), "{name}: {header}");
+        }
+    }
+    assert!(events.len() >= 23, "{} requests", events.len());
+}
+
+#[test]
 fn every_alarm_says_what_crossed_which_threshold() {
     let alarms = json_files(&events().join("scale"))
         .into_iter()
@@ -146,6 +164,9 @@ const IN_SNS: [&str; 9] = [
     "SigningCertUrl",
     "UnsubscribeUrl",
 ];
+
+/// What a request of payload format 2.0 says of itself.
+const IN_HTTP: [&str; 5] = ["method", "path", "protocol", "sourceIp", "userAgent"];
 
 /// What a record of SQS has. Source: "Example standard queue message event" in the Lambda developer guide.
 const IN_SQS: [&str; 7] =

@@ -135,6 +135,7 @@ mod tests {
             errors: 0,
             negative_hits: 0,
             failing: 0,
+            tag_reads: 0,
             waits: 0,
             takeovers: 0,
             origin_calls: 0,

@@ -34,5 +34,5 @@ pub mod metrics;
 pub mod refusal;
 pub mod settings;
 
-pub use app::App;
+pub use app::{App, Source};
 pub use handle::{Handled, Work, handle};

@@ -32,6 +32,7 @@ pub fn metrics(
         ("Failing", counts.failing),
         ("Waits", counts.waits),
         ("Takeovers", counts.takeovers),
+        ("TagReads", counts.tag_reads),
         ("OriginCalls", counts.origin_calls),
         ("Fills", counts.fills),
         ("FillsRefused", counts.fills_refused),
@@ -108,7 +109,7 @@ mod tests {
             assert_eq!(line[name], expected, "{name}");
         }
         assert_eq!(line.get("metrics_dropped"), None);
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 16);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 17);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Settings {
     pub fn read(variables: &Variables) -> Result<Self, InvalidSettings> {
         let mut reader = Reader::new(variables);
         let cluster = cluster::read(&mut reader);
-        let records = larder_records::read(&mut reader);
+        let records = larder_records::read(&mut reader, variables);
         let lists = larder_records::read_lists(&mut reader, records.as_ref().map(|(_, records)| records));
         let sample_one_in =
             reader.or(SAMPLE_ONE_IN, u64::from(Sampling::default().one_in), whole(0..=10_000));

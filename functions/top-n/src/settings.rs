@@ -39,7 +39,7 @@ impl Settings {
     pub fn read(variables: &Variables) -> Result<Self, InvalidSettings> {
         let mut reader = Reader::new(variables);
         let cluster = cluster::read(&mut reader);
-        let records = larder_records::read(&mut reader);
+        let records = larder_records::read(&mut reader, variables);
         let lists = larder_records::read_lists(&mut reader, records.as_ref().map(|(_, records)| records));
         let timeout = reader.or(TIMEOUT, Duration::from_secs(55), millis(1_000..=890_000));
         if let Some(lists) = &lists {

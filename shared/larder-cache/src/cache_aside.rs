@@ -109,7 +109,13 @@ impl Cache {
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
         let reads = self.read(keys, policy, deadline).await;
-        self.go_on(keys, reads, policy, deadline, load).await
+        match keys {
+            [key] if let Some(answer) = reads.hit(key, policy) => {
+                Batch::new(vec![Ok(answer)], Counts { tag_reads: reads.tag_reads, ..Counts::default() })
+            }
+            // Boxed, for most reads of one key end above and need not carry it along.
+            keys => Box::pin(self.go_on(keys, reads, policy, deadline, load)).await,
+        }
     }
 
     /// What is to be done after the first `reads`.

@@ -39,6 +39,7 @@
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
 //! | `value.rs`, `packed.rs`, `format.rs` | [`Loaded`]: a value; how it is stored, and what its client flags mean |
 //! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
+//! | `doll.rs` | [`doll_key`]: the key of a parent that holds its children's versions |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
 //! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
@@ -47,6 +48,7 @@
 mod answer;
 mod cache_aside;
 mod catalogue;
+mod doll;
 mod flights;
 mod format;
 mod guard;
@@ -71,6 +73,7 @@ mod write_through;
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
 pub use catalogue::Catalogue;
+pub use doll::doll_key;
 pub use guard::OriginGuard;
 pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
 pub use lists::{RefreshError, Refreshed};

@@ -10,6 +10,7 @@
 //! something did, versions decide, and where there are none the key is forgotten. A reader who loaded the old value meanwhile
 //! cannot store it, for its lease is void.
 
+use bytes::Bytes;
 use futures_util::future::join;
 use larder_client::{Claim, Error, Key, Lease, Read, ReadOptions, Stored};
 use tokio::time::Instant;
@@ -29,6 +30,14 @@ pub struct Intent {
     key: Key,
     read: Result<Read, Error>,
     tags: Standing,
+}
+
+impl Intent {
+    /// The value that the cache had, fresh or not, if it had one: a hint at what the row was before it is changed.
+    pub fn found(&self, policy: &Policy) -> Option<Bytes> {
+        let item = self.read.as_ref().ok()?.item.as_ref()?;
+        Unpacked::of(item, policy.schema).map(|unpacked| unpacked.value).filter(|value| !value.is_empty())
+    }
 }
 
 /// What came of telling the cache what was written.

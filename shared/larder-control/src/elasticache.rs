@@ -1,6 +1,5 @@
 //! ElastiCache's API.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use crate::fault::fault;
 use crate::translate::{event, state};
 use crate::{ClusterEvent, ClusterState, ControlError, NodeId};
+use larder_lambda::aws::Credentials;
 
 /// One cluster of ElastiCache, seen and changed through the API.
 ///
@@ -59,23 +59,6 @@ impl ApiConfig {
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
         }
-    }
-}
-
-/// What requests are signed with; it does not show the secret.
-#[derive(Clone)]
-pub struct Credentials {
-    /// The key's id.
-    pub access_key_id: String,
-    /// The key.
-    pub secret_access_key: String,
-    /// The session that the key is valid in, for a role's key.
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
     }
 }
 

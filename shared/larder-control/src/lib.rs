@@ -43,7 +43,8 @@ mod state;
 mod translate;
 
 pub use control_plane::ControlPlane;
-pub use elasticache::{ApiConfig, Credentials, ElastiCache, MAX_EVENTS};
+pub use elasticache::{ApiConfig, ElastiCache, MAX_EVENTS};
 pub use error::ControlError;
+pub use larder_lambda::aws::Credentials;
 pub use local::Local;
 pub use state::{ClusterEvent, ClusterState, ClusterStatus, Node, NodeId, NodeStatus, Pending, Topic};

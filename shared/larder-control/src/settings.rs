@@ -22,9 +22,10 @@
 
 use std::time::Duration;
 
+use larder_lambda::aws;
 use larder_lambda::settings::{Reader, Setting, Variables, millis, text};
 
-use crate::{ApiConfig, ControlPlane, Credentials, ElastiCache, Local};
+use crate::{ApiConfig, ControlPlane, ElastiCache, Local};
 
 /// The cluster's name, without which there is a fault.
 pub fn cluster_name(reader: &mut Reader<'_>) -> Option<String> {
@@ -64,25 +65,11 @@ fn api(
     cluster_id: String,
     timeout: Duration,
 ) -> Option<ControlPlane> {
-    let mut of_lambda = |setting: Setting| {
-        let value = variables.text(setting.name).map(str::to_owned);
-        if value.is_none() {
-            reader.fault(setting, "is missing; Lambda sets it");
-        }
-        value
-    };
-    let region = of_lambda(REGION);
-    let access_key_id = of_lambda(ACCESS_KEY_ID);
-    let secret_access_key = of_lambda(SECRET_ACCESS_KEY);
-    let credentials = Credentials {
-        access_key_id: access_key_id?,
-        secret_access_key: secret_access_key?,
-        session_token: variables.text("AWS_SESSION_TOKEN").map(str::to_owned),
-    };
-    let config = ApiConfig::new(cluster_id, region?, credentials);
-    let endpoints = ["AWS_ENDPOINT_URL_ELASTICACHE", "AWS_ENDPOINT_URL"];
+    let region = aws::region(reader, variables);
+    let credentials = aws::credentials(reader, variables);
+    let config = ApiConfig::new(cluster_id, region?, credentials?);
     Some(ControlPlane::ElastiCache(ElastiCache::new(ApiConfig {
-        endpoint_url: endpoints.into_iter().find_map(|name| variables.text(name)).map(str::to_owned),
+        endpoint_url: aws::endpoint(variables, "ELASTICACHE"),
         connect_timeout: config.connect_timeout.min(timeout),
         timeout,
         ..config
@@ -102,9 +89,6 @@ const CLUSTER_NAME: Setting = Setting { name: "LARDER_CLUSTER_NAME", example: "m
 const CONTROL_SOCKET: Setting =
     Setting { name: "LARDER_CONTROL_SOCKET", example: "/run/larder/control.sock" };
 const API_TIMEOUT: Setting = Setting { name: "LARDER_API_TIMEOUT_MS", example: "5000" };
-const REGION: Setting = Setting { name: "AWS_REGION", example: "eu-west-1" };
-const ACCESS_KEY_ID: Setting = Setting { name: "AWS_ACCESS_KEY_ID", example: "ASIAEXAMPLE" };
-const SECRET_ACCESS_KEY: Setting = Setting { name: "AWS_SECRET_ACCESS_KEY", example: "a secret" };
 
 #[cfg(test)]
 mod tests {

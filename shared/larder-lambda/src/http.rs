@@ -1,15 +1,19 @@
 //! The HTTP request and answer of an API Gateway HTTP API (payload format 2.0) and of a function URL.
 //!
 //! Only what a handler reads is decoded, and nothing in a request can make decoding fail that the gateway lets through:
-//! of the headers only `if-none-match` is looked at (the gateway writes names in small letters, each once, and joins its
-//! values with commas); cookies and the ready-made query map (which joins repeated names with commas) are not.
+//! cookies and the ready-made query map (which joins repeated names with commas) are not looked at, headers not before a
+//! handler asks for one, and the body not at all.
 //! Source: "Create AWS Lambda proxy integrations for HTTP APIs", API Gateway developer guide.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A request.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,14 +25,12 @@ pub struct HttpRequest {
     #[serde(default)]
     path_parameters: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    headers: Option<Headers>,
+    headers: Option<Box<RawValue>>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: Option<bool>,
     request_context: RequestContext,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Headers {
-    #[serde(rename = "if-none-match", default)]
-    if_none_match: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -53,7 +55,7 @@ impl HttpRequest {
     ///
     /// A weak tag is the same as a strong one here. Source: RFC 9110, sections 8.8.3.2 and 13.1.2.
     pub fn has(&self, etag: &str) -> bool {
-        let named = self.headers.as_ref().and_then(|headers| headers.if_none_match.as_deref());
+        let named = self.header("if-none-match");
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
         named.is_some_and(|named| {
             named.trim() == "*" || named.split(',').any(|tag| opaque(tag) == opaque(etag))
@@ -81,6 +83,50 @@ impl HttpRequest {
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .filter_map(move |(key, value)| decode_query(key).is_some_and(|key| key == name).then_some(value))
     }
+
+    /// The value of the header `name`, without blanks around it; those of a header that came several times are joined with
+    /// commas. Capitals do not count. Reads all headers anew, so ask once.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let headers: BTreeMap<Cow<'_, str>, Value> =
+            serde_json::from_str(self.headers.as_ref()?.get()).ok()?;
+        let (_, value) = headers.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(value.as_str()?.trim().to_owned())
+    }
+
+    /// The body's bytes, none where there is no body. The gateway gives what is no text, and for some types what is, in
+    /// base64.
+    ///
+    /// # Errors
+    /// [`BadBody`] for one of more than `most` bytes, which is then not decoded, and for one that is no base64 where it should
+    /// be.
+    pub fn body(&self, most: usize) -> Result<Cow<'_, [u8]>, BadBody> {
+        let body = self.body.as_deref().unwrap_or_default();
+        let is_base64 = self.is_base64_encoded == Some(true);
+        // Four characters stand for three bytes at most, and for one at least.
+        let most_text = if is_base64 { most.div_ceil(3).saturating_mul(4) } else { most };
+        if body.len() > most_text {
+            return Err(BadBody::TooLong { most });
+        }
+        if !is_base64 {
+            return Ok(Cow::Borrowed(body.as_bytes()));
+        }
+        let bytes = STANDARD.decode(body).map_err(|_| BadBody::NotBase64)?;
+        if bytes.len() > most { Err(BadBody::TooLong { most }) } else { Ok(Cow::Owned(bytes)) }
+    }
+}
+
+/// A body that is not read. Nothing of it is repeated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadBody {
+    /// More bytes than the handler takes.
+    #[error("the body has more than {most} bytes")]
+    TooLong {
+        /// The most that it takes.
+        most: usize,
+    },
+    /// The event says that its body is base64, and it is not.
+    #[error("the body is not the base64 that it should be")]
+    NotBase64,
 }
 
 /// Decodes a part of a path. A `%` that no two hex digits follow stands for itself; `None` if the bytes are not UTF-8.
@@ -217,10 +263,63 @@ mod tests {
 
     #[test]
     fn null_and_missing_members_are_the_same() {
-        let event = r#"{"rawPath":"/","rawQueryString":null,"pathParameters":null,"requestContext":{"http":{"method":"HEAD"},"stage":null}}"#;
-        let event: HttpRequest = serde_json::from_str(event).unwrap();
-        assert_eq!((event.method(), event.path()), ("HEAD", "/"));
-        assert_eq!(event.query_values("ids").count(), 0);
+        let event = r#"{"rawPath":"/","rawQueryString":null,"pathParameters":null,"headers":null,"body":null,"isBase64Encoded":null,"requestContext":{"http":{"method":"HEAD"},"stage":null}}"#;
+        for event in [event, r#"{"rawPath":"/","requestContext":{"http":{"method":"HEAD"}}}"#] {
+            let event: HttpRequest = serde_json::from_str(event).unwrap();
+            assert_eq!((event.method(), event.path()), ("HEAD", "/"));
+            assert_eq!(event.query_values("ids").count(), 0);
+            assert_eq!((event.header("host"), event.body(0)), (None, Ok(Cow::default())));
+        }
+    }
+
+    fn with(member: &str) -> HttpRequest {
+        let event = format!(r#"{{"rawPath":"/","requestContext":{{"http":{{"method":"PUT"}}}},{member}}}"#);
+        serde_json::from_str(&event).unwrap()
+    }
+
+    #[test]
+    fn a_header_is_found_whatever_its_capitals() {
+        let event = with(r#""headers":{"host":"a\u0062","If-Match":" \"5\" ","x-odd":null,"x-b":"1,2"}"#);
+        for (name, expected) in [
+            ("Host", Some("ab")),
+            ("if-match", Some("\"5\"")),
+            ("x-b", Some("1,2")),
+            ("x-odd", None),
+            ("x", None),
+        ] {
+            assert_eq!(event.header(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_of_any_shape_decode() {
+        for headers in ["[]", "7", r#""a""#, r#"{"a":{"b":[]}}"#] {
+            assert_eq!(with(&format!(r#""headers":{headers}"#)).header("a"), None, "{headers}");
+        }
+    }
+
+    #[track_caller]
+    fn check_body(member: &str, most: usize, expected: Result<&[u8], BadBody>) {
+        assert_eq!(with(member).body(most).as_deref(), expected.as_ref().copied(), "{member} of {most}");
+    }
+
+    #[test]
+    fn a_body_is_text_or_base64() {
+        check_body(r#""body":"{\"a\":\"ü\"}""#, 10, Ok("{\"a\":\"ü\"}".as_bytes()));
+        check_body(r#""body":"eyJhIjoxfQ==","isBase64Encoded":true"#, 7, Ok(br#"{"a":1}"#));
+        check_body(r#""body":"/w==","isBase64Encoded":true"#, 1, Ok(b"\xff"));
+        check_body(r#""body":"","isBase64Encoded":true"#, 0, Ok(b""));
+        check_body(r#""body":"eyJ","isBase64Encoded":true"#, 10, Err(BadBody::NotBase64));
+        check_body(r#""body":"{}","isBase64Encoded":true"#, 10, Err(BadBody::NotBase64));
+    }
+
+    #[test]
+    fn a_body_has_a_bound_in_its_own_bytes() {
+        check_body(r#""body":"abcd""#, 4, Ok(b"abcd"));
+        check_body(r#""body":"abcd""#, 3, Err(BadBody::TooLong { most: 3 }));
+        check_body(r#""body":"YWJjZA==","isBase64Encoded":true"#, 4, Ok(b"abcd"));
+        check_body(r#""body":"YWJjZA==","isBase64Encoded":true"#, 3, Err(BadBody::TooLong { most: 3 }));
+        check_body(r#""body":"YWJjZGU=","isBase64Encoded":true"#, 4, Err(BadBody::TooLong { most: 4 }));
     }
 
     #[test]

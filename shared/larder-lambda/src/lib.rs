@@ -25,6 +25,7 @@
 //! assert_eq!(limit.time_left(1_780_000_003_000, 1_780_000_000_000), Duration::from_secs(1));
 //! ```
 
+pub mod aws;
 pub mod chart;
 pub mod cluster;
 pub mod deadline;

@@ -1,17 +1,34 @@
-//! Where the truth lives: tables read through sqlx with bound values and checked identifiers.
+//! Where the truth lives: rows of SQLite, PostgreSQL, MySQL, MariaDB and DynamoDB, read, written and listed with bound
+//! values and checked identifiers.
 //!
 //! An [`Origin`] is a database address and the tables that may be read there. It opens nothing until the first
-//! load, because most answers come from the cache and never need it.
+//! call, because most answers come from the cache and never need it.
 //!
 //! ```text
 //!  table, id  ──►  Origin::id         is it ours, can it be an id?       no connection
 //!  table, ids ──►  Origin::load_many  schema, once a table: its columns,
 //!                                     its key; then one query            one connection, one deadline
 //!             ◄──  a Record or "no such row" for each id, in order
+//!  id, Change ──►  Origin::write      the row locked, its version        one transaction; for DynamoDB
+//!                                     compared, changed, read again      one on a condition
+//!             ◄──  the row as it is and as it was
+//!  ListQuery  ──►  Origin::list       a statement of the configuration   cannot write, stops at a limit
+//!             ◄──  Records
 //! ```
 //!
-//! Names of tables and columns come from the configuration and the schema, never from a request; ids are bound
-//! values, never text in a statement.
+//! Names of tables and columns come from the configuration and the schema, never from a request: a column that a request
+//! names is looked for in the schema. Ids and values are bound, never text in a statement. DynamoDB has no schema of
+//! columns; their names are bound there, too.
+//!
+//! | address | database | made for |
+//! | --- | --- | --- |
+//! | `sqlite:path` | a file, linked in | a function's own package or a file system; reads never open it for writing |
+//! | `postgres://user:password@host:port/database` | PostgreSQL; `sslmode`, `sslrootcert` | RDS, Aurora |
+//! | `mysql://user:password@host:port/database` | MySQL and MariaDB; `ssl-mode`, `ssl-ca` | RDS, Aurora |
+//! | `dynamodb:region?prefix=air-` | DynamoDB, with the feature `dynamodb` | `prefix` stands before all tables' names |
+//!
+//! Servers are reached over TLS by rustls with ring; say `sslmode=verify-full` or `ssl-mode=VERIFY_IDENTITY` where the
+//! network is not to be trusted. Nothing is taken from the environment, from files of passwords or from profiles.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -41,9 +58,12 @@
 //! # }
 //! ```
 
+mod aws;
 mod calendar;
 mod change;
 mod database;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod engine;
 mod error;
 mod fields;
@@ -65,6 +85,7 @@ mod sqlite;
 mod tables;
 mod write;
 
+pub use aws::AwsSettings;
 pub use change::{Change, WriteOptions, Written};
 pub use error::{ListFault, Misconfigured, OriginError, Outage, Rejected};
 pub use fields::{BadFields, Fields, MAX_FIELDS};

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::Pin;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
+use crate::aws::AwsSettings;
 use crate::change::{Change, WriteOptions, Written};
-use crate::database::{Database, Rows};
+use crate::database::{Database, IndexList, Rows};
 use crate::error::{Misconfigured, OriginError, Outage};
 use crate::id::Id;
 use crate::idempotency;
@@ -40,12 +42,18 @@ struct Table {
 impl Origin {
     /// Takes the database at `url` as the origin of `tables`. Connects to nothing.
     ///
-    /// `sqlite:path` or `sqlite://path` opens a SQLite file, read-only. A file in WAL mode on a read-only file
+    /// `sqlite:path` or `sqlite://path` is a SQLite file; it is not made, and opened for writing by writes alone. A file in WAL mode on a read-only file
     /// system, such as a function's own package, needs `?immutable=1` behind the path. A `?`, `#` or `%` of the
     /// path itself is percent-encoded.
     ///
+    /// `postgres:`, `postgresql:`, `mysql:` and `mariadb:` are `//user:password@host:port/database`, each part
+    /// percent-encoded; the password and the port may be left out. `dynamodb:` is the region, and behind a `?` `prefix`,
+    /// which stands before all tables' names, and `endpoint`, which is asked instead of the region's own; see
+    /// [`with_aws`](Self::with_aws).
+    ///
     /// # Errors
-    /// [`Misconfigured::Scheme`] and [`Misconfigured::Url`], which repeat nothing of the URL.
+    /// [`Misconfigured::Scheme`], [`Misconfigured::Url`], [`Misconfigured::ServerUrl`] and [`Misconfigured::NotBuilt`],
+    /// which repeat nothing of the URL.
     ///
     /// ```
     /// use larder_origin::{Misconfigured, Origin, Tables};
@@ -68,6 +76,13 @@ impl Origin {
     #[must_use]
     pub fn with_pool(mut self, config: PoolConfig) -> Self {
         self.database.set_pool(config);
+        self
+    }
+
+    /// The same origin, whose requests are signed as `settings` say: for DynamoDB alone.
+    #[must_use]
+    pub fn with_aws(mut self, settings: AwsSettings) -> Self {
+        self.database.set_aws(settings);
         self
     }
 
@@ -142,8 +157,10 @@ impl Origin {
         if deadline <= Instant::now() {
             return Err(Outage::Deadline.into());
         }
-        let rows =
-            timeout_at(deadline.into(), self.rows(table, ids)).await.map_err(|_| Outage::Deadline)??;
+        // In a box, as all calls below: what waits for a database of whatever kind is large, and deep for the compiler.
+        let rows = timeout_at(deadline.into(), erased(self.rows(table, ids)))
+            .await
+            .map_err(|_| Outage::Deadline)??;
         // A row is found by its key's own text: what a collation takes for equal is another id here.
         Ok(ids.iter().map(|id| rows.get(id.as_str()).cloned()).collect())
     }
@@ -193,7 +210,7 @@ impl Origin {
             let plan = self.plan(config).await?;
             self.database.write(plan, &request).await
         };
-        timeout_at(deadline.into(), write).await.map_err(|_| progress.outage())?
+        timeout_at(deadline.into(), erased(write)).await.map_err(|_| progress.outage())?
     }
 
     /// Asks for the rows of a list, `limit` of them at most, in the query's order.
@@ -242,7 +259,23 @@ impl Origin {
         if deadline <= Instant::now() {
             return Err(Outage::Deadline.into());
         }
-        timeout_at(deadline.into(), self.database.list(query, limit)).await.map_err(|_| Outage::Deadline)?
+        timeout_at(deadline.into(), erased(self.ask_list(query, limit)))
+            .await
+            .map_err(|_| Outage::Deadline)?
+    }
+
+    async fn ask_list(&self, query: &ListQuery, limit: usize) -> Result<Vec<Record>, OriginError> {
+        match query {
+            ListQuery::Sql { statement, parameters } => {
+                self.database.list(statement, parameters, limit).await
+            }
+            ListQuery::Index { .. } if !self.database.has_indexes() => Err(Misconfigured::ListKind.into()),
+            ListQuery::Index { table, index, partition, descending } => {
+                let plan = self.plan(self.table(table.as_str())?).await?;
+                let asked = IndexList { index, partition, descending: *descending };
+                self.database.list_index(plan, &asked, limit).await
+            }
+        }
     }
 
     fn table(&self, name: &str) -> Result<&Table, OriginError> {
@@ -256,11 +289,7 @@ impl Origin {
     }
 
     async fn plan<'t>(&self, table: &'t Table) -> Result<&'t Plan, OriginError> {
-        let plan = async || {
-            let columns = self.database.columns(&table.config.table).await?;
-            Ok(Plan::new(&table.config, &columns)?)
-        };
-        table.plan.get_or_try_init(plan).await
+        table.plan.get_or_try_init(|| self.database.plan(&table.config)).await
     }
 }
 
@@ -275,6 +304,14 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Origin").field("tables", &self.tables.keys()).finish_non_exhaustive()
     }
+}
+
+/// `future` without its type: what it takes to ask any of the databases is large, and a caller's compiler need not know all of
+/// it.
+fn erased<'f, T>(
+    future: impl Future<Output = T> + Send + 'f,
+) -> Pin<Box<dyn Future<Output = T> + Send + 'f>> {
+    Box::pin(future)
 }
 
 /// Most ids of one load: a page's worth, and far below what any database binds in one statement.

@@ -39,6 +39,10 @@ pub(crate) struct Plan {
     pub(crate) columns: Vec<Column>,
     /// The column that counts a row's writes.
     pub(crate) version: Option<Column>,
+    /// Whether rows have whatever columns they have, and not those above.
+    pub(crate) takes_any_column: bool,
+    /// The indexes that give lists: their names, and the columns whose values they are asked by.
+    pub(crate) indexes: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -73,6 +77,8 @@ impl Plan {
             kind,
             columns: columns.iter().filter(is_wanted).cloned().collect(),
             version: version_column.cloned(),
+            takes_any_column: false,
+            indexes: Vec::new(),
         })
     }
 

@@ -75,7 +75,7 @@ impl<E: Engine> Sql<E> {
                 if is_whole {
                     self.roll_back(connection).await;
                 }
-                rows.iter().map(|row| list_record(row)).collect()
+                rows.iter().map(list_record).collect()
             }
             Err(error) => {
                 let is_statement = E::meaning(&error) == Meaning::Statement

@@ -215,6 +215,8 @@ mod tests {
             kind: IdKind::Integer,
             columns: vec![column("id"), column("dep \"time\"")],
             version,
+            takes_any_column: false,
+            indexes: Vec::new(),
         };
         assert_eq!(
             select_statement::<Sqlite>(&plan(None), 2),

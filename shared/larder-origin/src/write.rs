@@ -51,11 +51,11 @@ impl Progress {
     }
 }
 
-/// Checks `request` against what its table takes, and gives the columns that it sets, the key not among them.
-pub(crate) fn assignments<'a>(
-    plan: &'a Plan,
+/// Checks `request` against its table, and gives the columns that it names, the key not among them.
+pub(crate) fn named<'a>(
+    plan: &Plan,
     request: &WriteRequest<'a>,
-) -> Result<Vec<(&'a Column, &'a Scalar)>, OriginError> {
+) -> Result<Vec<(&'a str, &'a Scalar)>, OriginError> {
     if request.if_version.is_some() && plan.version.is_none() {
         return Err(Rejected::NoVersions.into());
     }
@@ -69,18 +69,29 @@ pub(crate) fn assignments<'a>(
         } else if plan.version.as_ref().is_some_and(|version| version.name == name) {
             return Err(Rejected::NotSettable.into());
         } else {
-            let column = plan.columns.iter().find(|column| column.name == name);
-            let column = column.ok_or(OriginError::UnknownColumn)?;
-            if column.is_generated {
-                return Err(Rejected::NotSettable.into());
-            }
-            set.push((column, value));
+            set.push((name, value));
         }
     }
     match request.change {
         Change::Patch(_) if set.is_empty() => Err(Rejected::Nothing.into()),
         _ => Ok(set),
     }
+}
+
+/// The same, each name as the schema has it.
+fn assignments<'a>(
+    plan: &'a Plan,
+    request: &WriteRequest<'a>,
+) -> Result<Vec<(&'a Column, &'a Scalar)>, OriginError> {
+    let set = named(plan, request)?.into_iter().map(|(name, value)| {
+        let column = plan.columns.iter().find(|column| column.name == name);
+        let column = column.ok_or(OriginError::UnknownColumn)?;
+        match column.is_generated {
+            true => Err(Rejected::NotSettable.into()),
+            false => Ok((column, value)),
+        }
+    });
+    set.collect()
 }
 
 fn is_id(value: &Scalar, id: &Id) -> bool {

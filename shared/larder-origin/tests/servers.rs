@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use place::{Kind, Place, fields, no_hurry, parsed, put, read, tables, write};
 
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
 #[path = "support/place.rs"]
 mod place;
 #[path = "support/server.rs"]

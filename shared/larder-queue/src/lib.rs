@@ -49,5 +49,6 @@ mod sqs;
 pub use config::{InvalidQueueUrl, QueueConfig};
 pub use error::QueueError;
 pub use file::{FileQueue, Waiting};
+pub use larder_lambda::aws::Credentials;
 pub use queue::{InvalidationQueue, Queue};
-pub use sqs::{Credentials, Sqs, SqsConfig};
+pub use sqs::{Sqs, SqsConfig};

@@ -21,9 +21,10 @@
 
 use std::time::Duration;
 
+use larder_lambda::aws;
 use larder_lambda::settings::{Reader, Setting, Variables, millis};
 
-use crate::{Credentials, FileQueue, InvalidationQueue, QueueConfig, Sqs, SqsConfig};
+use crate::{FileQueue, InvalidationQueue, QueueConfig, Sqs, SqsConfig};
 
 /// The queue that the variables name. `None` means that none is named, or that a fault was noted.
 ///
@@ -34,28 +35,13 @@ pub fn queue(reader: &mut Reader<'_>, variables: &Variables) -> Option<Invalidat
     match config? {
         QueueConfig::File(directory) => Some(InvalidationQueue::File(FileQueue::new(directory))),
         QueueConfig::Sqs { url, endpoint, region } => {
-            let mut of_lambda = |setting: Setting| {
-                let value = variables.text(setting.name).map(str::to_owned);
-                if value.is_none() {
-                    reader.fault(setting, "is missing; Lambda sets it");
-                }
-                value
-            };
-            let region = region.or_else(|| of_lambda(REGION));
-            let access_key_id = of_lambda(ACCESS_KEY_ID);
-            let secret_access_key = of_lambda(SECRET_ACCESS_KEY);
-            let credentials = Credentials {
-                access_key_id: access_key_id?,
-                secret_access_key: secret_access_key?,
-                session_token: variables.text("AWS_SESSION_TOKEN").map(str::to_owned),
-            };
-            let told = ["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"];
-            let told = told.into_iter().find_map(|name| variables.text(name)).map(str::to_owned);
+            let region = region.or_else(|| aws::region(reader, variables));
+            let credentials = aws::credentials(reader, variables);
             Some(InvalidationQueue::Sqs(Sqs::new(SqsConfig {
                 queue_url: url,
-                endpoint_url: told.unwrap_or(endpoint),
+                endpoint_url: aws::endpoint(variables, "SQS").unwrap_or(endpoint),
                 region: region?,
-                credentials,
+                credentials: credentials?,
                 connect_timeout: Duration::from_secs(1).min(timeout),
                 timeout,
             })))
@@ -68,9 +54,6 @@ const QUEUE: Setting = Setting {
     example: "https://sqs.eu-west-1.amazonaws.com/123456789012/invalidations",
 };
 const TIMEOUT: Setting = Setting { name: "LARDER_QUEUE_TIMEOUT_MS", example: "2000" };
-const REGION: Setting = Setting { name: "AWS_REGION", example: "eu-west-1" };
-const ACCESS_KEY_ID: Setting = Setting { name: "AWS_ACCESS_KEY_ID", example: "ASIAEXAMPLE" };
-const SECRET_ACCESS_KEY: Setting = Setting { name: "AWS_SECRET_ACCESS_KEY", example: "a secret" };
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,5 @@
 //! SQS.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::fault::{fault, fault_of};
 use crate::{Queue, QueueError};
+use larder_lambda::aws::Credentials;
 
 /// A standard queue of SQS.
 ///
@@ -45,23 +45,6 @@ pub struct SqsConfig {
     pub connect_timeout: Duration,
     /// How long one call may take, a second try included; the deadline may be earlier.
     pub timeout: Duration,
-}
-
-/// What requests are signed with; it does not show the secret.
-#[derive(Clone)]
-pub struct Credentials {
-    /// The key's id.
-    pub access_key_id: String,
-    /// The key.
-    pub secret_access_key: String,
-    /// The session that the key is valid in, for a role's key.
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
-    }
 }
 
 impl Sqs {

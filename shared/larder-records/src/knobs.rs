@@ -53,7 +53,7 @@ impl Knobs {
             }
             // The name is not repeated: it may be part of something secret that went astray.
             None => Err(format!(
-                "has an option that there is not; there are {}, version, namespace",
+                "has an option that there is not; there are {}, version, namespace, parent",
                 names().join(", ")
             )),
         }

@@ -5,7 +5,7 @@
 //!
 //! | variable | what | default | bounds |
 //! | --- | --- | --- | --- |
-//! | `LARDER_ORIGIN_URL` | where the records live, `sqlite:path`; may hold a password and is never logged | required | |
+//! | `LARDER_ORIGIN_URL` | where the records live: `sqlite:path`, `postgres://…`, `mysql://…` or `dynamodb:region`; may hold a password and is never logged | required | |
 //! | `LARDER_TABLES` | what is served: `table:key`, each followed by options, `:name=value`; joined by commas | required | 1 to 100 tables |
 //! | `LARDER_KEY_PREFIX` | the first part of every key, for a cluster shared with others: `prefix:table:id` | none | 1 to 32 letters, digits, `.`, `_`, `-` |
 //! | `LARDER_ORIGIN_LIMIT` | loads that one environment has under way at once; more wait for `LARDER_WAIT_MS` and are then answered 503 | 4 | 1 to 1000 |
@@ -35,6 +35,14 @@
 //! The option `version` names the column that counts a row's changes, where a table has one. With `namespace=on` all records of
 //! a table are forgotten at once by removing one key, `larder~tag~` and the table's name behind the prefix: each read then
 //! reads that key, too, beside its own.
+//!
+//! The option `parent`, which may stand several times, says whose cached record depends on a row of this one: with
+//! `parent=airports.origin` the column `origin` holds the id of a row of `airports`, whose cached record is forgotten where a
+//! row is written, and where the column changes, that of the other one, too. The parent has to be one of the tables.
+//!
+//! ```text
+//! LARDER_TABLES=airports:faa,flights:id:version=version:parent=airports.origin:parent=airports.dest
+//! ```
 //!
 //! Lists are refreshed on a schedule, and described in JSON:
 //!
@@ -73,4 +81,4 @@ mod tables;
 pub use lists::{List, Lists, MAX_LIST_NAME_LEN, OnChange, read_lists};
 pub use records::Records;
 pub use settings::{ORIGIN_LIMIT, read, read_origin_limit};
-pub use tables::Table;
+pub use tables::{MAX_PARENTS, Parent, Table};

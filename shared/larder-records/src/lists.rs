@@ -357,7 +357,7 @@ mod tests {
             [("LARDER_ORIGIN_URL", "sqlite:air.db"), ("LARDER_TABLES", "flights:id,airports:faa:86400")];
         let variables: Variables = least.iter().chain(more).copied().collect();
         let mut reader = Reader::new(&variables);
-        let records = crate::read(&mut reader);
+        let records = crate::read(&mut reader, &variables);
         let lists = read_lists(&mut reader, records.as_ref().map(|(_, records)| records));
         reader.finish("LARDER_", || lists)
     }

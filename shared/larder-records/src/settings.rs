@@ -1,7 +1,8 @@
 //! The settings, read and checked; nothing is connected.
 
-use larder_lambda::settings::{Reader, Setting, text, whole};
-use larder_origin::Origin;
+use larder_lambda::aws::{self, Credentials};
+use larder_lambda::settings::{Reader, Setting, Variables, text, whole};
+use larder_origin::{AwsSettings, Origin};
 
 use crate::knobs::Knobs;
 use crate::records::Records;
@@ -9,13 +10,24 @@ use crate::tables::{Table, origin_tables, parse};
 
 /// Reads where records live, which tables are served, and how; what is missing or wrong is noted by `reader`. Connects to
 /// nothing.
-pub fn read(reader: &mut Reader<'_>) -> Option<(Origin, Records)> {
+///
+/// `variables` are those that `reader` reads; what Lambda sets is looked up there where the origin is in AWS.
+pub fn read(reader: &mut Reader<'_>, variables: &Variables) -> Option<(Origin, Records)> {
     let url = reader.required(ORIGIN_URL, text);
+    let aws =
+        url.as_ref().filter(|url| url.starts_with("dynamodb:")).map(|_| aws::credentials(reader, variables));
     let knobs = Knobs::read(reader);
     let tables = reader.required(TABLES, |value| parse(value, &knobs));
     let origin = origin(reader, url, tables.as_deref());
     let key_prefix = reader.optional(KEY_PREFIX, key_prefix);
-    Some((origin?, Records::new(tables?, key_prefix)))
+    let origin = match aws {
+        None => origin?,
+        Some(credentials) => {
+            let Credentials { access_key_id, secret_access_key, session_token } = credentials?;
+            origin?.with_aws(AwsSettings::new(access_key_id, secret_access_key, session_token))
+        }
+    };
+    Some((origin, Records::new(tables?, key_prefix)))
 }
 
 /// Reads how many loads an environment has under way at once.
@@ -55,7 +67,7 @@ mod tests {
 
     use larder_cache::Policy;
     use larder_client::Ttl;
-    use larder_lambda::settings::{InvalidSettings, Variables};
+    use larder_lambda::settings::InvalidSettings;
 
     use super::*;
 
@@ -66,7 +78,7 @@ mod tests {
     fn read_all(more: &[(&str, &str)]) -> Result<Records, InvalidSettings> {
         let variables: Variables = LEAST.iter().chain(more).copied().collect();
         let mut reader = Reader::new(&variables);
-        let (records, limit) = (read(&mut reader), read_origin_limit(&mut reader));
+        let (records, limit) = (read(&mut reader, &variables), read_origin_limit(&mut reader));
         reader.finish("LARDER_", || (limit > 0).then_some(records?.1))
     }
 
@@ -174,6 +186,39 @@ mod tests {
     }
 
     #[test]
+    fn a_table_names_its_parents() {
+        let tables = "airports:faa,flights:id:parent=airports.origin:60:parent= airports . dest ,staff:id:parent=staff.boss";
+        let records = read_all(&[("LARDER_TABLES", tables)]).unwrap();
+        let parents = |table: &str| {
+            let parents = records.table(table).unwrap().parents.iter();
+            parents.map(|parent| format!("{}.{}", parent.table, parent.column)).collect::<Vec<_>>()
+        };
+        assert_eq!(parents("flights"), ["airports.origin", "airports.dest"]);
+        assert_eq!(parents("staff"), ["staff.boss"]);
+        assert!(parents("airports").is_empty());
+        assert_eq!(records.table("flights").unwrap().policy.fresh_for, Ttl::clamped(60));
+    }
+
+    #[test]
+    fn a_parent_is_one_of_the_tables() {
+        let check = |table: &str, what| check_fault(&[("LARDER_TABLES", table)], "LARDER_TABLES", what);
+        check("a:id,b:id:parent=s3cret.a", "has a parent that is not one of the tables, at place 2");
+        check("a:id,b:id:parent=a", "has a parent that is not table.column, at place 2");
+        check("a:id:parent=a.", "is not a list of tables: ");
+        check("a:id:parent=.x", "is not a list of tables: ");
+        check("a:id:parent=a.x;drop", "is not a list of tables: ");
+        check(&format!("a:id{}", ":parent=a.x".repeat(9)), "has a table with more than 8 parents");
+        let most = format!("a:id{}", ":parent=a.x".repeat(8));
+        assert!(read_all(&[("LARDER_TABLES", &most)]).is_ok());
+    }
+
+    #[test]
+    fn an_origin_in_aws_needs_rights() {
+        let url = ("LARDER_ORIGIN_URL", "dynamodb:eu-west-1");
+        check_fault(&[url], "AWS_SECRET_ACCESS_KEY", "missing");
+    }
+
+    #[test]
     fn what_is_wrong_beside_each_other_is_told_together() {
         let faults = read_all(&[("LARDER_TABLES", "flights"), ("LARDER_ORIGIN_URL", "oracle:x")]);
         let names: Vec<_> = faults.unwrap_err().faults.into_iter().map(|fault| fault.name).collect();
@@ -205,7 +250,7 @@ mod tests {
     #[track_caller]
     fn check_keys(more: &[(&str, &str)], key: &[&str], to_forget: &[&str]) {
         let variables: Variables = LEAST.iter().chain(more).copied().collect();
-        let (origin, records) = read(&mut Reader::new(&variables)).unwrap();
+        let (origin, records) = read(&mut Reader::new(&variables), &variables).unwrap();
         let (table, id) = (records.table("flights").unwrap(), origin.id("flights", "7").unwrap());
         let text = |key: &larder_client::Key| String::from_utf8(key.as_bytes().to_vec()).unwrap();
         assert_eq!([text(&records.key(table, &id).unwrap())], key);

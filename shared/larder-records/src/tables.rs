@@ -13,8 +13,19 @@ pub struct Table {
     pub config: TableConfig,
     /// How its records are cached.
     pub policy: Policy,
+    /// Whose cached records depend on its own; [`MAX_PARENTS`] at most.
+    pub parents: Vec<Parent>,
     /// Whether all its records can be forgotten at once, by [`tag`](Self::tag).
     pub(crate) is_namespace: bool,
+}
+
+/// A table whose cached records depend on the records of another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Parent {
+    /// Its name: one that is served.
+    pub table: Identifier,
+    /// The column of the child that holds the parent's id.
+    pub column: Identifier,
 }
 
 impl Table {
@@ -34,6 +45,12 @@ pub(crate) fn parse(value: &str, knobs: &Knobs) -> Result<Vec<Table>, String> {
     let table = |(entry, place)| table(entry, knobs).map_err(|what| format!("{what}, at place {place}"));
     let tables: Vec<Table> = value.split(',').zip(1..).map(table).collect::<Result<_, String>>()?;
     origin_tables(&tables).map_err(|wrong| format!("is not a list of tables: {wrong}"))?;
+    for (table, place) in tables.iter().zip(1..) {
+        let is_served = |parent: &Parent| tables.iter().any(|table| table.config.table == parent.table);
+        if !table.parents.iter().all(is_served) {
+            return Err(format!("has a parent that is not one of the tables, at place {place}"));
+        }
+    }
     Ok(tables)
 }
 
@@ -51,19 +68,31 @@ fn table(entry: &str, knobs: &Knobs) -> Result<Table, String> {
         |text: &str| Identifier::new(text).map_err(|fault| format!("is not a list of tables: {fault}"));
     let mut config = TableConfig::new(name(table)?, name(key)?);
     let (mut knobs, mut is_namespace) = (knobs.clone(), false);
+    let mut parents = Vec::new();
     for option in parts {
         match option.split_once('=') {
             Some(("version", column)) => config.version = Some(name(column)?),
             Some(("namespace", value)) => is_namespace = on_or_off(value).map_err(namespace_that)?,
+            Some(("parent", _)) if parents.len() == MAX_PARENTS => {
+                return Err(format!("has a table with more than {MAX_PARENTS} parents"));
+            }
+            Some(("parent", parent)) => {
+                let (table, column) =
+                    parent.split_once('.').ok_or("has a parent that is not table.column")?;
+                parents.push(Parent { table: name(table.trim())?, column: name(column.trim())? });
+            }
             Some((option, value)) => knobs = knobs.with(option.trim(), value.trim())?,
             None => knobs = knobs.with("ttl", option)?,
         }
     }
     let policy = knobs.policy();
     policy.check().map_err(|wrong| format!("has a table that does not do: {wrong}"))?;
-    Ok(Table { config, policy, is_namespace })
+    Ok(Table { config, policy, parents, is_namespace })
 }
 
 fn namespace_that(what: String) -> String {
     format!("has an option namespace that {what}")
 }
+
+/// Most parents of one table: every write forgets two records of each.
+pub const MAX_PARENTS: usize = 8;

@@ -23,7 +23,8 @@ pub(crate) struct Wall {
 /// Which of our crates a crate may use.
 pub(crate) enum Allowed {
     Any,
-    AnyShared,
+    /// Any shared one, and these.
+    AnyShared(BTreeSet<String>),
     Only(BTreeSet<String>),
 }
 
@@ -49,7 +50,9 @@ impl Plan {
                 .collect(),
             may_use: match may_use {
                 "any" => Allowed::Any,
-                "any shared" => Allowed::AnyShared,
+                names if names.starts_with("any shared") => {
+                    Allowed::AnyShared(quoted(names).into_iter().collect())
+                }
                 names => Allowed::Only(quoted(names).into_iter().collect()),
             },
         };

@@ -29,7 +29,7 @@ impl Environment {
     /// Does one thing after the other until all have done `steps` together; answers what was wrong.
     pub(crate) async fn work(mut self, steps: u64) -> Vec<String> {
         let origin = Arc::clone(&self.origin);
-        while origin.steps() < steps && self.wrong.len() < MOST_FAULTS {
+        while origin.steps() < steps && !origin.is_given_up() {
             let row = &origin.rows[self.any()];
             let counts = match self.random.u32(..100) {
                 0..50 => self.read(row).await,
@@ -44,6 +44,9 @@ impl Environment {
                 _ => self.be_dropped(row).await,
             };
             origin.done(counts);
+            if self.wrong.len() >= MOST_FAULTS {
+                origin.give_up();
+            }
         }
         self.wrong
     }

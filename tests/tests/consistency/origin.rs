@@ -1,6 +1,6 @@
 //! The truth: the version of every row, and the latest of which the cache was told.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 pub(crate) struct Origin {
     pub(crate) rows: Vec<Row>,
     steps: AtomicU64,
+    is_given_up: AtomicBool,
     hits: AtomicU64,
     stale: AtomicU64,
     loads: AtomicU64,
@@ -43,11 +44,21 @@ impl Origin {
         let rows = (0..keys).map(row).collect();
         let (steps, hits, stale, loads, takeovers, refused) =
             (zero(), zero(), zero(), zero(), zero(), zero());
-        Self { rows, steps, hits, stale, loads, takeovers, refused }
+        let is_given_up = AtomicBool::new(false);
+        Self { rows, steps, is_given_up, hits, stale, loads, takeovers, refused }
     }
 
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(SeqCst)
+    }
+
+    /// So much is wrong that there is no need to go on.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, SeqCst);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(SeqCst)
     }
 
     /// Notes that something was done, and what it took.

@@ -2,33 +2,25 @@
 
 use super::clock::Stamp;
 use super::history::{Diary, Span};
-use super::link::{self, Inbox, Order, Outbox, Report, Setup};
+use super::link::{Inbox, Outbox};
+use super::messages::{Order, Report, Setup};
 use super::origin::Origin;
+use super::processes::Processes;
 use anyhow::{Context, anyhow, bail};
-use larder_local::Watchdog;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-use std::env;
 use std::mem;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tempfile::TempDir;
-use tokio::net::UnixListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// All environments of a run.
-///
-/// None outlives this process, whatever ends it, not even a frozen one; see [`Watchdog`].
 pub(crate) struct Crew {
     members: Vec<Member>,
     attendants: JoinSet<()>,
-    watchdog: Watchdog,
-    /// Holds the socket, which is only needed at the start.
-    _dir: TempDir,
+    processes: Processes,
 }
 
 struct Member {
@@ -43,19 +35,13 @@ struct Member {
 impl Crew {
     /// Starts an environment for each of `setups`, in front of `origin`.
     pub(crate) async fn start(setups: Vec<Setup>, origin: &Arc<Origin>) -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir().context("no directory for a socket")?;
-        let socket = dir.path().join("conductor.sock");
-        let listener = UnixListener::bind(&socket).context("no socket for the environments")?;
-        let watchdog = Watchdog::start().context("could not start the watchdog")?;
-        let mut children = Vec::new();
-        for number in 0..setups.len() {
-            children.push(Some(start_process(number, &socket, watchdog.group())?));
-        }
+        let processes = Processes::open("environment")?;
+        let started = (0..setups.len()).map(|number| processes.start(number).map(Some));
+        let mut children: Vec<_> = started.collect::<anyhow::Result<_>>()?;
         let mut attendants = JoinSet::new();
         let mut members: Vec<Option<Member>> = children.iter().map(|_| None).collect();
         for _ in 0..setups.len() {
-            let said = timeout(MOST_START, greet(&listener)).await;
-            let (number, outbox, inbox) = said.map_err(|_| anyhow!("an environment did not start"))??;
+            let (number, outbox, inbox) = processes.greet().await?;
             let child = children.get_mut(number).and_then(Option::take).context("a stranger said hello")?;
             outbox.send(Order::SetUp(setups[number].clone())).await;
             let (done, is_done) = mpsc::channel(1);
@@ -64,7 +50,7 @@ impl Crew {
             let frozen_since = Mutex::default();
             members[number] = Some(Member { child, outbox, done: is_done, diary, frozen_since });
         }
-        Ok(Self { members: members.into_iter().flatten().collect(), attendants, watchdog, _dir: dir })
+        Ok(Self { members: members.into_iter().flatten().collect(), attendants, processes })
     }
 
     /// Gives `order` for each environment, by its number, and does not wait for what comes of it.
@@ -127,7 +113,7 @@ impl Crew {
             }
             diaries.push(mem::take(&mut *lock(&diary)));
         }
-        self.watchdog.stop().await;
+        self.processes.stop().await;
         Ok(diaries)
     }
 }
@@ -137,24 +123,6 @@ impl Member {
     fn pid(&self) -> anyhow::Result<Pid> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         pid.context("an environment has ended")
-    }
-}
-
-fn start_process(number: usize, socket: &Path, group: i32) -> anyhow::Result<Child> {
-    let program = env::current_exe().context("the own program cannot be found")?;
-    let mut command = Command::new(program);
-    command.args(["bench", "environment", "--number", &number.to_string(), "--socket"]).arg(socket);
-    command.process_group(group).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().context("an environment could not be started")
-}
-
-/// Waits for an environment that says which one it is.
-async fn greet(listener: &UnixListener) -> anyhow::Result<(usize, Outbox<Order>, Inbox)> {
-    let (stream, _) = listener.accept().await.context("an environment could not connect")?;
-    let (outbox, mut inbox) = link::open(stream);
-    match inbox.next().await? {
-        Some(Report::Hello { number }) => Ok((number, outbox, inbox)),
-        _ => bail!("an environment did not say hello"),
     }
 }
 
@@ -189,7 +157,6 @@ async fn attend(
                 let _ = done.send(()).await;
                 continue;
             }
-            Report::Hello { .. } => return,
         };
         let Some(answer) = answer else { return };
         let (outbox, latency) = (outbox.clone(), origin.latency());
@@ -205,8 +172,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long a process may take to say hello, on a busy machine.
-const MOST_START: Duration = Duration::from_secs(30);
 /// How long an order may take.
 const MOST_ORDER: Duration = Duration::from_secs(60);
 /// How long a process may take to end.

@@ -6,34 +6,30 @@
 use super::clock::Stamp;
 use super::history::{Answer, Read};
 use super::journal::Journal;
-use super::link::{self, Order, Outbox, Report, Setup};
+use super::link::Outbox;
+use super::messages::{Order, Report, Setup};
 use super::pace::Pace;
 use super::popularity::Popularity;
+use super::processes::ProcessArgs;
 use super::remote_origin::{Gone, RemoteOrigin};
 use crate::commands::cluster::block_on;
 use crate::exit::Outcome;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bytes::Bytes;
 use clap::Args;
 use fastrand::Rng;
 use larder_cache::{self as cache, Cache, LoadError, OriginGuard, Policy, Sampler, Sampling, Sketch};
 use larder_client::{Cluster, Config, Key, Ttl};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 #[derive(Args, Debug)]
 pub(crate) struct EnvironmentArgs {
-    /// The socket of the conductor.
-    #[arg(long)]
-    socket: PathBuf,
-    /// Which environment this is.
-    #[arg(long)]
-    number: usize,
+    #[command(flatten)]
+    process: ProcessArgs,
 }
 
 impl EnvironmentArgs {
@@ -43,9 +39,7 @@ impl EnvironmentArgs {
 
     /// Obeys the conductor until the link ends.
     async fn serve(self) -> anyhow::Result<Outcome> {
-        let stream = UnixStream::connect(&self.socket).await.context("the conductor cannot be reached")?;
-        let (outbox, mut inbox) = link::open(stream);
-        outbox.send(Report::Hello { number: self.number }).await;
+        let (outbox, mut inbox) = self.process.connect().await?;
         let Some(Order::SetUp(setup)) = inbox.next().await? else {
             bail!("the conductor does not begin with the setup");
         };

@@ -4,6 +4,7 @@ use super::change::Kind;
 use super::checker::{Fault, Guilt};
 use super::clock::Stamp;
 use super::history::{Answer, Diary, Read, Sighting, Span};
+use super::percentile::{millis, percentile_ms};
 use super::publisher::Publication;
 use serde::Serialize;
 use std::time::Duration;
@@ -225,8 +226,7 @@ impl Side {
     }
 
     fn p99_ms(&self) -> Option<f64> {
-        let place = (self.times.len() * 99).div_ceil(100).checked_sub(1)?;
-        Some(millis(self.times[place]))
+        percentile_ms(&self.times, 990)
     }
 }
 
@@ -273,11 +273,6 @@ fn ratio_of(tenths: &[(u32, u32)]) -> Option<f64> {
 /// To four digits behind the point: more is chance.
 fn rounded(ratio: f64) -> f64 {
     (ratio * 10_000.0).round() / 10_000.0
-}
-
-/// To microseconds.
-fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }
 
 const TENTH: Duration = Duration::from_millis(100);

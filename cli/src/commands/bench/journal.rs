@@ -2,7 +2,8 @@
 
 use super::clock::Stamp;
 use super::history::{Read, Sighting, Write};
-use super::link::{Outbox, Report};
+use super::link::Outbox;
+use super::messages::Report;
 use super::ring_mark::RingMark;
 use larder_client::Cluster;
 use std::collections::HashMap;

@@ -1,76 +1,16 @@
-//! What the conductor of a run and its environments say to each other, over a Unix socket.
+//! How the conductor of a run and its environments speak to each other: over a Unix socket.
 //!
 //! Each message is its length, four bytes with the highest first, and that many bytes of JSON. Where the stream ends,
-//! the other side is gone.
+//! the other side is gone. An environment begins with its number.
 
-use super::clock::Stamp;
-use super::history::{Read, Sighting, Write};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
-use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-
-/// From the conductor to an environment.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) enum Order {
-    /// The first message: what the environment has to know.
-    SetUp(Setup),
-    /// Bring your share of the keys into the state of a long run; tell when it is done.
-    Fill,
-    /// Begin with the load.
-    Load { first: Stamp },
-    /// End the load, send what you have seen, and tell when it is done.
-    Rest,
-    /// The answer to [`Report::Load`]: version and row of each flight.
-    Loaded { call: u64, flights: Vec<(u32, String)> },
-    /// The answer to [`Report::Commit`].
-    Committed { call: u64, version: u32 },
-}
-
-/// From an environment to the conductor.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) enum Report {
-    /// The first message: which environment this is.
-    Hello { number: usize },
-    /// A call to the origin: read these flights, told by their places in the list.
-    Load { call: u64, keys: Vec<u32> },
-    /// A call to the origin: make a new version of a flight.
-    Commit { call: u64, key: u32 },
-    /// What has been read.
-    Reads(Vec<Read>),
-    /// What has been written.
-    Writes(Vec<Write>),
-    /// Another ring is routed by.
-    Sighting(Sighting),
-    /// The order has been carried out.
-    Done,
-}
-
-/// What an environment has to know.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Setup {
-    pub(crate) number: usize,
-    /// How many environments there are.
-    pub(crate) environments: usize,
-    pub(crate) config_endpoint: SocketAddr,
-    pub(crate) hosts_file: PathBuf,
-    /// How old the list of nodes may grow, in milliseconds; `None` for the client's default.
-    pub(crate) discovery_interval_ms: Option<u64>,
-    /// How often it looks at the ring document, in milliseconds.
-    pub(crate) ring_check_interval_ms: u64,
-    /// Operations per second.
-    pub(crate) rate: f64,
-    /// The TTL of what is cached, in seconds.
-    pub(crate) ttl_secs: u64,
-    pub(crate) seed: u64,
-    /// The ids of all flights.
-    pub(crate) ids: Vec<u32>,
-}
 
 /// The sending end of a link; a clone sends over the same.
 #[derive(Debug)]
@@ -103,7 +43,7 @@ impl Inbox {
 }
 
 /// Makes a link of `stream`; needs the runtime that its messages are sent on.
-pub(crate) fn open<M: Serialize + Send + Sync + 'static>(stream: UnixStream) -> (Outbox<M>, Inbox) {
+fn open<M: Serialize + Send + Sync + 'static>(stream: UnixStream) -> (Outbox<M>, Inbox) {
     let (from, mut to) = stream.into_split();
     let (outbox, mut queue) = mpsc::channel(MOST_WAITING);
     tokio::spawn(async move {
@@ -118,6 +58,27 @@ pub(crate) fn open<M: Serialize + Send + Sync + 'static>(stream: UnixStream) -> 
         }
     });
     (Outbox(outbox), Inbox(BufReader::new(from)))
+}
+
+/// Reaches the conductor at `socket`, and says that this is the environment `number`.
+pub(crate) async fn connect<M>(socket: &Path, number: usize) -> io::Result<(Outbox<M>, Inbox)>
+where
+    M: Serialize + Send + Sync + 'static,
+{
+    let mut stream = UnixStream::connect(socket).await?;
+    send(&mut stream, &number).await?;
+    Ok(open(stream))
+}
+
+/// Waits for an environment; answers which one it is.
+pub(crate) async fn accept<M>(listener: &UnixListener) -> io::Result<(usize, Outbox<M>, Inbox)>
+where
+    M: Serialize + Send + Sync + 'static,
+{
+    let (mut stream, _) = listener.accept().await?;
+    let number = receive(&mut stream).await?.ok_or(ErrorKind::UnexpectedEof)?;
+    let (outbox, inbox) = open(stream);
+    Ok((number, outbox, inbox))
 }
 
 async fn send(out: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
@@ -150,6 +111,7 @@ const MOST_WAITING: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use super::super::messages::{Order, Report};
     use super::*;
 
     #[tokio::test]

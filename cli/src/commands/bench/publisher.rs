@@ -2,7 +2,7 @@
 
 use super::change::{Change, Kind};
 use super::clock::Stamp;
-use super::reconfigure::progress;
+use super::progress::progress;
 use super::ring_mark::RingMark;
 use anyhow::{Context, bail};
 use larder_cache::{Publisher, Report, WarmUp};

@@ -8,8 +8,9 @@ use super::figures::{ChangeFigures, Figures, Phase};
 use super::flights;
 use super::freezes::{self, Freeze};
 use super::history::{Diary, Span};
-use super::link::{Order, Setup};
+use super::messages::{Order, Setup};
 use super::origin::Origin;
+use super::progress::progress;
 use super::publisher::Way;
 use crate::commands::cluster::block_on;
 use crate::commands::end::End;
@@ -298,11 +299,6 @@ impl Display for Shown<'_> {
         };
         write!(f, "environment {environment} read {:?} of flight no. {}, {what}", read.answer, read.key)
     }
-}
-
-/// Tells a person what goes on; that nobody reads it is no fault.
-pub(crate) fn progress(what: impl Display) {
-    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// More than a machine for development bears at any useful rate.

@@ -1,19 +1,15 @@
 //! The origin as an environment sees it: over the link to the conductor.
 
+use super::calls::Calls;
 use super::environment::value_of;
-use super::link::{Order, Outbox, Report};
+use super::link::Outbox;
+use super::messages::{Order, Report};
 use bytes::Bytes;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
 
 /// The origin at the other end of the link.
 pub(crate) struct RemoteOrigin {
     outbox: Outbox<Report>,
-    calls: AtomicU64,
-    /// Who waits for the answer to a call. As many as there are operations under way.
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Order>>>,
+    calls: Calls<Order>,
 }
 
 /// The link has ended, or the answer is not one to this call.
@@ -23,7 +19,7 @@ pub(crate) struct Gone;
 
 impl RemoteOrigin {
     pub(crate) fn new(outbox: Outbox<Report>) -> Self {
-        Self { outbox, calls: AtomicU64::new(0), waiting: Mutex::default() }
+        Self { outbox, calls: Calls::new() }
     }
 
     /// Reads the flights in the places `keys`; answers their values.
@@ -47,20 +43,12 @@ impl RemoteOrigin {
     /// Takes an answer from the link to whoever waits for it, if anybody still does.
     pub(crate) fn answered(&self, answer: Order) {
         let (Order::Loaded { call, .. } | Order::Committed { call, .. }) = answer else { return };
-        if let Some(waiting) = self.waiting().remove(&call) {
-            let _ = waiting.send(answer);
-        }
+        self.calls.answered(call, answer);
     }
 
     async fn call(&self, report: impl FnOnce(u64) -> Report) -> Result<Order, Gone> {
-        let call = self.calls.fetch_add(1, Relaxed);
-        let (sender, answer) = oneshot::channel();
-        self.waiting().insert(call, sender);
+        let (call, answer) = self.calls.begin();
         self.outbox.send(report(call)).await;
         answer.await.map_err(|_| Gone)
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Order>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

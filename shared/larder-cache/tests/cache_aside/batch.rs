@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use larder_cache::{Counts, LoadError, Outcome};
 use larder_client::{Config, Endpoint, Key};
+use larder_ring::RingNode;
 
 use crate::support::{
-    Broken, Memcached, Origin, PATIENT, cache, config, environment, impatient, key, late, says, told,
+    Broken, Memcached, Origin, PATIENT, Turnstile, cache, config, environment, impatient, key, late, says,
+    told,
 };
 
 #[tokio::test]
@@ -30,6 +32,41 @@ async fn what_is_missing_of_a_batch_is_loaded_with_one_call_and_the_order_is_kep
         let (outcome, text) = if index % 10 == 7 { (Outcome::Miss, "new") } else { (Outcome::Hit, "old") };
         assert_eq!(told(answer), says(outcome, &format!("{text} {index}")));
     }
+}
+
+#[tokio::test]
+async fn a_batch_takes_one_round_trip_a_node_one_call_to_the_origin_and_one_fill() {
+    let origin = Origin::new();
+    let nodes: [Memcached; 4] = std::array::from_fn(|_| Memcached::start());
+    let mut turnstiles = Vec::new();
+    for node in &nodes {
+        turnstiles.push(Turnstile::to(node.address()).await);
+    }
+    let host = || "127.0.0.1".to_owned();
+    let ring_nodes = turnstiles.iter().map(|turnstile| RingNode::new(host(), turnstile.port())).collect();
+    let cache = cache(Config { endpoint: Endpoint::Nodes(ring_nodes), ..config(&[]) });
+    let turns = || turnstiles.iter().map(Turnstile::turns).collect::<Vec<_>>();
+    let keys = keys(50);
+    let _ = cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.values("old", missing)).await;
+    let missing = [3, 13, 23, 33, 43];
+    for index in missing {
+        cache.cluster().delete(&keys[index]).await.unwrap();
+    }
+    turns();
+
+    let batch =
+        cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.values("new", missing)).await;
+    assert_eq!(batch.counts, Counts { hits: 45, misses: 5, origin_calls: 1, fills: 5, ..Counts::default() });
+    assert_eq!(origin.calls()[1..], [missing]);
+    let mut filled = 0;
+    for turns in turns() {
+        assert!((1..=2).contains(&turns), "one to read, and one to fill where something was missing");
+        filled += turns - 1;
+    }
+    assert!((1..=4).contains(&filled), "5 keys were filled on {filled} nodes");
+
+    let _ = cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.values("new", missing)).await;
+    assert_eq!(turns(), [1; 4], "all hits: each node once");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ struct Table {
     name: &'static str,
     file: &'static str,
     columns: &'static [(&'static str, &'static str)],
+    /// A column that is not in the file: the version of a row, for a table that is written.
+    version: Option<&'static str>,
 }
 
 /// Loads the files in `data` into a new SQLite file at `database`, which takes the place of an older one in one
@@ -29,6 +31,8 @@ pub(crate) async fn load(data: &Path, database: &Path) -> Result<Vec<(&'static s
     for table in TABLES {
         counts.push((table.name, load_table(&mut connection, data, table).await?));
     }
+    // What writes with an idempotency key need.
+    sqlx::raw_sql(larder_origin::schema::SQLITE).execute(&mut connection).await?;
     connection.close().await?;
 
     let_all_read(&file)?;
@@ -87,14 +91,16 @@ fn read(path: &Path, table: &Table) -> Result<Vec<StringRecord>> {
 
 /// A strict table turns a field into its column's type, or refuses it.
 fn create_statement(table: &Table) -> String {
-    let columns: Vec<String> =
-        table.columns.iter().map(|(name, kind)| format!("\"{name}\" {kind}")).collect();
+    let version = table.version.map(|name| format!("\"{name}\" INTEGER NOT NULL DEFAULT 1"));
+    let columns = table.columns.iter().map(|(name, kind)| format!("\"{name}\" {kind}"));
+    let columns: Vec<String> = columns.chain(version).collect();
     format!("CREATE TABLE \"{}\" ({}) STRICT", table.name, columns.join(", "))
 }
 
 fn insert_statement(table: &Table, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(","));
-    format!("INSERT INTO \"{}\" VALUES {}", table.name, vec![row; rows].join(","))
+    let columns: Vec<String> = table.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+    format!("INSERT INTO \"{}\" ({}) VALUES {}", table.name, columns.join(","), vec![row; rows].join(","))
 }
 
 /// Rows of one `INSERT`: 18 columns of them stay below the 32,766 values that SQLite binds.
@@ -124,11 +130,13 @@ const TABLES: &[Table] = &[
             ("distance", "INTEGER"),
             ("time_hour", "TEXT"),
         ],
+        version: Some("version"),
     },
     Table {
         name: "airlines",
         file: "airlines.csv",
         columns: &[("carrier", "TEXT PRIMARY KEY"), ("name", "TEXT")],
+        version: None,
     },
     Table {
         name: "airports",
@@ -143,6 +151,7 @@ const TABLES: &[Table] = &[
             ("dst", "TEXT"),
             ("tzone", "TEXT"),
         ],
+        version: None,
     },
     Table {
         name: "planes",
@@ -158,5 +167,6 @@ const TABLES: &[Table] = &[
             ("speed", "INTEGER"),
             ("engine", "TEXT"),
         ],
+        version: None,
     },
 ];

@@ -5,36 +5,46 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use larder_origin::{
-    Change, Fields, Id, Origin, OriginError, Record, TableConfig, Tables, WriteOptions, Written, schema,
+    AwsSettings, Change, Fields, Id, Origin, OriginError, Record, TableConfig, Tables, WriteOptions, Written,
+    schema,
 };
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use crate::server::{self, mariadb_url, postgres_url};
+use crate::dynamodb;
+use crate::server::{self, PASSWORD, mariadb_url, postgres_url};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Sqlite,
     Postgres,
     MySql,
+    DynamoDb,
 }
 
 /// A database with the tables of the tests, all of them empty.
 pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) url: String,
+    /// What stands before the names of tables.
+    pub(crate) prefix: String,
     _dir: Option<tempfile::TempDir>,
 }
 
 impl Place {
     pub(crate) async fn new(kind: Kind) -> Self {
         let place = Self::empty(kind).await;
+        if kind == Kind::DynamoDb {
+            dynamodb::make_tables(&place.prefix).await;
+            return place;
+        }
         let (real, bytes, version, schema) = match kind {
             Kind::Sqlite => ("REAL", "BLOB", "INTEGER", schema::SQLITE),
             Kind::Postgres => ("double precision", "bytea", "bigint", schema::POSTGRES),
             Kind::MySql => ("DOUBLE", "BLOB", "BIGINT", schema::MYSQL),
+            Kind::DynamoDb => unreachable!("it has no SQL"),
         };
         let key = "VARCHAR(64) PRIMARY KEY";
         place
@@ -60,14 +70,14 @@ impl Place {
             Kind::Sqlite => {
                 let dir = tempfile::tempdir().unwrap();
                 let url = format!("sqlite:{}", dir.path().join("place.db").display());
-                Self { kind, url, _dir: Some(dir) }
+                Self { kind, url, prefix: String::new(), _dir: Some(dir) }
             }
             Kind::Postgres => {
                 let port = server::postgres().port;
                 let mut admin = postgres_options(&postgres_url(port, "postgres")).connect().await.unwrap();
                 sqlx::raw_sql(create).execute(&mut admin).await.unwrap();
                 admin.close().await.unwrap();
-                Self { kind, url: postgres_url(port, &name), _dir: None }
+                Self { kind, url: postgres_url(port, &name), prefix: String::new(), _dir: None }
             }
             Kind::MySql => {
                 let port = server::mariadb().port;
@@ -75,7 +85,12 @@ impl Place {
                 let mut admin = mysql_options(&mariadb_url(port, "mysql")).connect().await.unwrap();
                 sqlx::raw_sql(create).execute(&mut admin).await.unwrap();
                 admin.close().await.unwrap();
-                Self { kind, url: mariadb_url(port, &name), _dir: None }
+                Self { kind, url: mariadb_url(port, &name), prefix: String::new(), _dir: None }
+            }
+            Kind::DynamoDb => {
+                let port = tokio::task::spawn_blocking(|| server::ministack().port).await.unwrap();
+                let prefix = format!("{name}-");
+                Self { kind, url: server::ministack_url(port, &prefix), prefix, _dir: None }
             }
         }
     }
@@ -84,6 +99,7 @@ impl Place {
     pub(crate) async fn run(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.kind {
+            Kind::DynamoDb => panic!("it has no SQL"),
             Kind::Sqlite => {
                 let options = self.url.parse::<SqliteConnectOptions>().unwrap().create_if_missing(true);
                 let mut connection = options.connect().await.unwrap();
@@ -110,7 +126,24 @@ impl Place {
 
     /// The origin of all tables.
     pub(crate) fn read_only(&self) -> Origin {
-        Origin::new(&self.url, tables()).unwrap()
+        self.origin_of(tables())
+    }
+
+    /// The origin of `tables`.
+    pub(crate) fn origin_of(&self, tables: Tables) -> Origin {
+        let origin = Origin::new(&self.url, tables).unwrap();
+        match self.kind {
+            Kind::DynamoDb => origin.with_aws(AwsSettings::new("nobody", PASSWORD, None)),
+            _ => origin,
+        }
+    }
+
+    /// Takes away the table of writes.
+    pub(crate) async fn drop_writes(&self) {
+        match self.kind {
+            Kind::DynamoDb => dynamodb::drop_table(&self.prefix, "larder_writes").await,
+            _ => self.run("DROP TABLE larder_writes").await,
+        }
     }
 
     /// How place `at` of a statement is written, from 1.

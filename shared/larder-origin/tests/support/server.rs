@@ -27,6 +27,17 @@ pub(crate) fn mariadb() -> &'static Server {
     SERVER.get_or_init(|| start(start_mariadb, "mysql", mariadb_url))
 }
 
+/// The emulator of DynamoDB of this test process.
+pub(crate) fn ministack() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| start(start_ministack, "DynamoDB", ministack_url))
+}
+
+/// The address of the emulator at `port`.
+pub(crate) fn ministack_url(port: u16, prefix: &str) -> String {
+    format!("dynamodb:eu-west-1?endpoint=http://127.0.0.1:{port}&prefix={prefix}")
+}
+
 /// The address of a database of the PostgreSQL server at `port`.
 pub(crate) fn postgres_url(port: u16, database: &str) -> String {
     format!("postgres://larder:{PASSWORD}@127.0.0.1:{port}/{database}")
@@ -48,9 +59,10 @@ fn start(start: fn(&Path, u16) -> Child, database: &str, url: fn(u16, &str) -> S
         runtime.block_on(is_open(&url))
     });
     if !answers.join().unwrap() {
+        let words = std::fs::read_to_string(dir.join("stderr.log")).unwrap_or_default();
         drop(guard.stdin.take());
         guard.wait().unwrap();
-        panic!("a server of {database} did not start within {START:?}; its last words stand above");
+        panic!("a server of {database} did not start within {START:?}; its last words are: {words}");
     }
     Server { port, _guard: guard }
 }
@@ -59,9 +71,10 @@ fn start(start: fn(&Path, u16) -> Child, database: &str, url: fn(u16, &str) -> S
 async fn is_open(url: &str) -> bool {
     let deadline = Instant::now() + START;
     while Instant::now() < deadline {
-        let is_open = match url.starts_with("postgres") {
-            true => is_connected(url.parse::<sqlx::postgres::PgConnectOptions>().unwrap()).await,
-            false => is_connected(url.parse::<sqlx::mysql::MySqlConnectOptions>().unwrap()).await,
+        let is_open = match url.split_once(':').unwrap().0 {
+            "postgres" => is_connected(url.parse::<sqlx::postgres::PgConnectOptions>().unwrap()).await,
+            "mysql" => is_connected(url.parse::<sqlx::mysql::MySqlConnectOptions>().unwrap()).await,
+            _ => is_healthy(url).await,
         };
         if is_open {
             return true;
@@ -76,6 +89,37 @@ async fn is_connected<O: ConnectOptions<Connection: Sized>>(options: O) -> bool 
         Ok(connection) => connection.close().await.is_ok(),
         Err(_) => false,
     }
+}
+
+/// Whether the emulator says that it is.
+async fn is_healthy(url: &str) -> bool {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let port: u16 = url.rsplit(':').next().unwrap().split('&').next().unwrap().parse().unwrap();
+    let Ok(mut stream) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else { return false };
+    let asked = b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = Vec::new();
+    let told = stream.write_all(asked).await.is_ok() && stream.read_to_end(&mut answer).await.is_ok();
+    told && answer.starts_with(b"HTTP/1.1 200")
+}
+
+fn start_ministack(dir: &Path, port: u16) -> Child {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let program = root.join(".tools/emulator/bin/ministack");
+    assert!(
+        program.is_file(),
+        "there is no MiniStack here: please say `tools/prepare emulator`, or `make test`"
+    );
+    let settings = [
+        "BIND_HOST=127.0.0.1".to_owned(),
+        format!("GATEWAY_PORT={port}"),
+        "MINISTACK_REGION=eu-west-1".to_owned(),
+        "PERSIST_STATE=0".to_owned(),
+        "LOG_LEVEL=ERROR".to_owned(),
+        format!("TMPDIR={}", dir.display()),
+        program.to_str().unwrap().to_owned(),
+    ];
+    let words: Vec<String> = ["env".to_owned()].into_iter().chain(settings).collect();
+    guarded(dir, "TERM", &words)
 }
 
 fn start_postgres(dir: &Path, port: u16) -> Child {
@@ -132,7 +176,7 @@ fn start_mariadb(dir: &Path, port: u16) -> Child {
          GRANT ALL ON *.* TO larder@'127.0.0.1' WITH GRANT OPTION;\n"
     );
     std::fs::write(&init, grant).unwrap();
-    let mut words = vec![
+    let words = [
         server.to_str().unwrap().to_owned(),
         "--no-defaults".to_owned(),
         format!("--datadir={}", data.display()),
@@ -142,11 +186,8 @@ fn start_mariadb(dir: &Path, port: u16) -> Child {
         "--bind-address=127.0.0.1".to_owned(),
         "--skip-name-resolve".to_owned(),
         "--innodb-flush-log-at-trx-commit=0".to_owned(),
-        "--log-error-verbosity=1".to_owned(),
-        format!("--log-error={}", dir.join("error.log").display()),
     ];
-    words.retain(|word| !word.contains("verbosity"));
-    words.extend(user.iter().map(|word| (*word).to_owned()));
+    let words: Vec<String> = words.into_iter().chain(user.iter().map(|word| (*word).to_owned())).collect();
     guarded(dir, "TERM", &words)
 }
 
@@ -169,6 +210,7 @@ pub(crate) fn guarded(dir: &Path, signal: &str, words: &[String]) -> Child {
         .current_dir(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
+        .stderr(std::fs::File::create(dir.join("stderr.log")).unwrap())
         .spawn()
         .unwrap()
 }
@@ -189,11 +231,13 @@ fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
     dirs.push("/usr/sbin".into());
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
-        .unwrap_or_default();
-    versions.sort();
-    dirs.extend(versions.into_iter().rev());
+    for place in ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"] {
+        let entries = std::fs::read_dir(place).into_iter().flatten();
+        let mut versions: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+        versions.sort();
+        dirs.extend(versions.into_iter().rev());
+    }
     let found = dirs.into_iter().map(|dir| dir.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("there is no {name} here: please install {package}, or say `make test`"))
 }

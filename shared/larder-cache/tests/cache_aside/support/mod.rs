@@ -2,6 +2,7 @@
 
 mod memcached;
 mod origin;
+mod turnstile;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use memcached::Memcached;
 pub(crate) use origin::{Broken, Origin};
+pub(crate) use turnstile::Turnstile;
 
 /// An environment: its own connections, its own guard, nothing known yet.
 pub(crate) fn environment(nodes: &[&Memcached]) -> Cache {

@@ -1,0 +1,137 @@
+//! What one invocation is charted by.
+
+use std::time::Duration;
+
+use larder_lambda::chart::Chart;
+use larder_lambda::environment::Invocation;
+use larder_lambda::metrics::Metrics;
+
+use crate::handle::{Handled, Work};
+
+/// The metrics of an invocation that was `handled` and took `duration`.
+///
+/// All counts of [`Work`] are there even where they are 0, and `Errors`, 1 for an answer of 500 and above. `Stored` and `Newer`
+/// are rows, `Forgotten`, `Queued` and `Unforgotten` are keys. Times are in milliseconds, and there only where the origin was
+/// asked.
+pub fn metrics(
+    chart: &Chart,
+    request_id: &str,
+    invocation: &Invocation,
+    handled: &Handled,
+    duration: Duration,
+) -> Metrics {
+    let mut metrics = chart.begin(request_id, invocation, duration);
+    let Work {
+        table,
+        puts,
+        patches,
+        deletes,
+        conflicts,
+        repeats,
+        stored,
+        newer,
+        forgotten,
+        queued,
+        unforgotten,
+        origin_time,
+        cache_time,
+        ring_epoch,
+    } = &handled.work;
+    let status = handled.answer.status_code;
+    for (name, count) in [
+        ("Puts", *puts),
+        ("Patches", *patches),
+        ("Deletes", *deletes),
+        ("Conflicts", *conflicts),
+        ("Repeats", *repeats),
+        ("Stored", *stored),
+        ("Newer", *newer),
+        ("Forgotten", *forgotten),
+        ("Queued", *queued),
+        ("Unforgotten", *unforgotten),
+        ("Errors", u64::from(status >= 500)),
+    ] {
+        metrics.count(name, count);
+    }
+    if puts + patches + deletes > 0 {
+        metrics.time("OriginTime", *origin_time);
+        metrics.time("CacheTime", *cache_time);
+    }
+    metrics.property("status", status);
+    if let Some(table) = table {
+        metrics.property("table", table.as_str());
+    }
+    if let Some(epoch) = ring_epoch {
+        metrics.property("ring_epoch", *epoch);
+    }
+    metrics
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_lambda::deadline::TimeLimit;
+    use larder_lambda::environment::Environment;
+    use larder_lambda::http::HttpAnswer;
+    use larder_lambda::thaw::Clocks;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn line(status: u16, work: Work) -> Value {
+        let chart = Chart {
+            namespace: "Larder".to_owned(),
+            service: "larder".to_owned(),
+            function_name: "write".to_owned(),
+        };
+        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
+        let handled = Handled { answer: HttpAnswer::new(status, String::new()), work };
+        let invocation = environment.begin(0, Clocks::now());
+        let metrics = metrics(&chart, "8f0c", &invocation, &handled, Duration::from_micros(1_500));
+        serde_json::from_str(&metrics.line(1)).unwrap()
+    }
+
+    #[test]
+    fn a_line_says_what_was_written_and_what_the_cache_knows_of_it() {
+        let work = Work {
+            table: Some("flights".to_owned()),
+            patches: 1,
+            repeats: 1,
+            forgotten: 4,
+            queued: 2,
+            unforgotten: 3,
+            origin_time: Duration::from_millis(2),
+            cache_time: Duration::from_micros(500),
+            ring_epoch: Some(7),
+            ..Work::default()
+        };
+        let line = line(200, work);
+        for (name, expected) in [
+            ("Puts", json!(0)),
+            ("Patches", json!(1)),
+            ("Deletes", json!(0)),
+            ("Conflicts", json!(0)),
+            ("Repeats", json!(1)),
+            ("Stored", json!(0)),
+            ("Newer", json!(0)),
+            ("Forgotten", json!(4)),
+            ("Queued", json!(2)),
+            ("Unforgotten", json!(3)),
+            ("Errors", json!(0)),
+            ("OriginTime", json!(2)),
+            ("CacheTime", json!(0.5)),
+            ("table", json!("flights")),
+            ("status", json!(200)),
+            ("ring_epoch", json!(7)),
+        ] {
+            assert_eq!(line[name].as_f64(), expected.as_f64(), "{name}");
+        }
+        assert_eq!((line.get("metrics_dropped"), &line["table"]), (None, &"flights".into()));
+    }
+
+    #[test]
+    fn a_request_that_did_not_reach_the_origin_has_no_times() {
+        let line = line(503, Work::default());
+        assert_eq!((line.get("OriginTime"), line.get("CacheTime")), (None, None));
+        assert_eq!(line["Errors"].as_f64(), Some(1.0));
+    }
+}

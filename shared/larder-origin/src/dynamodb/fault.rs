@@ -1,0 +1,76 @@
+//! What the errors of the API mean. None of them is kept whole: they may name the endpoint, and what was sent.
+
+use std::error::Error;
+use std::iter::successors;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::error::Outage;
+
+/// Why DynamoDB gave no answer that is of use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The API's own word for it.
+    #[error("DynamoDB says {0}")]
+    Told(String),
+    #[error("no connection to DynamoDB")]
+    Unconnected,
+    #[error("no answer from DynamoDB")]
+    Unanswered,
+    #[error("DynamoDB left out keys or transactions until it was asked no more")]
+    LeftOver,
+}
+
+/// The outage that an error is.
+pub(super) fn fault<E>(error: SdkError<E, HttpResponse>) -> Outage
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    Outage::Database(Arc::new(what(&error)))
+}
+
+/// What an error is of a request that writes: without an answer nobody knows.
+pub(super) fn fault_of_write<E>(error: SdkError<E, HttpResponse>) -> Outage
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let server_failed = error.raw_response().is_some_and(|answer| answer.status().is_server_error());
+    match what(&error) {
+        fault @ Fault::Unanswered => Outage::Unknown(Some(Arc::new(fault))),
+        fault if server_failed => Outage::Unknown(Some(Arc::new(fault))),
+        fault => Outage::Database(Arc::new(fault)),
+    }
+}
+
+/// Some of what was asked was never answered.
+pub(super) fn left_over() -> Outage {
+    Outage::Database(Arc::new(Fault::LeftOver))
+}
+
+/// Whether there is no such table.
+pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ResourceNotFoundException")
+}
+
+fn what<E>(error: &SdkError<E, HttpResponse>) -> Fault
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(answer) => {
+            Fault::Told(answer.err().code().unwrap_or("nothing more").to_owned())
+        }
+        SdkError::ConstructionFailure(_) => Fault::Unconnected,
+        _ if is_unconnected(error) => Fault::Unconnected,
+        _ => Fault::Unanswered,
+    }
+}
+
+/// Whether the connection was never made: not resolved, refused, not made in time, no TLS session.
+fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |&error| error.source()).any(|cause| {
+        cause.downcast_ref().is_some_and(|cause: &hyper_util::client::legacy::Error| cause.is_connect())
+    })
+}

@@ -1,0 +1,315 @@
+//! A write: the item is read, and changed on the condition that it is still the same.
+//!
+//! DynamoDB has no locks. A row of a table with versions is changed only if its version is the one that was read; without
+//! versions only whether there is such a row is compared, and of two writers at once the later one counts.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use tokio::time::sleep;
+
+use super::DynamoDb;
+use super::fault::{fault, fault_of_write, is_missing, left_over};
+use super::item::{Item, key_value, scalar_value, text, to_record};
+use super::{PAUSE, Projection};
+use crate::change::{Change, Written};
+use crate::error::{Misconfigured, OriginError, Outage, Rejected};
+use crate::id::Key;
+use crate::idempotency;
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::scalar::Scalar;
+use crate::write::{WriteRequest, named, next_version};
+
+impl DynamoDb {
+    /// Writes an item. What somebody else changed in between is tried again.
+    pub(crate) async fn write(
+        &self,
+        plan: &Plan,
+        request: &WriteRequest<'_>,
+    ) -> Result<Written, OriginError> {
+        let set = named(plan, request)?;
+        if !plan.takes_any_column {
+            let is_known = |name: &str| plan.columns.iter().any(|column| column.name == name);
+            if !set.iter().all(|(name, _)| is_known(name)) {
+                return Err(OriginError::UnknownColumn);
+            }
+        }
+        if set.iter().any(|(name, _)| name.is_empty()) {
+            return Err(OriginError::UnknownColumn);
+        }
+        let key = request.id.to_key(plan.kind)?;
+        for tries in 1..=MAX_TRIES {
+            if let Some(written) = self.try_write(plan, request, key, &set).await? {
+                return Ok(written);
+            }
+            sleep(PAUSE * tries).await;
+        }
+        Err(left_over().into())
+    }
+
+    /// `None` if somebody else was faster.
+    async fn try_write(
+        &self,
+        plan: &Plan,
+        request: &WriteRequest<'_>,
+        key: Key<'_>,
+        set: &[(&str, &Scalar)],
+    ) -> Result<Option<Written>, OriginError> {
+        if let Some(written) = self.repeated(request).await? {
+            return Ok(Some(written));
+        }
+        let item = self.item(plan, key).await?;
+        let before = item.as_ref().map(|item| to_record(plan, item));
+        let present = before.as_ref().and_then(Record::version);
+        if request.if_version.is_some_and(|wanted| present != Some(wanted)) {
+            return Err(OriginError::VersionConflict { present });
+        }
+        let next = (!matches!(request.change, Change::Delete))
+            .then(|| next_item(plan, request, key, item.as_ref(), set));
+        let exists = item.is_some() || matches!(request.change, Change::Put(_));
+        let next = next.filter(|_| exists);
+        let record = next.as_ref().map(|item| to_record(plan, item));
+        let version = record.as_ref().and_then(Record::version);
+        let written = Written { record, before, version, is_repeat: false };
+
+        let mut items = Vec::new();
+        if exists && (next.is_some() || item.is_some()) {
+            let condition = Condition::of(plan, key, item.is_some(), present);
+            items.push(change(plan, request.change, condition, set, next)?);
+        }
+        items.extend(self.remembered(request, &written)?);
+        if items.is_empty() {
+            return Ok(Some(written));
+        }
+        request.progress.begin_commit();
+        let answer = self.client()?.transact_write_items().set_transact_items(Some(items)).send().await;
+        request.progress.end_commit();
+        match answer {
+            Ok(_) => Ok(Some(written)),
+            Err(error) => refused(error).map(|()| None),
+        }
+    }
+
+    /// The item as it is now.
+    async fn item(&self, plan: &Plan, key: Key<'_>) -> Result<Option<Item>, OriginError> {
+        let projection = Projection::of(plan);
+        let request = self
+            .client()?
+            .get_item()
+            .table_name(&plan.table)
+            .key(&plan.key.name, key_value(key))
+            .set_projection_expression(projection.expression)
+            .set_expression_attribute_names(projection.names)
+            .consistent_read(true);
+        Ok(request.send().await.map_err(fault)?.item)
+    }
+
+    /// What was answered when the write happened under this name before.
+    async fn repeated(&self, request: &WriteRequest<'_>) -> Result<Option<Written>, OriginError> {
+        let Some((name, digest)) = &request.name else { return Ok(None) };
+        let id = AttributeValue::S(name.as_str().to_owned());
+        let query = self.client()?.get_item().table_name(self.writes()).key("id", id).consistent_read(true);
+        let answer = match query.send().await {
+            Ok(answer) => answer,
+            Err(error) if is_missing(&error) => return Err(Misconfigured::NoIdempotencyTable.into()),
+            Err(error) => return Err(fault(error).into()),
+        };
+        let Some(item) = answer.item else { return Ok(None) };
+        if item.get("digest").and_then(text).as_ref() != Some(digest) {
+            return Err(OriginError::IdempotencyMismatch);
+        }
+        let outcome = item.get("outcome").and_then(text).and_then(|text| idempotency::from_outcome(&text));
+        Ok(Some(outcome.ok_or_else(left_over)?))
+    }
+
+    /// The item that remembers what is answered under the write's name; DynamoDB removes it when it is old.
+    fn remembered(
+        &self,
+        request: &WriteRequest<'_>,
+        written: &Written,
+    ) -> Result<Option<TransactWriteItem>, OriginError> {
+        let Some((name, digest)) = &request.name else { return Ok(None) };
+        let expires_at = (request.now_ms + 2 * idempotency::KEPT_MS) / 1000;
+        let put = Put::builder()
+            .table_name(self.writes())
+            .item("id", AttributeValue::S(name.as_str().to_owned()))
+            .item("digest", AttributeValue::S(digest.clone()))
+            .item("outcome", AttributeValue::S(idempotency::to_outcome(written)))
+            .item("written_at", AttributeValue::N(request.now_ms.to_string()))
+            .item("expires_at", AttributeValue::N(expires_at.to_string()))
+            .condition_expression("attribute_not_exists(#id)")
+            .expression_attribute_names("#id", "id")
+            .build()
+            .map_err(|_| left_over())?;
+        Ok(Some(TransactWriteItem::builder().put(put).build()))
+    }
+
+    fn writes(&self) -> String {
+        format!("{}{}", self.address.prefix, idempotency::TABLE)
+    }
+}
+
+/// The item after the write.
+fn next_item(
+    plan: &Plan,
+    request: &WriteRequest<'_>,
+    key: Key<'_>,
+    item: Option<&Item>,
+    set: &[(&str, &Scalar)],
+) -> Item {
+    let mut next = match request.change {
+        Change::Patch(_) => item.cloned().unwrap_or_default(),
+        _ => Item::new(),
+    };
+    next.extend(set.iter().map(|(name, value)| ((*name).to_owned(), scalar_value(value))));
+    next.insert(plan.key.name.clone(), key_value(key));
+    if let Some(column) = &plan.version {
+        let before = item.map(|item| to_record(plan, item));
+        let version = next_version(before.as_ref(), request.now_ms);
+        next.insert(column.name.clone(), AttributeValue::N(version.to_string()));
+    }
+    next
+}
+
+/// That an item is as it was read.
+struct Condition {
+    key: AttributeValue,
+    expression: String,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl Condition {
+    fn of(plan: &Plan, key: Key<'_>, exists: bool, present: Option<u64>) -> Self {
+        let mut names = HashMap::from([("#key".to_owned(), plan.key.name.clone())]);
+        let mut values = Item::new();
+        let expression = match (&plan.version, exists) {
+            (_, false) => "attribute_not_exists(#key)",
+            (None, true) => "attribute_exists(#key)",
+            (Some(column), true) => {
+                names.insert("#version".to_owned(), column.name.clone());
+                match present {
+                    // A row that was never counted.
+                    None | Some(0) => "attribute_exists(#key) AND attribute_not_exists(#version)",
+                    // A name that the expression does not use is refused.
+                    Some(version) => {
+                        names.remove("#key");
+                        values.insert(":present".to_owned(), AttributeValue::N(version.to_string()));
+                        "#version = :present"
+                    }
+                }
+            }
+        };
+        Self { key: key_value(key), expression: expression.to_owned(), names, values }
+    }
+
+    fn values(&self) -> Option<Item> {
+        (!self.values.is_empty()).then(|| self.values.clone())
+    }
+}
+
+/// The change of the item itself.
+fn change(
+    plan: &Plan,
+    change: &Change,
+    condition: Condition,
+    set: &[(&str, &Scalar)],
+    next: Option<Item>,
+) -> Result<TransactWriteItem, OriginError> {
+    let builder = TransactWriteItem::builder();
+    let values = condition.values();
+    let Some(next) = next else {
+        let delete = Delete::builder()
+            .table_name(&plan.table)
+            .key(&plan.key.name, condition.key)
+            .condition_expression(condition.expression)
+            .set_expression_attribute_names(Some(condition.names))
+            .set_expression_attribute_values(values);
+        return Ok(builder.delete(delete.build().map_err(|_| left_over())?).build());
+    };
+    if matches!(change, Change::Put(_)) && plan.takes_any_column {
+        let put = Put::builder()
+            .table_name(&plan.table)
+            .set_item(Some(next))
+            .condition_expression(condition.expression)
+            .set_expression_attribute_names(Some(condition.names))
+            .set_expression_attribute_values(values);
+        return Ok(builder.put(put.build().map_err(|_| left_over())?).build());
+    }
+    let (mut names, mut values) = (condition.names, condition.values);
+    let mut place = |name: &str| {
+        let place = format!("c{}", names.len());
+        names.insert(format!("#{place}"), name.to_owned());
+        place
+    };
+    let mut sets = Vec::new();
+    let counted = plan.version.iter().map(|column| column.name.as_str());
+    for name in set.iter().map(|(name, _)| *name).chain(counted) {
+        let place = place(name);
+        sets.push(format!("#{place} = :{place}"));
+        values.insert(format!(":{place}"), next[name].clone());
+    }
+    let is_gone = |name: &&str| !next.contains_key(*name);
+    let gone: Vec<String> = match change {
+        Change::Put(_) => plan
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(is_gone)
+            .map(|name| format!("#{}", place(name)))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut expression = String::new();
+    if !sets.is_empty() {
+        expression = format!("SET {}", sets.join(", "));
+    }
+    if !gone.is_empty() {
+        expression += &format!(" REMOVE {}", gone.join(", "));
+    }
+    let update = Update::builder()
+        .table_name(&plan.table)
+        .key(&plan.key.name, condition.key)
+        .condition_expression(condition.expression)
+        .update_expression(expression)
+        .set_expression_attribute_names(Some(names))
+        .set_expression_attribute_values((!values.is_empty()).then_some(values));
+    Ok(builder.update(update.build().map_err(|_| left_over())?).build())
+}
+
+/// What it means that a transaction was not taken: nothing, if somebody else was faster and it may be tried again.
+fn refused(
+    error: SdkError<TransactWriteItemsError, aws_sdk_dynamodb::config::http::HttpResponse>,
+) -> Result<(), OriginError> {
+    let service = error.as_service_error();
+    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = service {
+        let codes: Vec<&str> =
+            cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+        if codes.contains(&"ValidationError") {
+            return Err(Rejected::Value.into());
+        }
+        if codes.contains(&"ItemCollectionSizeLimitExceeded") {
+            return Err(Rejected::TooLarge.into());
+        }
+        if codes.iter().any(|code| matches!(*code, "ConditionalCheckFailed" | "TransactionConflict")) {
+            return Ok(());
+        }
+        return Err(fault(error).into());
+    }
+    let code = service.and_then(ProvideErrorMetadata::code);
+    match code {
+        Some("ValidationException") => {
+            let is_size =
+                service.and_then(ProvideErrorMetadata::message).is_some_and(|text| text.contains("size"));
+            Err(if is_size { Rejected::TooLarge } else { Rejected::Value }.into())
+        }
+        Some("TransactionInProgressException") => Err(Outage::Unknown(None).into()),
+        _ => Err(fault_of_write(error).into()),
+    }
+}
+
+/// How often a write is tried that somebody else is faster than.
+const MAX_TRIES: u32 = 8;
