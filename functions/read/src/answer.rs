@@ -142,7 +142,6 @@ mod tests {
             fills: 0,
             fills_refused: 0,
             fills_failed: 0,
-            tag_reads: 0,
         };
         Counts { hits, misses, stale, bypasses, ..none }
     }

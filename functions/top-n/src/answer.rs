@@ -12,7 +12,7 @@
 //! | `under-way` | somebody else is at work on it |
 //! | `overtaken` | somebody else has stored, touched or forgotten it meanwhile; what was loaded was thrown away |
 //! | `failed` | it stays as it was; `error` |
-//! | `left` | there was no time for it |
+//! | `left` | there was no time for it, or its key is just moving to another node; it is still due |
 
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ pub enum Done {
         /// Why.
         error: String,
     },
-    /// There was no time for it.
+    /// There was no time for it, or its key is just moving to another node.
     Left,
 }
 

@@ -168,6 +168,8 @@ impl<'a, S: Source> Run<'a, S> {
             Ok(Refreshed::Overtaken) => (Done::Overtaken, age),
             // It was our time that was over, not that of its query.
             Err(RefreshError::Load(LoadError::Deadline)) => (Done::Left, age),
+            // Its key is moving to another node; that is over soon.
+            Err(RefreshError::NotStored) => (Done::Left, age),
             Err(error) => (failed(list, &error), age),
         }
     }

@@ -20,6 +20,7 @@
 use std::time::{Duration, SystemTime};
 
 use larder_client::{Claim, Cluster, Error, Lease, Read, ReadOptions, Stored};
+use larder_ring::Phase;
 use tokio::time::Instant;
 
 use crate::answer::{Counts, LoadError, Outcome};
@@ -37,7 +38,7 @@ pub enum Refreshed {
         /// How many rows it has.
         count: u32,
     },
-    /// The rows are the same: the list was touched.
+    /// The rows are the same: the list was touched, or, where its period changed or the ring is changing, stored once more.
     Unchanged {
         /// How many rows it has.
         count: u32,
@@ -267,7 +268,7 @@ impl Cache {
         }
     }
 
-    /// Stores `new` in place of the `old` list that was `read`; touches that one where its rows are the same.
+    /// Stores `new` in place of the `old` list that was `read`; touches that one where its rows are the same and that will do.
     async fn replace_list<E>(
         &self,
         list: &TimedList,
@@ -277,9 +278,10 @@ impl Cache {
         deadline: Instant,
     ) -> Result<Refreshed, RefreshError<E>> {
         let (cluster, count) = (self.cluster().until(deadline), new.count);
-        if let Some(old) = old.filter(|old| old.digest == new.digest) {
+        let is_same = old.is_some_and(|old| old.digest == new.digest);
+        if let Some(old) = old.filter(|_| is_same) {
             // Its age is counted by the period that stands in it.
-            if old.period == list.period() {
+            if old.period == list.period() && is_ring_at_rest(&cluster).await {
                 let touched = cluster.touch(&list.key, list.ttl()).await.map_err(RefreshError::Cache)?;
                 return Ok(if touched { Refreshed::Unchanged { count } } else { Refreshed::Overtaken });
             }
@@ -289,6 +291,7 @@ impl Cache {
         let packed = Packed::of(Some(&loaded), &list.key, &list.policy, Standing::Untagged);
         let Some(in_place) = read.in_place() else { return Err(RefreshError::NotStored) };
         match cluster.put_in_place(packed.item(&list.key), in_place).await.map_err(RefreshError::Cache)? {
+            Stored::Yes if is_same => Ok(Refreshed::Unchanged { count }),
             Stored::Yes => Ok(Refreshed::Stored { count }),
             Stored::Refused | Stored::Missing => self.why_refused(list, read, &cluster).await,
         }
@@ -317,6 +320,15 @@ impl Cache {
 fn is_untouched(read: &Read, now: &Read) -> bool {
     let cas = |read: &Read| read.in_place().map(Lease::cas);
     now.item.is_some() && cas(read) == cas(now) && now.ttl_secs <= read.ttl_secs
+}
+
+/// Whether no key is moving to another owner, as far as is known. Where one is, a touch is a write as any other: it goes to one
+/// owner and takes the key away from the other one, which may be the one that has the list.
+async fn is_ring_at_rest(cluster: &Cluster) -> bool {
+    match cluster.ring_document().await {
+        Ok(document) => document.is_none_or(|document| document.phase == Phase::Active),
+        Err(_) => false,
+    }
 }
 
 /// How often the origin is asked in one refresh: once more where the list went away meanwhile.
