@@ -89,6 +89,33 @@ fn every_alarm_says_what_crossed_which_threshold() {
     assert_eq!(states, expected.collect());
 }
 
+#[test]
+fn every_schedule_is_one_of_eventbridge() {
+    let mut sources = BTreeSet::new();
+    for file in folders().iter().flat_map(|folder| json_files(folder)) {
+        let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        if event["detail-type"].is_null() {
+            continue;
+        }
+        let name = file.display();
+        IN_SCHEDULE.iter().for_each(|field| assert!(event[field].is_string(), "{name}: {field}"));
+        assert_eq!(event["detail-type"], "Scheduled Event", "{name}");
+        let (source, arn) = (event["source"].as_str().unwrap(), event["resources"][0].as_str().unwrap());
+        // Scheduler's own detail is a text.
+        let (service, is_as_sent) = match source {
+            "aws.events" => ("events", event["detail"].is_object()),
+            _ => ("scheduler", event["detail"] == "{}"),
+        };
+        assert!(is_as_sent && arn.starts_with(&format!("arn:aws:{service}:eu-west-1:")), "{name}");
+        let function = file.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        sources.insert(format!("{function} {source}"));
+    }
+    let expected = ["ring-refresh", "top-n"].into_iter();
+    let expected =
+        expected.flat_map(|name| ["aws.events", "aws.scheduler"].map(|source| format!("{name} {source}")));
+    assert_eq!(sources, expected.collect());
+}
+
 /// The files that the table under the heading of `function` names.
 fn listed(readme: &str, function: &str) -> BTreeSet<String> {
     let (_, section) = readme
@@ -122,6 +149,9 @@ fn events() -> PathBuf {
 
 /// What `aws_lambda_events` and the SDKs of other languages demand of a record; the subject may be null.
 const IN_RECORD: [&str; 3] = ["EventSource", "EventVersion", "EventSubscriptionArn"];
+
+/// Source: "Scheduled event" in the EventBridge user guide.
+const IN_SCHEDULE: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
 
 const IN_SNS: [&str; 9] = [
     "Type",

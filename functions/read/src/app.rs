@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use larder_cache::{Cache, OriginGuard, Sampler};
-use larder_origin::{Id, Origin, OriginError, Record};
-use larder_records::Records;
+use larder_origin::{Id, ListQuery, Origin, OriginError, Record};
+use larder_records::{Lists, Records};
 
 use crate::settings::Settings;
 
@@ -15,6 +15,8 @@ pub struct App<S = Origin> {
     pub cache: Cache,
     /// Which tables are served, and how their records are cached.
     pub records: Records,
+    /// Which lists there are.
+    pub lists: Lists,
     /// Where the records live.
     pub source: S,
 }
@@ -22,15 +24,16 @@ pub struct App<S = Origin> {
 impl App {
     /// Makes the clients that `settings` describe. Connects to nothing.
     pub fn new(settings: Settings) -> Self {
-        let Settings { cluster, origin, records, sampling, origin_limit, .. } = settings;
+        let Settings { cluster, origin, records, lists, sampling, origin_limit, .. } = settings;
         let cache = Cache::new(cluster, OriginGuard::new(origin_limit))
             .sampled_by(Sampler::new(sampling, fastrand::Rng::new()));
-        Self { cache, records, source: origin }
+        Self { cache, records, lists, source: origin }
     }
 
     /// The same function in front of what `wrap` makes of its origin: one whose calls are counted and delayed, say.
     pub fn map_source<S>(self, wrap: impl FnOnce(Origin) -> S) -> App<S> {
-        App { cache: self.cache, records: self.records, source: wrap(self.source) }
+        let Self { cache, records, lists, source } = self;
+        App { cache, records, lists, source: wrap(source) }
     }
 }
 
@@ -46,6 +49,14 @@ pub trait Source: Sync {
         ids: &[Id],
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<Option<Record>>, OriginError>> + Send;
+
+    /// As [`Origin::list`].
+    fn list(
+        &self,
+        query: &ListQuery,
+        limit: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<Record>, OriginError>> + Send;
 }
 
 impl Source for Origin {
@@ -60,5 +71,14 @@ impl Source for Origin {
         deadline: Instant,
     ) -> Result<Vec<Option<Record>>, OriginError> {
         self.load_many(table, ids, deadline).await
+    }
+
+    async fn list(
+        &self,
+        query: &ListQuery,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, OriginError> {
+        self.list(query, limit, deadline).await
     }
 }

@@ -88,7 +88,7 @@ fn ids(request: &HttpRequest) -> Result<Vec<String>, Refusal> {
 /// Most ids of one request.
 pub const MAX_IDS: usize = 100;
 /// What a read answers to.
-const METHODS: [&str; 2] = ["GET", "HEAD"];
+pub(crate) const METHODS: [&str; 2] = ["GET", "HEAD"];
 
 #[cfg(test)]
 mod tests {

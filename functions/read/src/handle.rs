@@ -16,6 +16,7 @@ use tracing::{error, warn};
 use crate::answer::{record, records};
 use crate::app::{App, Source};
 use crate::ask::Ask;
+use crate::lists;
 use crate::refusal::Refusal;
 
 /// What became of a request.
@@ -32,7 +33,9 @@ pub struct Handled {
 pub struct Work {
     /// The table, if it is one that is served.
     pub table: Option<String>,
-    /// How the records were come by.
+    /// The list, if there is such a one.
+    pub list: Option<String>,
+    /// How the records, or the list, were come by.
     pub counts: Counts,
     /// The time spent in the origin.
     pub origin_time: Duration,
@@ -45,9 +48,13 @@ pub struct Work {
 /// Never fails: what goes wrong is an answer, too, and logged here if the caller is not to blame.
 pub async fn handle<S: Source>(app: &App<S>, request: &HttpRequest, deadline: Instant) -> Handled {
     let mut work = Work::default();
-    let answered = match Asked::new(app, request) {
-        Ok(asked) => asked.answer(app, deadline, &mut work).await,
-        Err(refusal) => Err(refusal),
+    let answered = match lists::asked(&app.lists, request) {
+        Some(Ok(list)) => lists::answer(app, list, request, deadline, &mut work).await,
+        Some(Err(refusal)) => Err(refusal),
+        None => match Asked::new(app, request) {
+            Ok(asked) => asked.answer(app, deadline, &mut work).await,
+            Err(refusal) => Err(refusal),
+        },
     };
     let mut answer = answered.unwrap_or_else(Refusal::answer);
     if request.method() == "HEAD" {
@@ -130,6 +137,7 @@ impl<'a> Asked<'a> {
         };
         *work = Work {
             table: Some(self.table.name().to_owned()),
+            list: None,
             counts: batch.counts,
             origin_time: told.time(),
             ring_epoch: app.cache.cluster().epoch().map(Epoch::number),
@@ -232,7 +240,7 @@ fn distinct(ids: Vec<String>) -> (Vec<String>, Vec<usize>) {
     (distinct, places)
 }
 
-fn refuse(wrong: &OriginError) -> Refusal {
+pub(crate) fn refuse(wrong: &OriginError) -> Refusal {
     match wrong {
         OriginError::UnknownTable => Refusal::UnknownTable,
         OriginError::BadId(bad) => Refusal::BadId(*bad),

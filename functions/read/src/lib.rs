@@ -7,6 +7,7 @@
 //! ```
 //!
 //! `GET /records/{table}/{id}` answers one record, `GET /records/{table}?ids=1,2,3` up to [`ask::MAX_IDS`] of them.
+//! Where lists are configured, `GET /lists/{name}` answers one of them ([`lists`]).
 //! What stands in the headers and the body is told in [`answer`], what is refused and how in [`refusal`], and what the
 //! function is told by its environment in [`settings`].
 //!
@@ -14,11 +15,12 @@
 //! | --- | --- |
 //! | the record, or a batch (a record that does not exist is `null`) | 200 |
 //! | unknown table, bad id, no ids or too many | 400 |
-//! | no such record (remembered by the cache), no such path | 404 |
+//! | a list that the caller has already, by `if-none-match` | 304 |
+//! | no such record (remembered by the cache), no such list, no such path | 404 |
 //! | any method but GET and HEAD | 405 |
-//! | a batch that is too large for one answer | 413 |
-//! | tables that do not fit the origin's schema | 500 |
-//! | a record that is not cached while the origin does not answer | 503, `retry-after` |
+//! | a batch or a list that is too large for one answer | 413 |
+//! | tables and lists that do not fit the origin's schema | 500 |
+//! | a record or a list that is not cached while the origin does not answer | 503, `retry-after` |
 //!
 //! The cache never fails a read: without it a request is answered from the origin, `x-cache: bypass`. A batch that
 //! needs an origin out of reach is refused whole, because a place left empty would read as "no such record".
@@ -27,6 +29,7 @@ pub mod answer;
 mod app;
 pub mod ask;
 mod handle;
+pub mod lists;
 pub mod metrics;
 pub mod refusal;
 pub mod settings;

@@ -11,7 +11,7 @@ use crate::handle::{Handled, Work};
 /// The metrics of an invocation that was `handled` and took `duration`.
 ///
 /// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`,
-/// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer; the others say what
+/// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer, and a list counts as one; the others say what
 /// it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
 pub fn metrics(
     chart: &Chart,
@@ -21,7 +21,7 @@ pub fn metrics(
     duration: Duration,
 ) -> Metrics {
     let mut metrics = chart.begin(request_id, invocation, duration);
-    let Work { table, counts, origin_time, ring_epoch } = &handled.work;
+    let Work { table, list, counts, origin_time, ring_epoch } = &handled.work;
     for (name, count) in [
         ("Hits", counts.hits),
         ("Misses", counts.misses),
@@ -46,6 +46,9 @@ pub fn metrics(
     metrics.property("status", handled.answer.status_code);
     if let Some(table) = table {
         metrics.property("table", table.as_str());
+    }
+    if let Some(list) = list {
+        metrics.property("list", list.as_str());
     }
     if let Some(epoch) = ring_epoch {
         metrics.property("ring_epoch", *epoch);
@@ -81,6 +84,7 @@ mod tests {
         let counts = Counts { hits: 3, misses: 1, waits: 1, origin_calls: 1, ..Counts::default() };
         let work = Work {
             table: Some("flights".to_owned()),
+            list: None,
             counts,
             origin_time: Duration::from_millis(1),
             ring_epoch: None,

@@ -9,15 +9,20 @@ use crate::ask::MAX_IDS;
 /// Why a request gets no record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// Neither of the two paths.
-    #[error("the paths are /records/{{table}}/{{id}} and /records/{{table}}?ids=1,2,3")]
+    /// None of the paths; that of a list is one only where there are lists.
+    #[error(
+        "the paths are /records/{{table}}/{{id}}, /records/{{table}}?ids=1,2,3 and, where there are lists, /lists/{{name}}"
+    )]
     UnknownPath,
     /// A method that a read does not answer to.
-    #[error("records are read with GET or HEAD")]
+    #[error("records and lists are read with GET or HEAD")]
     Method,
     /// A table that is not among the settings.
     #[error("this table is not served here")]
     UnknownTable,
+    /// A list that is not among the settings.
+    #[error("there is no such list")]
+    UnknownList,
     /// An id that no record of the table can have.
     #[error("{0}")]
     BadId(BadId),
@@ -42,14 +47,14 @@ pub enum Refusal {
     /// The origin says that there is no such record.
     #[error("there is no such record")]
     NoSuchRecord,
-    /// The records are larger than an answer may be.
-    #[error("the records are together larger than an answer may be; ask for fewer at once")]
+    /// The records, or the list, are larger than an answer may be.
+    #[error("what was asked for is larger than an answer may be; ask for fewer records at once")]
     TooLarge,
     /// The settings do not fit the origin's schema.
-    #[error("the tables served do not fit the origin; the function's log says how")]
+    #[error("the tables and lists served do not fit the origin; the function's log says how")]
     Misconfigured,
     /// The origin did not answer, and no cached record could.
-    #[error("the origin did not answer and the record is not cached")]
+    #[error("the origin did not answer and what was asked for is not cached")]
     OriginUnavailable,
 }
 
@@ -59,7 +64,7 @@ impl Refusal {
         match self {
             Self::UnknownTable | Self::BadId(_) | Self::NotUtf8 | Self::NoIds | Self::TooManyIds => 400,
             Self::MinVersion | Self::NoVersions => 400,
-            Self::UnknownPath | Self::NoSuchRecord => 404,
+            Self::UnknownPath | Self::UnknownList | Self::NoSuchRecord => 404,
             Self::Method => 405,
             Self::TooLarge => 413,
             Self::Misconfigured => 500,
@@ -73,6 +78,7 @@ impl Refusal {
             Self::UnknownPath => "unknown_path",
             Self::Method => "method_not_allowed",
             Self::UnknownTable => "unknown_table",
+            Self::UnknownList => "unknown_list",
             Self::BadId(_) | Self::NotUtf8 => "bad_id",
             Self::NoIds => "no_ids",
             Self::TooManyIds => "too_many_ids",
@@ -107,10 +113,11 @@ const RETRY_AFTER_SECS: u64 = 2;
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 14] = [
+    const ALL: [Refusal; 15] = [
         Refusal::UnknownPath,
         Refusal::Method,
         Refusal::UnknownTable,
+        Refusal::UnknownList,
         Refusal::BadId(BadId::Empty),
         Refusal::NotUtf8,
         Refusal::NoIds,

@@ -17,7 +17,7 @@
 //! | `POWERTOOLS_METRICS_NAMESPACE` | the namespace of the metrics | `Larder` | |
 //! | `AWS_LAMBDA_LOG_LEVEL`, `RUST_LOG` | what is logged | `INFO` | see [`larder_lambda::logs`] |
 //!
-//! Which records, and how they are cached, is told by the variables of [`larder_records`].
+//! Which records and lists there are, and how they are cached, is told by the variables of [`larder_records`].
 //!
 //! An empty value counts as unset. Any other variable that begins with `LARDER_` is refused as a misspelt one.
 
@@ -29,7 +29,7 @@ use larder_lambda::cluster;
 use larder_lambda::deadline::TimeLimit;
 use larder_lambda::settings::{InvalidSettings, Reader, Setting, Variables, millis, whole};
 use larder_origin::Origin;
-use larder_records::Records;
+use larder_records::{Lists, Records};
 
 /// The settings, all of them checked and none of them acted upon: nothing is connected yet.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Settings {
     pub origin: Origin,
     /// Which tables are served, and how their records are cached.
     pub records: Records,
+    /// Which lists there are.
+    pub lists: Lists,
     /// Which reads are counted, and how often that is told.
     pub sampling: Sampling,
     /// Loads under way at once.
@@ -54,6 +56,7 @@ impl Settings {
         let mut reader = Reader::new(variables);
         let cluster = cluster::read(&mut reader);
         let records = larder_records::read(&mut reader, variables);
+        let lists = larder_records::read_lists(&mut reader, records.as_ref().map(|(_, records)| records));
         let sample_one_in =
             reader.or(SAMPLE_ONE_IN, u64::from(Sampling::default().one_in), whole(0..=10_000));
         let origin_limit = larder_records::read_origin_limit(&mut reader);
@@ -65,6 +68,7 @@ impl Settings {
                 cluster: cluster?,
                 origin,
                 records,
+                lists: lists?,
                 sampling: Sampling { one_in: sample_one_in as u32, ..Sampling::default() },
                 origin_limit,
                 time_limit: TimeLimit::new(timeout),

@@ -21,7 +21,8 @@ use tokio::time::Instant;
 async fn every_event_is_answered_as_its_table_says_cached_or_not() -> Result<()> {
     let dir = tempfile::tempdir()?;
     flights::load(&root().join("data/flights"), &dir.path().join(DATABASE)).await?;
-    let house = House::over(dir, &[]).await?;
+    let lists = root().join("demo/lists.json");
+    let house = House::over(dir, &[("LARDER_LISTS_FILE", lists.to_str().context("a path")?)]).await?;
     // The second time round the cache answers.
     for round in ["first", "second"] {
         for (file, expected) in table()? {
@@ -56,6 +57,10 @@ fn check_body(file: &str, body: &Value) {
                 body["records"].as_array().into_iter().flatten().map(|record| &record["id"]).collect();
             assert_eq!(ids, [&1.into(), &4711.into(), &26000.into(), &4711.into(), &Value::Null]);
             assert_eq!(body["records"][4], Value::Null);
+        }
+        "read-list.json" => {
+            let first = serde_json::json!({ "origin": "JFK", "dest": "LAX", "flights": 937 });
+            assert_eq!((&body["count"], &body["items"][0]), (&10.into(), &first));
         }
         "function-url.json" => assert_eq!(body["name"], "John F Kennedy Intl"),
         "function-url-batch.json" => {

@@ -148,17 +148,21 @@ impl<E> Batch<E> {
 }
 
 impl Counts {
-    pub(crate) fn add<E>(&mut self, answer: &Result<Answer, LoadError<E>>) {
-        let count = match answer {
-            Err(_) => &mut self.errors,
-            Ok(answer) => match answer.outcome {
-                Outcome::Hit => &mut self.hits,
-                Outcome::Miss => &mut self.misses,
-                Outcome::Stale => &mut self.stale,
-                Outcome::Bypass => &mut self.bypasses,
-            },
+    pub(crate) fn found(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Hit => &mut self.hits,
+            Outcome::Miss => &mut self.misses,
+            Outcome::Stale => &mut self.stale,
+            Outcome::Bypass => &mut self.bypasses,
         };
         *count += 1;
+    }
+
+    pub(crate) fn add<E>(&mut self, answer: &Result<Answer, LoadError<E>>) {
+        match answer {
+            Err(_) => self.errors += 1,
+            Ok(answer) => self.found(answer.outcome),
+        }
         self.failing += u32::from(matches!(answer, Err(LoadError::Failing)));
         let is_negative_hit = matches!(answer, Ok(Answer { value: None, outcome: Outcome::Hit, .. }));
         self.negative_hits += u32::from(is_negative_hit);

@@ -119,7 +119,7 @@ impl Cache {
     }
 
     /// What is to be done after the first `reads`.
-    async fn go_on<E, V, F>(
+    pub(crate) async fn go_on<E, V, F>(
         &self,
         keys: &[Key],
         reads: Reads,
@@ -146,7 +146,7 @@ impl Cache {
 
     /// Asks the cache for `keys`, for half of the time to `deadline` at most: where a node hangs, the origin needs
     /// the rest. What has other tags than now is thrown away, and asked for once more.
-    async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
+    pub(crate) async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
         if policy.tags.is_empty() {
             let reads = self.read_keys(&cluster, keys, policy).await;
@@ -439,9 +439,9 @@ fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<I
 }
 
 /// What the cache has said of keys.
-struct Reads {
+pub(crate) struct Reads {
     /// One for every key; `None` where it could not be asked.
-    reads: Vec<Option<Read>>,
+    pub(crate) reads: Vec<Option<Read>>,
     tags: Standing,
     tag_reads: u32,
 }

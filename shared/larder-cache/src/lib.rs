@@ -33,6 +33,7 @@
 //! | `work.rs`, `rivals.rs`, `flights.rs` | what is to be done about each key; who holds leases for too long; loads under way here |
 //! | `tags.rs` | [`Tag`]: what is forgotten together |
 //! | `write_through.rs` | [`Intent`], [`Written`]: what the origin has now, the cache has, too, or nothing |
+//! | `timed_list.rs`, `lists.rs` | [`TimedList`]: a list that is refreshed on a schedule, by one of all who try |
 //! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
 //! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
@@ -53,6 +54,7 @@ mod format;
 mod guard;
 mod invalidation;
 mod least;
+mod lists;
 mod packed;
 mod policy;
 mod publisher;
@@ -62,6 +64,7 @@ mod sampler;
 mod sketch;
 mod survey;
 mod tags;
+mod timed_list;
 mod value;
 mod warm;
 mod work;
@@ -73,12 +76,14 @@ pub use catalogue::Catalogue;
 pub use doll::doll_key;
 pub use guard::OriginGuard;
 pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
+pub use lists::{RefreshError, Refreshed};
 pub use policy::{InvalidPolicy, Policy, schema};
 pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};
 pub use sketch::{Counted, Sketch};
 pub use tags::Tag;
+pub use timed_list::{InvalidTimedList, ListAnswer, ListDigest, ListItems, TimedList};
 pub use value::Loaded;
 pub use warm::{WarmUp, Warmed, Warmer};
 pub use write_through::{Intent, Written};

@@ -51,6 +51,17 @@ impl HttpRequest {
         &self.request_context.http.method
     }
 
+    /// Whether the caller has what `etag` names: by its header `if-none-match`, which names one or more, or `*` for any.
+    ///
+    /// A weak tag is the same as a strong one here. Source: RFC 9110, sections 8.8.3.2 and 13.1.2.
+    pub fn has(&self, etag: &str) -> bool {
+        let named = self.header("if-none-match");
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        named.is_some_and(|named| {
+            named.trim() == "*" || named.split(',').any(|tag| opaque(tag) == opaque(etag))
+        })
+    }
+
     /// What stands in the path for `{name}` of the gateway's route, already decoded. A function URL has no routes.
     pub fn path_parameter(&self, name: &str) -> Option<&str> {
         self.path_parameters.as_ref()?.get(name).map(String::as_str)
@@ -219,6 +230,27 @@ mod tests {
         assert_eq!(decode_path("%C3%BC").unwrap(), "ü");
         assert_eq!(decode_path("%FF"), None);
         assert_eq!(decode_query("+%FF"), None);
+    }
+
+    #[test]
+    fn what_the_caller_has_is_told_by_its_tag_weak_or_strong() {
+        let has = |named: serde_json::Value| {
+            let event = serde_json::json!({
+                "rawPath": "/", "headers": named, "requestContext": { "http": { "method": "GET" } },
+            });
+            serde_json::from_value::<HttpRequest>(event).unwrap().has("W/\"ab\"")
+        };
+        for named in ["W/\"ab\"", "\"ab\"", "\"x\", W/\"ab\"", " * ", "\"x\",\"ab\""] {
+            assert!(has(serde_json::json!({ "if-none-match": named, "host": "h" })), "{named}");
+        }
+        for named in ["", "\"abc\"", "ab", "W/\"x\"", "\"*\""] {
+            assert!(!has(serde_json::json!({ "if-none-match": named })), "{named}");
+        }
+        assert!(
+            !has(serde_json::json!({}))
+                && !has(().into())
+                && !has(serde_json::json!({ "if-none-match": null }))
+        );
     }
 
     #[test]

@@ -43,12 +43,42 @@
 //! ```text
 //! LARDER_TABLES=airports:faa,flights:id:version=version:parent=airports.origin:parent=airports.dest
 //! ```
+//!
+//! Lists are refreshed on a schedule, and described in JSON:
+//!
+//! | variable | what | default | bounds |
+//! | --- | --- | --- | --- |
+//! | `LARDER_LISTS` | the lists: `[{"name": …}, …]` | none | 1 to 100 lists |
+//! | `LARDER_LISTS_FILE` | instead: the path of a file that holds them | none | 256 KiB |
+//!
+//! | member | what | default | bounds |
+//! | --- | --- | --- | --- |
+//! | `name` | the list's name, in requests and in its key | required | 1 to 64 of `a` to `z`, `0` to `9`, `-`, `_` |
+//! | `query` | what gives it its rows, see [`ListQuery`](larder_origin::ListQuery) | required | |
+//! | `n` | how many rows it has at most | required | 1 to 1000 |
+//! | `period_secs` | how often it is refreshed, in seconds | required | 30 to 604800 |
+//! | `load_ms` | how long its query may take, in milliseconds; whoever takes longer is taken for dead | 10000 | 1 to 890000, 3 s less than the period |
+//! | `tables` | the tables whose rows it depends on | none | tables that are served |
+//! | `on_change` | `keep`: a change of a row leaves it as it is, until its next refresh; `recompute`: a change removes it, and the next reader computes it | `keep` | `recompute` needs `tables` |
+//! | `schema` | the shape of its rows, counted up by one where it changes, as `LARDER_SCHEMA` is for records | 0 | 0 to 255 |
+//!
+//! ```json
+//! [{
+//!   "name": "busiest-routes",
+//!   "query": {"sql": {"statement": "SELECT origin, dest, count(*) AS flights FROM flights GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 10"}},
+//!   "n": 10,
+//!   "period_secs": 300,
+//!   "tables": ["flights"]
+//! }]
+//! ```
 
 mod knobs;
+mod lists;
 mod records;
 mod settings;
 mod tables;
 
+pub use lists::{List, Lists, MAX_LIST_NAME_LEN, OnChange, read_lists};
 pub use records::Records;
 pub use settings::{ORIGIN_LIMIT, read, read_origin_limit};
 pub use tables::{MAX_PARENTS, Parent, Table};

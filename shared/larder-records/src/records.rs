@@ -28,6 +28,11 @@ impl Records {
         Self { tables, key_prefix }
     }
 
+    /// The first part of every key, where there is one.
+    pub(crate) fn key_prefix(&self) -> Option<&str> {
+        self.key_prefix.as_deref()
+    }
+
     /// A table that is served; `None` for one that is not.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.get(name)

@@ -7,6 +7,7 @@ mod documents;
 mod failures;
 mod house;
 mod interleavings;
+mod lists;
 mod places;
 mod retire;
 mod runs;

@@ -66,8 +66,14 @@ impl Memcached {
         waitid(WaitId::Pid(self.pid()), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).unwrap();
     }
 
-    /// Sends `wire`, and answers all that comes back.
+    /// Sends `wire`, and answers all that comes back, which is text.
     pub(crate) fn ask(&self, wire: &str) -> String {
+        // 1.6.12 and 1.6.17 end some lines with a blank.
+        String::from_utf8(self.ask_bytes(wire)).unwrap().replace(" \r\n", "\r\n")
+    }
+
+    /// Sends `wire`, and answers all that comes back.
+    pub(crate) fn ask_bytes(&self, wire: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(format!("{wire}\r\nmn\r\n").as_bytes()).unwrap();
@@ -79,8 +85,7 @@ impl Memcached {
             reply.extend_from_slice(&piece[..len]);
         }
         reply.truncate(reply.len() - b"MN\r\n".len());
-        // 1.6.12 and 1.6.17 end some lines with a blank.
-        String::from_utf8(reply).unwrap().replace(" \r\n", "\r\n")
+        reply
     }
 
     /// Stores `value`, which may be any bytes.

@@ -1,0 +1,67 @@
+//! Every file in `events/top-n/`, over real memcached nodes and the real flights, does what its table says.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+mod support;
+
+#[path = "../../../shared/larder-origin/tests/support/flights.rs"]
+mod flights;
+
+use std::fs;
+
+use anyhow::Result;
+use larder_top_n::Failure;
+use serde_json::Value;
+use support::{DATABASE, House, done, repository, run};
+
+#[tokio::test]
+async fn every_event_is_handled_as_its_table_says() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    flights::load(&repository("data/flights"), &dir.path().join(DATABASE)).await?;
+    let house = House::over(dir, fs::read_to_string(repository("demo/lists.json"))?).await?;
+    for (file, first, second) in TABLE {
+        let app = house.app()?;
+        for list in &app.lists {
+            house.remove(list.timed().key()).await?;
+        }
+        let event: Value = serde_json::from_slice(&fs::read(folder().join(file))?)?;
+        for expected in [first, second] {
+            let handled = run(&app, event.clone()).await;
+            match &handled.answer {
+                Err(Failure::NothingDone { .. }) => assert_eq!(expected, "NothingDone", "{file}"),
+                _ => assert_eq!(done(&handled), expected, "{file}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_event_stands_in_the_table() {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut files: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, TABLE.map(|(file, ..)| file));
+}
+
+const ALL: &str = "busiest-routes refreshed, worst-delays refreshed, airports-by-departures refreshed, \
+    planes-by-distance refreshed";
+
+/// What comes of each file where no list is there, and what when it comes once more.
+const TABLE: [(&str, &str, &str); 7] = [
+    ("empty-input.json", ALL, ""),
+    ("force.json", "busiest-routes refreshed", "busiest-routes unchanged"),
+    ("one-list.json", "busiest-routes refreshed", "busiest-routes not due"),
+    ("schedule-rule.json", ALL, ""),
+    ("scheduler.json", ALL, ""),
+    (
+        "two-lists.json",
+        "worst-delays refreshed, planes-by-distance refreshed",
+        "worst-delays not due, planes-by-distance not due",
+    ),
+    ("unknown-list.json", "NothingDone", "NothingDone"),
+];
+
+fn folder() -> std::path::PathBuf {
+    repository("events/top-n")
+}
