@@ -5,7 +5,7 @@ use std::time::Instant;
 use larder_cache::{Cache, OriginGuard};
 use larder_origin::{Change, Id, Origin, OriginError, WriteOptions, Written};
 use larder_queue::InvalidationQueue;
-use larder_records::Records;
+use larder_records::{Lists, Records};
 
 use crate::settings::Settings;
 
@@ -16,6 +16,8 @@ pub struct App<T = Origin> {
     pub cache: Cache,
     /// Which tables are served, and how their records are cached.
     pub records: Records,
+    /// Which lists there are, some of which are computed anew where a row changes.
+    pub lists: Lists,
     /// Where the records live.
     pub target: T,
     /// Where an invalidation goes that failed.
@@ -25,15 +27,16 @@ pub struct App<T = Origin> {
 impl App {
     /// Makes the clients that `settings` describe. Connects to nothing.
     pub fn new(settings: Settings) -> Self {
-        let Settings { cluster, origin, records, queue, .. } = settings;
+        let Settings { cluster, origin, records, lists, queue, .. } = settings;
         // Nothing is loaded here: the guard guards nothing.
         let cache = Cache::new(cluster, OriginGuard::new(1));
-        Self { cache, records, target: origin.writable(), queue }
+        Self { cache, records, lists, target: origin.writable(), queue }
     }
 
     /// The same function in front of what `wrap` makes of its origin: one that can be held up, say.
     pub fn map_target<T>(self, wrap: impl FnOnce(Origin) -> T) -> App<T> {
-        App { cache: self.cache, records: self.records, target: wrap(self.target), queue: self.queue }
+        let Self { cache, records, lists, target, queue } = self;
+        App { cache, records, lists, target: wrap(target), queue }
     }
 }
 

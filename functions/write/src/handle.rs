@@ -238,7 +238,9 @@ impl<'a> Asked<'a> {
             // A row may be its own parent, and is not forgotten when it is stored.
             to_forget.add(keys.into_iter().filter(|key| *key != self.key), how);
         }
-        // Lists that depend on `self.table` join here: `to_forget.add(keys, how)`.
+        for list in app.lists.to_forget(self.table.name()) {
+            to_forget.add(list.keys_to_forget().iter().cloned(), Forget::Hard);
+        }
         to_forget
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | `LARDER_CONFIG_ENDPOINT` and others | the cluster that holds the cache | this or `LARDER_NODES` | as for `read` |
 //! | `LARDER_ORIGIN_URL`, `LARDER_TABLES` and others | which records, and how they are cached: the same as `read` is told | required | see [`larder_records`] |
+//! | `LARDER_LISTS` or `LARDER_LISTS_FILE` | which lists there are: those that say so are computed anew where a row of their tables changes | none | see [`larder_records`] |
 //! | `LARDER_INVALIDATION_QUEUE` and others | where an invalidation goes that failed | none, with a warning at the start | see [`larder_queue::settings`] |
 //! | `LARDER_TIMEOUT_MS` | how long a request may take in all, in milliseconds; what Lambda leaves may be less | 5000 | 50 to 900000 |
 //! | `POWERTOOLS_SERVICE_NAME` | the service in logs and metrics | `larder` | |
@@ -21,7 +22,7 @@ use larder_lambda::deadline::TimeLimit;
 use larder_lambda::settings::{InvalidSettings, Reader, Setting, Variables, millis};
 use larder_origin::Origin;
 use larder_queue::InvalidationQueue;
-use larder_records::Records;
+use larder_records::{Lists, Records};
 
 /// The settings, all of them checked and none of them acted upon: nothing is connected yet.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Settings {
     pub origin: Origin,
     /// Which tables are served, and how their records are cached.
     pub records: Records,
+    /// Which lists there are.
+    pub lists: Lists,
     /// Where an invalidation goes that failed.
     pub queue: Option<InvalidationQueue>,
     /// How long a request may take.
@@ -44,11 +47,13 @@ impl Settings {
         let mut reader = Reader::new(variables);
         let cluster = cluster::read(&mut reader);
         let records = larder_records::read(&mut reader, variables);
+        let lists = larder_records::read_lists(&mut reader, records.as_ref().map(|(_, records)| records));
         let queue = larder_queue::settings::queue(&mut reader, variables);
         let timeout = reader.or(TIMEOUT, Duration::from_secs(5), millis(50..=900_000));
         reader.finish("LARDER_", || {
             let (origin, records) = records?;
-            Some(Self { cluster: cluster?, origin, records, queue, time_limit: TimeLimit::new(timeout) })
+            let (cluster, lists, time_limit) = (cluster?, lists?, TimeLimit::new(timeout));
+            Some(Self { cluster, origin, records, lists, queue, time_limit })
         })
     }
 }

@@ -372,3 +372,25 @@ async fn the_queue_is_left_alone_by_writes_that_the_cache_was_told_of() -> Resul
     check(&get(&house.reader, PATH).await, 200, "hit");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_list_that_is_to_be_computed_anew_is_forgotten_with_a_row_of_its_table_and_others_stay()
+-> Result<()> {
+    let house = House::new().await?;
+    let list = |name, on_change| {
+        let sql = serde_json::json!({ "statement": "SELECT count(*) AS airports FROM airports" });
+        serde_json::json!({ "name": name, "query": { "sql": sql }, "n": 1, "period_secs": 300, "tables": ["airports"],
+            "on_change": on_change })
+    };
+    let lists = serde_json::json!([list("anew", "recompute"), list("on-schedule", "keep")]).to_string();
+    let told = [("LARDER_LISTS", lists.as_str())];
+    let (writer, reader) = (house.another_writer(&told)?, house.another_reader(&told)?);
+    for name in ["anew", "on-schedule"] {
+        check(&get(&reader, &format!("/lists/{name}")).await, 200, "miss");
+        check(&get(&reader, &format!("/lists/{name}")).await, 200, "hit");
+    }
+    send(&writer, "PUT", "/records/airports/ZZZ", &[], r#"{"name":"a new one"}"#).await;
+    check(&get(&reader, "/lists/anew").await, 200, "miss");
+    check(&get(&reader, "/lists/on-schedule").await, 200, "hit");
+    Ok(())
+}

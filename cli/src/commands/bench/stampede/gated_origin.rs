@@ -3,7 +3,7 @@
 use super::super::calls::Calls;
 use super::super::link::Outbox;
 use super::messages::Report;
-use larder_origin::{Id, Origin, OriginError, Outage, Record};
+use larder_origin::{Id, ListQuery, Origin, OriginError, Outage, Record};
 use larder_read::Source;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,5 +65,14 @@ impl Source for GatedOrigin {
         };
         self.gate.outbox.send(Report::Ended).await;
         loaded
+    }
+
+    async fn list(
+        &self,
+        query: &ListQuery,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, OriginError> {
+        self.origin.list(query, limit, deadline).await
     }
 }
