@@ -93,6 +93,14 @@ class Function:
             event["body"], event["isBase64Encoded"] = json.dumps(body), False
         return self._answer(self.invoke(event))
 
+    def get(self, path: str, **headers: str) -> Answer:
+        """Sends a request for `path`; an underscore in the name of a header stands for a hyphen."""
+        event = json.loads((ROOT / "events" / "one-record.json").read_text())
+        event["rawPath"] = event["requestContext"]["http"]["path"] = path
+        event.pop("pathParameters")
+        event["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._answer(self.invoke(event))
+
     def invoke(self, event: dict) -> dict:
         """Hands `event` over and answers what comes back."""
         file = WORK / f"{self.name}-event.json"

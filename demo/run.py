@@ -14,6 +14,7 @@ from changes import tell_of_changes
 from cluster import Cluster, Node
 from flights import DATABASE, load_flights
 from function import Answer, Function
+from lists import tell_of_lists
 from shell import Failed, run
 from stampede import tell_of_a_stampede
 from table import Table, short
@@ -37,6 +38,7 @@ def main() -> int:
                 is_as_told = tell(cluster, function)
         with Cluster() as cluster:
             is_as_told = tell_of_writes(cluster, settings_in_front_of(cluster)) and is_as_told
+            is_as_told = tell_of_lists(settings_in_front_of(cluster)) and is_as_told
         is_as_told = tell_of_a_stampede(STAMPEDE_SEED) and is_as_told
         is_as_told = tell_of_changes("--ring-check-interval-ms", "500", "--warm-secs", "5") and is_as_told
         if not is_as_told:
