@@ -10,13 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::{join, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions, Stored};
+use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions, Stored, Usage};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Answer, Batch, Counts, LoadError};
 use crate::catalogue::joined;
 use crate::flights::Flights;
 use crate::guard::OriginGuard;
+use crate::near::{Clocks, Near, ToKeep};
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
 use crate::record::{Record, record_key};
@@ -35,12 +36,14 @@ pub struct Cache {
     sampler: Option<Sampler>,
     rivals: Rivals,
     flights: Flights,
+    near: Near,
 }
 
 impl Cache {
     /// A cache in `cluster`, in front of an origin that `guard` protects.
     pub fn new(cluster: Cluster, guard: OriginGuard) -> Self {
-        Self { cluster, guard, sampler: None, rivals: Rivals::default(), flights: Flights::default() }
+        let (rivals, flights, near) = (Rivals::default(), Flights::default(), Near::default());
+        Self { cluster, guard, sampler: None, rivals, flights, near }
     }
 
     /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be warmed:
@@ -48,6 +51,12 @@ impl Cache {
     #[must_use]
     pub fn sampled_by(self, sampler: Sampler) -> Self {
         Self { sampler: Some(sampler), ..self }
+    }
+
+    /// The keys that this environment reads most, where it has told the fleet since this was asked last, most read first; see
+    /// [`Sampler::take_hottest`].
+    pub fn take_hottest(&self) -> Vec<Counted> {
+        self.sampler.as_ref().map(Sampler::take_hottest).unwrap_or_default()
     }
 
     /// The cluster that holds it.
@@ -69,6 +78,11 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
+        if let Some(answer) = self.near_answer(key, policy) {
+            let (answer, mut counts) = (Ok(answer), Counts::default());
+            counts.add(&answer);
+            return (answer, counts);
+        }
         let keys = std::slice::from_ref(key);
         let reads = self.read(keys, policy, deadline).await;
         if let Some(answer) = reads.hit(key, policy) {
@@ -79,7 +93,7 @@ impl Cache {
         }
         let load_one = |_| async { load().await.map(|value| vec![value]) };
         // Boxed, for most reads end above and need not carry it along.
-        let batch = Box::pin(self.go_on(keys, reads, policy, deadline, load_one));
+        let batch = Box::pin(self.go_on(keys, Vec::new(), reads, policy, deadline, load_one));
         let mut batch = batch.await;
         (batch.answers.pop().unwrap_or(Err(LoadError::Deadline)), batch.counts)
     }
@@ -108,20 +122,25 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
-        let reads = self.read(keys, policy, deadline).await;
+        let near = self.near_answers(keys, policy);
+        let reads = match &near[..] {
+            [] => self.read(keys, policy, deadline).await,
+            near => self.read(&others(keys, near), policy, deadline).await,
+        };
         match keys {
             [key] if let Some(answer) = reads.hit(key, policy) => {
                 Batch::new(vec![Ok(answer)], Counts { tag_reads: reads.tag_reads, ..Counts::default() })
             }
             // Boxed, for most reads of one key end above and need not carry it along.
-            keys => Box::pin(self.go_on(keys, reads, policy, deadline, load)).await,
+            keys => Box::pin(self.go_on(keys, near, reads, policy, deadline, load)).await,
         }
     }
 
-    /// What is to be done after the first `reads`.
+    /// What is to be done after the first `reads`, of the keys that have no `near` answer.
     async fn go_on<E, V, F>(
         &self,
         keys: &[Key],
+        near: Vec<(usize, Answer)>,
         reads: Reads,
         policy: &Policy,
         deadline: Instant,
@@ -133,8 +152,12 @@ impl Cache {
     {
         let (mut work, mut counts) = (Work::new(keys, policy, reads.tags), Counts::default());
         counts.tag_reads = reads.tag_reads;
-        for (index, read) in reads.reads.into_iter().enumerate() {
-            work.sort(index, read, self.leases());
+        let (mut near, mut reads) = (near.into_iter().peekable(), reads.reads.into_iter());
+        for index in 0..keys.len() {
+            match near.next_if(|(at, _)| *at == index) {
+                Some((_, answer)) => work.answer(index, Ok(answer)),
+                None => work.sort(index, reads.next().flatten(), self.leases()),
+            }
         }
         self.take_over(&mut work, &mut counts, deadline).await;
         self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
@@ -214,7 +237,7 @@ impl Cache {
         };
         let reads = match sampler {
             None => read.await,
-            Some(sampler) => Box::pin(self.sampled(sampler, cluster, keys, read)).await,
+            Some(sampler) => Box::pin(self.sampled(sampler, cluster, keys, policy, read)).await,
         };
         let mut errors = reads.iter().filter_map(|read| read.as_ref().err());
         if let Some(error) = errors.next() {
@@ -230,8 +253,10 @@ impl Cache {
         sampler: &Sampler,
         cluster: &Cluster,
         keys: &[Key],
+        policy: &Policy,
         read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
     ) -> Vec<Result<Read, larder_client::Error>> {
+        let begun = policy.near().map(|near_for| (near_for, self.near.begin()));
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
@@ -241,7 +266,38 @@ impl Cache {
         .await;
         let usage = |(key, read): (_, &Result<Read, _>)| Some((key, read.as_ref().ok()?.usage));
         sampler.saw(keys.iter().zip(&reads).filter_map(usage));
+        if let Some((near_for, begun)) = begun {
+            for (key, read) in keys.iter().zip(&reads) {
+                let to_keep = read.as_ref().ok().and_then(|read| to_keep(read, key, policy, near_for));
+                if let Some(to_keep) = to_keep.filter(|_| sampler.is_hot(key)) {
+                    self.near.keep(key, to_keep, begun, Clocks::now());
+                }
+            }
+        }
         reads
+    }
+
+    /// What is kept near of `key`. It counts as a read of an item in use, so that what is hot does not become cold by it.
+    fn near_answer(&self, key: &Key, policy: &Policy) -> Option<Answer> {
+        let (near_for, sampler) = (policy.near()?, self.sampler.as_ref()?);
+        let answer = self.near.find(key, policy.schema, near_for, Clocks::now())?;
+        if sampler.draw() {
+            sampler.saw([(key, Some(Usage { hit_before: true, last_access_secs: 0 }))]);
+        }
+        Some(answer)
+    }
+
+    /// The same of `keys`, with their indices.
+    fn near_answers(&self, keys: &[Key], policy: &Policy) -> Vec<(usize, Answer)> {
+        if policy.near().is_none() {
+            return Vec::new();
+        }
+        let answers = keys.iter().enumerate();
+        answers.filter_map(|(index, key)| Some((index, self.near_answer(key, policy)?))).collect()
+    }
+
+    pub(crate) fn near(&self) -> &Near {
+        &self.near
     }
 
     fn leases(&self) -> Leases<'_> {
@@ -450,6 +506,23 @@ impl Reads {
             },
             _ => None,
         }
+    }
+}
+
+/// Those of `keys` that have no `near` answer.
+fn others(keys: &[Key], near: &[(usize, Answer)]) -> Vec<Key> {
+    let is_other = |index: &usize| near.binary_search_by_key(index, |(at, _)| *at).is_err();
+    (0..keys.len()).filter(is_other).map(|index| keys[index].clone()).collect()
+}
+
+/// What is to be kept near of what was `read` under `key`: a fresh value that others had read before, for `near_for`, or for
+/// as long as nobody is to refresh it.
+fn to_keep(read: &Read, key: &Key, policy: &Policy, near_for: Duration) -> Option<ToKeep> {
+    let is_settled = matches!(read.claim, Claim::None) && read.usage.is_some_and(|usage| usage.hit_before);
+    let left = Duration::from_secs(read.ttl_secs.saturating_sub(policy.window_secs()));
+    match is_settled.then(|| Found::of(read, key, policy, Standing::Untagged))? {
+        Found::Fresh(answer) => Some(ToKeep { answer, schema: policy.schema, lives_for: near_for.min(left) }),
+        _ => None,
     }
 }
 

@@ -39,6 +39,7 @@
 //! | `value.rs`, `packed.rs`, `format.rs` | [`Loaded`]: a value; how it is stored, and what its client flags mean |
 //! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
+//! | `near.rs` | what is read most, kept in memory for a moment |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
 //! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
 //! | `record.rs`, `catalogue.rs` | [`Record`], [`Catalogue`]: what an environment read most, and what the fleet did |
@@ -51,6 +52,7 @@ mod format;
 mod guard;
 mod invalidation;
 mod least;
+mod near;
 mod packed;
 mod policy;
 mod publisher;

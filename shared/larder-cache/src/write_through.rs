@@ -48,6 +48,7 @@ impl Cache {
     /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be under way
     /// at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
+        let _kept_away = self.near().keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
         let options = ReadOptions { lease_for: Some(policy.lease_for), ..ReadOptions::default() };
         let (read, tags) = join(cluster.read(key, options), tags::read(&cluster, &policy.tags)).await;
@@ -68,6 +69,7 @@ impl Cache {
         deadline: Instant,
     ) -> Result<Written, Error> {
         let Intent { key, read, tags } = intent;
+        let _kept_away = self.near().keep_away(&key);
         let packed = Packed::of(Some(value), &key, policy, tags);
         let cluster = self.cluster().until(deadline);
         let read = read.ok().filter(|_| tags != Standing::Unknown);
@@ -103,6 +105,7 @@ impl Cache {
     ///
     /// [`Error`] where that is not known to be done: it has to be done yet.
     pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
+        let _kept_away = self.near().keep_away(key);
         let cluster = self.cluster().until(deadline);
         match policy.stale_ttl() {
             Some(ttl) => cluster.mark_stale(key, ttl).await.map(drop),
@@ -127,6 +130,7 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
+        self.near().drop_older(key, version);
         let (answer, mut counts) = self.get_or_load(key, policy, deadline, &load).await;
         let is_loaded =
             matches!(&answer, Ok(answer) if matches!(answer.outcome, Outcome::Miss | Outcome::Bypass));

@@ -11,6 +11,7 @@ mod faults;
 mod grace;
 mod interleavings;
 mod limits;
+mod near;
 mod one_key;
 mod stale;
 mod support;
