@@ -132,6 +132,7 @@ impl Shared {
         match self.confirm_by(view, begun, nodes).await {
             Some(after) => after,
             None if self.is_lost_everywhere(view, begun).await => {
+                view.fleet.note_lost();
                 self.times().ring.confirm(begun);
                 After::Stands
             }
@@ -252,7 +253,7 @@ impl Shared {
         match Fleet::new(self.common.config.ring, topology, Some(document.clone()), Some(&before)) {
             Ok(fleet) => {
                 tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
-                *held = Some(Arc::new(fleet));
+                self.put_to_use(&mut held, Arc::new(fleet));
                 held.clone()
             }
             Err(error) => {
