@@ -39,6 +39,7 @@
 //! | `value.rs`, `packed.rs`, `format.rs` | [`Loaded`]: a value; how it is stored, and what its client flags mean |
 //! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
+//! | `copies.rs` | keys of which several nodes have copies: which one is read, and that all hear of every write |
 //! | `near.rs` | what is read most, kept in memory for a moment |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
 //! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
@@ -47,6 +48,7 @@
 mod answer;
 mod cache_aside;
 mod catalogue;
+mod copies;
 mod flights;
 mod format;
 mod guard;

@@ -132,7 +132,6 @@ impl Shared {
         match self.confirm_by(view, begun, nodes).await {
             Some(after) => after,
             None if self.is_lost_everywhere(view, begun).await => {
-                view.fleet.note_lost();
                 self.times().ring.confirm(begun);
                 After::Stands
             }
@@ -220,11 +219,17 @@ impl Shared {
             return false;
         }
         match self.discover_now(view.deadline).await {
-            Ok(fleet) => fleet.topology.as_ref().is_some_and(|topology| {
-                let listed = topology.nodes().iter().map(larder_discovery::Node::id);
-                fleet.document == view.fleet.document
-                    && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
-            }),
+            Ok(fleet) => {
+                let is_lost = fleet.topology.as_ref().is_some_and(|topology| {
+                    let listed = topology.nodes().iter().map(larder_discovery::Node::id);
+                    fleet.document == view.fleet.document
+                        && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
+                });
+                if is_lost {
+                    fleet.note_lost();
+                }
+                is_lost
+            }
             Err(_) => false,
         }
     }
