@@ -71,7 +71,7 @@ mod write_through;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, KeyLoad};
 pub use guard::OriginGuard;
 pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
 pub use policy::{InvalidPolicy, Policy, schema};
