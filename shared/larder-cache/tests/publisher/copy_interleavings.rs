@@ -204,6 +204,8 @@ impl House {
             taken.is_some_and(|taken| taken.unwrap().as_ref() == Some(&self.documents[at]))
         })
         .await;
+        // Whoever has never looked looks with his first request.
+        look(&cluster).await;
         Environment { at, cache: Cache::new(cluster, OriginGuard::new(4)) }
     }
 
