@@ -27,9 +27,11 @@ pub mod answer;
 mod app;
 pub mod ask;
 mod handle;
+mod hottest;
 pub mod metrics;
 pub mod refusal;
 pub mod settings;
 
 pub use app::App;
 pub use handle::{Handled, Work, handle};
+pub use hottest::HottestKeys;

@@ -74,7 +74,7 @@ pub use cache_aside::Cache;
 pub use catalogue::{Catalogue, KeyLoad};
 pub use guard::OriginGuard;
 pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
-pub use policy::{InvalidPolicy, Policy, schema};
+pub use policy::{InvalidPolicy, Policy, key_hash, schema};
 pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};

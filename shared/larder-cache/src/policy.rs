@@ -229,6 +229,12 @@ fn shortened(ttl: Ttl, jitter: f64, key: &Key) -> Ttl {
     Ttl::clamped((f64::from(ttl.as_secs()) * (1.0 - jitter * share)).round() as u64)
 }
 
+/// A number for a key, by which it may be named where it should not be told: in a log, say. The same everywhere and for good;
+/// whoever can guess the key can check it.
+pub fn key_hash(key: &Key) -> u64 {
+    fnv1a(key.as_bytes())
+}
+
 /// FNV-1a, 64 bits, mixed once more for short keys that differ in their end; it must stay as it is, for all
 /// environments have to agree.
 pub(crate) const fn fnv1a(bytes: &[u8]) -> u64 {

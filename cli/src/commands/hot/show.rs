@@ -3,7 +3,7 @@
 use crate::commands::cluster::{ClusterArgs, block_on};
 use crate::exit::Outcome;
 use clap::Args;
-use larder_cache::{Catalogue, WarmUp, Warmer};
+use larder_cache::{KeyLoad, WarmUp, Warmer, key_hash};
 use larder_client::{Cluster, Key};
 use larder_ring::{HotKey, HotPhase, RingDocument};
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub(crate) struct Show {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Row {
     key: String,
+    /// As the metrics of the functions name it.
+    hash: String,
     reads: u64,
     /// Of the mean reads of a node.
     share: f64,
@@ -54,17 +56,20 @@ impl Show {
     }
 
     async fn rows(&self, cluster: &Cluster) -> anyhow::Result<Vec<Row>> {
-        let nodes = match cluster.ring_document().await? {
+        let document = cluster.ring_document().await?;
+        let nodes = match &document {
             Some(document) => document.nodes.len(),
             None => cluster.nodes().await?.len(),
         };
-        let document = cluster.ring_document().await?;
         let warm_up = WarmUp::default();
         let catalogue = Warmer::new(cluster, &warm_up).catalogue().await;
-        let share = f64::from(self.share_percent) / 100.0;
-        let mut rows = rows_of(&catalogue, document.as_ref(), nodes, share, self.most as usize);
+        let loads = catalogue.loads(nodes, f64::from(self.share_percent) / 100.0);
+        let mut rows = rows_of(loads, document.as_ref(), self.most as usize);
         for row in &mut rows {
-            row.owner = cluster.owner(&Key::new(row.key.as_bytes())?).await?.to_string();
+            // What the document says of what is no key is shown, too.
+            if let Ok(key) = Key::new(row.key.as_bytes()) {
+                row.owner = cluster.owner(&key).await?.to_string();
+            }
         }
         Ok(rows)
     }
@@ -72,15 +77,13 @@ impl Show {
 
 /// The `most` keys that are read most, and all those that have copies; their owners are not known yet. A key that is no text
 /// cannot have copies, and is left out.
-fn rows_of(
-    catalogue: &Catalogue,
+fn rows_of<'c>(
+    loads: impl Iterator<Item = KeyLoad<'c>>,
     document: Option<&RingDocument>,
-    nodes: usize,
-    share: f64,
     most: usize,
 ) -> Vec<Row> {
     let hot = |key: &str| document.and_then(|document| document.hot.get(key)).copied();
-    let loads = catalogue.loads(nodes, share).enumerate().filter_map(|(nth, load)| {
+    let loads = loads.enumerate().filter_map(|(nth, load)| {
         let key = std::str::from_utf8(load.key.as_bytes()).ok()?;
         let hot = hot(key);
         (nth < most || hot.is_some())
@@ -98,7 +101,10 @@ fn rows_of(
 fn row(key: &str, reads: u64, share: f64, hot: Option<HotKey>) -> Row {
     let (copies, phase) = (hot.map(|hot| hot.copies), hot.map(|hot| hot.phase));
     let share = (share * 1000.0).round() / 1000.0;
-    Row { key: key.to_owned(), reads, share, owner: String::new(), copies, phase, advised: None }
+    let hash =
+        Key::new(key.as_bytes()).map_or_else(|_| String::new(), |key| format!("{:016x}", key_hash(&key)));
+    let (key, owner) = (key.to_owned(), String::new());
+    Row { key, hash, reads, share, owner, copies, phase, advised: None }
 }
 
 fn table_of(rows: &[Row]) -> String {
