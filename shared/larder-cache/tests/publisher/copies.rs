@@ -301,6 +301,28 @@ async fn a_node_that_comes_meanwhile_takes_its_copies_and_the_hot_keys_stay() {
 }
 
 #[tokio::test]
+async fn copies_that_move_are_copied_to_a_node_that_comes() {
+    let (local, _) = settled(2).await;
+    let publisher = publisher(&local);
+    check_run(&set(&publisher, Some(16)).await, 2, Some((16, HotPhase::Reading)));
+    let cache = environment(&local);
+    let loads = async || {
+        let mut loads = 0;
+        for _ in 0..300 {
+            loads += read(&cache, "v").await.1;
+        }
+        loads
+    };
+    assert_eq!(loads().await, 16);
+    local.add_node().await.unwrap();
+    let report = finish(&publisher).await;
+    check(&report, &STEPS, "123");
+    assert!(report.warmed.copied > 0, "{report:?}");
+    assert_eq!(report.warmed.copied, report.warmed.moving, "{report:?}");
+    assert_eq!(loads().await, 0);
+}
+
+#[tokio::test]
 async fn a_node_that_is_silent_holds_the_change_up() {
     let (local, _) = settled(3).await;
     let publisher = publisher(&local);
