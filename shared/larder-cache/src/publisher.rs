@@ -114,7 +114,7 @@ impl Publisher {
     /// Has so many `copies` kept of `key`, each where the ring places it, or only itself again: for a key that would sink one
     /// node. If the report says that it is finished, reads are spread over the copies, or nobody reads them any more.
     ///
-    /// Takes a [`Cluster::settle_time`] for each of two steps. What a run leaves undone the next one of the same wish does;
+    /// Takes a [`Cluster::settle_time`] for each of two steps, after a change of the ring that is under way. What a run leaves undone the next one of the same wish does;
     /// until then all copies are written that anybody may read.
     ///
     /// # Errors
@@ -299,7 +299,8 @@ impl<'a> Run<'a> {
         {
             return Ok(step);
         }
-        if !self.is_granted && survey.vanished(current).is_empty() {
+        // While a key moves, whoever reads it copies it, and what is removed below could come back.
+        if !self.is_granted && current.phase == Phase::Active && survey.vanished(current).is_empty() {
             if let Some(step) = self.copy(survey, current, wish).await? {
                 return Ok(step);
             }

@@ -38,6 +38,18 @@ async fn a_key_comes_to_copies_and_back_in_steps_and_a_second_run_finds_nothing_
 }
 
 #[tokio::test]
+async fn before_each_step_everyone_has_had_the_time_to_follow_the_one_before() {
+    let (local, _) = settled(2).await;
+    let (publisher, client, begun) = (publisher(&local), client(&local), tokio::time::Instant::now());
+    let set = set(&publisher, Some(3)).await.published;
+    let unset = self::set(&publisher, None).await.published;
+    let steps: Vec<_> = [set, unset].concat().iter().map(|published| published.at).collect();
+    for (before, step) in [begun].iter().chain(&steps).zip(&steps) {
+        assert!(*step - *before >= client.settle_time(), "{:?}", *step - *before);
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_have_copies_is_refused() {
     let (local, _) = settled(2).await;
     let publisher = publisher(&local);
@@ -298,6 +310,15 @@ async fn a_node_that_comes_meanwhile_takes_its_copies_and_the_hot_keys_stay() {
     assert_eq!(report.document.unwrap().hot["flights:1"].copies, 16);
     assert_eq!(wrong, 0);
     witness.tells();
+}
+
+#[tokio::test]
+async fn a_change_of_the_ring_that_is_under_way_comes_first() {
+    let (local, _) = growing(2, Phase::Warming).await;
+    let report = set(&publisher(&local), Some(3)).await;
+    assert_eq!(phases(&report), [Phase::Leaving, Phase::Active, Phase::Active, Phase::Active]);
+    let document = report.document.unwrap();
+    assert_eq!((shown(&document), document.hot["flights:1"].phase), ("123".to_owned(), HotPhase::Reading));
 }
 
 #[tokio::test]
