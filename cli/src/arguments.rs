@@ -1,6 +1,6 @@
 //! The commands and how they are written.
 
-use crate::commands::{bench, delete, discover, get, invalidate, local, ring, set, stats, warm};
+use crate::commands::{bench, delete, discover, get, hot, invalidate, local, ring, set, stats, warm};
 use clap::{Parser, Subcommand};
 
 /// A larder of cached answers on Amazon ElastiCache: its tool for the command line.
@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Stats(stats::Stats),
     /// Copy keys that are about to change their owner, most read first.
     Warm(warm::Warm),
+    /// See which keys are read most, and have copies of them kept on several nodes.
+    #[command(subcommand)]
+    Hot(hot::Command),
     /// Repeat the invalidations that wait in a queue on this machine.
     Invalidate(invalidate::Invalidate),
 }

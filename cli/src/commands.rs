@@ -7,6 +7,7 @@ pub(crate) mod discover;
 pub(crate) mod documents;
 pub(crate) mod end;
 pub(crate) mod get;
+pub(crate) mod hot;
 pub(crate) mod invalidate;
 pub(crate) mod lines;
 pub(crate) mod local;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Delete(delete) => delete.run(),
         Command::Stats(stats) => stats.run(),
         Command::Warm(warm) => warm.run(),
+        Command::Hot(command) => command.run(),
         Command::Invalidate(invalidate) => invalidate.run(),
     }
 }

@@ -18,7 +18,15 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let cluster = self.cluster.cluster()?;
-        let was_there = block_on(async { Ok(cluster.delete(&self.key).await?) })?;
+        let was_there = block_on(async {
+            let mut was_there = cluster.delete(&self.key).await?;
+            // Whether it has any is known by now.
+            let copies = cluster.copies_of(&self.key).map_or(1, |copies| copies.count);
+            for number in 1..copies {
+                was_there |= cluster.delete(&self.key.copy_at(number)).await?;
+            }
+            Ok(was_there)
+        })?;
         Ok(if was_there { Outcome::Done } else { Outcome::Miss })
     }
 }

@@ -4,7 +4,7 @@ mod diff;
 mod forget;
 mod list;
 mod owners;
-mod reconcile;
+pub(super) mod reconcile;
 mod show;
 
 use crate::exit::Outcome;

@@ -134,6 +134,7 @@ mod tests {
             bypasses: 0,
             errors: 0,
             negative_hits: 0,
+            near_hits: 0,
             failing: 0,
             tag_reads: 0,
             waits: 0,

@@ -29,6 +29,7 @@ pub mod answer;
 mod app;
 pub mod ask;
 mod handle;
+mod hottest;
 pub mod lists;
 pub mod metrics;
 pub mod refusal;
@@ -36,3 +37,4 @@ pub mod settings;
 
 pub use app::{App, Source};
 pub use handle::{Handled, Work, handle};
+pub use hottest::HottestKeys;

@@ -13,7 +13,7 @@ use larder_lambda::settings::Variables;
 use larder_lambda::thaw::Clocks;
 use larder_read::metrics::metrics;
 use larder_read::settings::Settings;
-use larder_read::{App, handle};
+use larder_read::{App, HottestKeys, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -34,6 +34,7 @@ struct Function {
     app: App,
     environment: Environment,
     chart: Chart,
+    hottest_keys: HottestKeys,
 }
 
 impl Function {
@@ -41,6 +42,7 @@ impl Function {
         Self {
             environment: Environment::new(settings.time_limit),
             chart: Chart::of(variables),
+            hottest_keys: settings.hottest_keys,
             app: App::new(settings),
         }
     }
@@ -51,7 +53,9 @@ impl Function {
 
         let ended = Clocks::now();
         let duration = self.environment.end(&invocation, ended);
-        metrics(&self.chart, &event.context.request_id, &invocation, &handled, duration).print(ended.wall);
+        let mut metrics = metrics(&self.chart, &event.context.request_id, &invocation, &handled, duration);
+        self.hottest_keys.name(&self.app.cache, &mut metrics);
+        metrics.print(ended.wall);
         handled.answer
     }
 }

@@ -29,6 +29,7 @@ pub fn metrics(
         ("Bypass", counts.bypasses),
         ("Errors", counts.errors),
         ("NegativeHits", counts.negative_hits),
+        ("NearHits", counts.near_hits),
         ("Failing", counts.failing),
         ("Waits", counts.waits),
         ("Takeovers", counts.takeovers),
@@ -109,7 +110,7 @@ mod tests {
             assert_eq!(line[name], expected, "{name}");
         }
         assert_eq!(line.get("metrics_dropped"), None);
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 17);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 18);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before DNS: for a cluster on the own machine | none | |
 //! | `LARDER_CACHE_TIMEOUT_MS` | how long one call to the cache may take before the origin is asked instead, in milliseconds; the same for all functions of a cluster, for a change of the ring waits for calls under way | 500 | 5 to 10000 |
 //! | `LARDER_SAMPLE_ONE_IN` | one read in so many is counted, so that new nodes can be warmed with what is read most; 0 for none | 4 | 0 to 10000 |
+//! | `LARDER_HOT_KEYS_IN_CLEAR` | whether the metrics name the keys that are read most as they are, and not by their hashes | `off` | `on`, `off` |
 //! | `LARDER_TIMEOUT_MS` | how long a request may take in all, in milliseconds; what Lambda leaves may be less | 5000 | 50 to 900000 |
 //! | `POWERTOOLS_SERVICE_NAME` | the service in logs and metrics | `larder` | |
 //! | `POWERTOOLS_METRICS_NAMESPACE` | the namespace of the metrics | `Larder` | |
@@ -27,9 +28,11 @@ use larder_cache::Sampling;
 use larder_client::Cluster;
 use larder_lambda::cluster;
 use larder_lambda::deadline::TimeLimit;
-use larder_lambda::settings::{InvalidSettings, Reader, Setting, Variables, millis, whole};
+use larder_lambda::settings::{InvalidSettings, Reader, Setting, Variables, millis, on_or_off, whole};
 use larder_origin::Origin;
 use larder_records::{Lists, Records};
+
+use crate::hottest::HottestKeys;
 
 /// The settings, all of them checked and none of them acted upon: nothing is connected yet.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct Settings {
     pub lists: Lists,
     /// Which reads are counted, and how often that is told.
     pub sampling: Sampling,
+    /// How the metrics name the keys that are read most.
+    pub hottest_keys: HottestKeys,
     /// Loads under way at once.
     pub origin_limit: usize,
     /// How long a request may take.
@@ -59,6 +64,8 @@ impl Settings {
         let lists = larder_records::read_lists(&mut reader, records.as_ref().map(|(_, records)| records));
         let sample_one_in =
             reader.or(SAMPLE_ONE_IN, u64::from(Sampling::default().one_in), whole(0..=10_000));
+        let in_clear = reader.or(HOT_KEYS_IN_CLEAR, false, on_or_off);
+        let hottest_keys = if in_clear { HottestKeys::InClear } else { HottestKeys::Hashed };
         let origin_limit = larder_records::read_origin_limit(&mut reader);
         let timeout = reader.or(TIMEOUT, Duration::from_secs(5), millis(50..=900_000));
 
@@ -70,6 +77,7 @@ impl Settings {
                 records,
                 lists: lists?,
                 sampling: Sampling { one_in: sample_one_in as u32, ..Sampling::default() },
+                hottest_keys,
                 origin_limit,
                 time_limit: TimeLimit::new(timeout),
             })
@@ -78,6 +86,7 @@ impl Settings {
 }
 
 const SAMPLE_ONE_IN: Setting = Setting { name: "LARDER_SAMPLE_ONE_IN", example: "4" };
+const HOT_KEYS_IN_CLEAR: Setting = Setting { name: "LARDER_HOT_KEYS_IN_CLEAR", example: "off" };
 const TIMEOUT: Setting = Setting { name: "LARDER_TIMEOUT_MS", example: "5000" };
 
 #[cfg(test)]
@@ -108,15 +117,20 @@ mod tests {
             [("LARDER_ORIGIN_LIMIT", "9"), ("LARDER_TIMEOUT_MS", "1000"), ("LARDER_SAMPLE_ONE_IN", "0")];
         let settings = read(&more).unwrap();
         assert_eq!(settings.origin_limit, 9);
+        assert_eq!(settings.hottest_keys, HottestKeys::Hashed);
+        let in_clear = read(&[("LARDER_HOT_KEYS_IN_CLEAR", "on")]).unwrap();
+        assert_eq!(in_clear.hottest_keys, HottestKeys::InClear);
         assert_eq!(settings.time_limit.timeout, Duration::from_secs(1));
         assert_eq!(settings.sampling.one_in, 0);
     }
 
     #[test]
     fn every_bound_is_kept() {
-        for (name, values) in
-            [("LARDER_SAMPLE_ONE_IN", ["-1", "10001"]), ("LARDER_TIMEOUT_MS", ["49", "900001"])]
-        {
+        for (name, values) in [
+            ("LARDER_SAMPLE_ONE_IN", ["-1", "10001"]),
+            ("LARDER_HOT_KEYS_IN_CLEAR", ["yes", "1"]),
+            ("LARDER_TIMEOUT_MS", ["49", "900001"]),
+        ] {
             for value in values {
                 let faults = read(&[(name, value)]).unwrap_err().faults;
                 assert!(faults.iter().any(|fault| fault.name == name), "{name}={value} gave {faults:?}");
@@ -153,7 +167,7 @@ mod tests {
             .chain(cluster.lines())
             .filter_map(|line| line.split_once("name: \"")?.1.split('"').next());
         let names: std::collections::BTreeSet<_> = names.filter(|name| name.starts_with("LARDER_")).collect();
-        assert_eq!(names.len(), 11);
+        assert_eq!(names.len(), 12);
         for name in names {
             assert!(documentation.contains(&format!("//! | `{name}` |")), "{name}");
         }

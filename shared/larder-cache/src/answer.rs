@@ -15,7 +15,7 @@ pub struct Answer {
     pub version: Option<u64>,
     /// Where it came from.
     pub outcome: Outcome,
-    /// `host:port` of the node that answered; `None` where none did.
+    /// `host:port` of the node that answered; `None` where none did: the origin, or of a hit this environment's own memory.
     pub node: Option<Arc<str>>,
     /// How long ago it was stored, to the second; `None` where it was not found in the cache, and where that cannot be
     /// told: of a value that was invalidated, or is fresh for a time of its own.
@@ -118,6 +118,8 @@ pub struct Counts {
     pub errors: u32,
     /// Of the hits: those that said "no such record".
     pub negative_hits: u32,
+    /// Of the hits: those that no node was asked for, see [`Policy::near_for`](crate::Policy::near_for).
+    pub near_hits: u32,
     /// Of the errors: those for which the origin was left alone, as it had failed a moment ago.
     pub failing: u32,
     /// Keys read for tags, beside those that were asked for.
@@ -166,5 +168,7 @@ impl Counts {
         self.failing += u32::from(matches!(answer, Err(LoadError::Failing)));
         let is_negative_hit = matches!(answer, Ok(Answer { value: None, outcome: Outcome::Hit, .. }));
         self.negative_hits += u32::from(is_negative_hit);
+        let is_near_hit = matches!(answer, Ok(Answer { node: None, outcome: Outcome::Hit, .. }));
+        self.near_hits += u32::from(is_near_hit);
     }
 }

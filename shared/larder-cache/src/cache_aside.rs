@@ -10,13 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::{join, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions, Stored};
+use larder_client::{Claim, Cluster, Fill, Key, Lease, NewItem, Read, ReadOptions, Stored, Usage};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Answer, Batch, Counts, LoadError};
 use crate::catalogue::joined;
+use crate::copies::Chosen;
 use crate::flights::Flights;
 use crate::guard::OriginGuard;
+use crate::near::{Clocks, Near, ToKeep};
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
 use crate::record::{Record, record_key};
@@ -35,12 +37,14 @@ pub struct Cache {
     sampler: Option<Sampler>,
     rivals: Rivals,
     flights: Flights,
+    near: Near,
 }
 
 impl Cache {
     /// A cache in `cluster`, in front of an origin that `guard` protects.
     pub fn new(cluster: Cluster, guard: OriginGuard) -> Self {
-        Self { cluster, guard, sampler: None, rivals: Rivals::default(), flights: Flights::default() }
+        let (rivals, flights, near) = (Rivals::default(), Flights::default(), Near::default());
+        Self { cluster, guard, sampler: None, rivals, flights, near }
     }
 
     /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be warmed:
@@ -48,6 +52,12 @@ impl Cache {
     #[must_use]
     pub fn sampled_by(self, sampler: Sampler) -> Self {
         Self { sampler: Some(sampler), ..self }
+    }
+
+    /// The keys that this environment reads most, where it has told the fleet since this was asked last, most read first; see
+    /// [`Sampler::take_hottest`].
+    pub fn take_hottest(&self) -> Vec<Counted> {
+        self.sampler.as_ref().map(Sampler::take_hottest).unwrap_or_default()
     }
 
     /// The cluster that holds it.
@@ -69,9 +79,14 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
+        if let Some(answer) = self.near_answer(key, policy) {
+            let (answer, mut counts) = (Ok(answer), Counts::default());
+            counts.add(&answer);
+            return (answer, counts);
+        }
         let keys = std::slice::from_ref(key);
         let reads = self.read(keys, policy, deadline).await;
-        if let Some(answer) = reads.hit(key, policy) {
+        if let Some(answer) = reads.hit(keys, policy) {
             let (answer, mut counts) =
                 (Ok(answer), Counts { tag_reads: reads.tag_reads, ..Counts::default() });
             counts.add(&answer);
@@ -79,7 +94,7 @@ impl Cache {
         }
         let load_one = |_| async { load().await.map(|value| vec![value]) };
         // Boxed, for most reads end above and need not carry it along.
-        let batch = Box::pin(self.go_on(keys, reads, policy, deadline, load_one));
+        let batch = Box::pin(self.go_on(keys, Vec::new(), reads, policy, deadline, load_one));
         let mut batch = batch.await;
         (batch.answers.pop().unwrap_or(Err(LoadError::Deadline)), batch.counts)
     }
@@ -108,20 +123,28 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
-        let reads = self.read(keys, policy, deadline).await;
+        let near = self.near_answers(keys, policy);
+        let reads = match &near[..] {
+            [] => self.read(keys, policy, deadline).await,
+            near => {
+                let others = others_at(keys, near).into_iter().map(|index| keys[index].clone());
+                self.read(&others.collect::<Vec<_>>(), policy, deadline).await
+            }
+        };
         match keys {
-            [key] if let Some(answer) = reads.hit(key, policy) => {
+            [_] if let Some(answer) = reads.hit(keys, policy) => {
                 Batch::new(vec![Ok(answer)], Counts { tag_reads: reads.tag_reads, ..Counts::default() })
             }
             // Boxed, for most reads of one key end above and need not carry it along.
-            keys => Box::pin(self.go_on(keys, reads, policy, deadline, load)).await,
+            keys => Box::pin(self.go_on(keys, near, reads, policy, deadline, load)).await,
         }
     }
 
-    /// What is to be done after the first `reads`.
+    /// What is to be done after the first `reads`, of the keys that have no `near` answer.
     pub(crate) async fn go_on<E, V, F>(
         &self,
         keys: &[Key],
+        near: Vec<(usize, Answer)>,
         reads: Reads,
         policy: &Policy,
         deadline: Instant,
@@ -131,10 +154,15 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
-        let (mut work, mut counts) = (Work::new(keys, policy, reads.tags), Counts::default());
+        let chosen = if near.is_empty() { reads.chosen } else { reads.chosen.at(&others_at(keys, &near)) };
+        let (mut work, mut counts) = (Work::new(keys, chosen, policy, reads.tags), Counts::default());
         counts.tag_reads = reads.tag_reads;
-        for (index, read) in reads.reads.into_iter().enumerate() {
-            work.sort(index, read, self.leases());
+        let (mut near, mut reads) = (near.into_iter().peekable(), reads.reads.into_iter());
+        for index in 0..keys.len() {
+            match near.next_if(|(at, _)| *at == index) {
+                Some((_, answer)) => work.answer(index, Ok(answer)),
+                None => work.sort(index, reads.next().flatten(), self.leases()),
+            }
         }
         self.take_over(&mut work, &mut counts, deadline).await;
         self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
@@ -144,38 +172,82 @@ impl Cache {
         Batch::new(work.into_answers(), counts)
     }
 
-    /// Asks the cache for `keys`, for half of the time to `deadline` at most: where a node hangs, the origin needs
-    /// the rest. What has other tags than now is thrown away, and asked for once more.
+    /// Asks the cache for `keys`, of which it picks a copy where there are several, for half of the time to `deadline` at most:
+    /// where a node hangs, the origin needs the rest. What has other tags than now is thrown away, and asked for once more.
     pub(crate) async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
-        if policy.tags.is_empty() {
-            let reads = self.read_keys(&cluster, keys, policy).await;
-            return Reads { reads, tags: Standing::Untagged, tag_reads: 0 };
+        let chosen = Chosen::of(&cluster, keys);
+        if chosen.is_empty() {
+            return self.read_as(&cluster, Asked { names: keys, keys }, policy).await;
         }
-        // Boxed, for most policies have none.
-        Box::pin(self.read_tagged(&cluster, keys, policy)).await
+        // Boxed, for most keys are not hot.
+        Box::pin(self.read_copies(&cluster, keys, chosen, policy)).await
     }
 
-    /// The same in the middle of `work`, which is told how its tags stand now.
+    /// Asks for the copies of `keys` that were `chosen`, and again for those that are not read any more when that has ended:
+    /// nobody tells them of writes.
+    async fn read_copies(
+        &self,
+        cluster: &Cluster,
+        keys: &[Key],
+        mut chosen: Chosen,
+        policy: &Policy,
+    ) -> Reads {
+        let mut reads = self.read_as(cluster, Asked { names: keys, keys: &chosen.keys(keys) }, policy).await;
+        for _ in 0..MOST_CHOICES {
+            let outdated = chosen.outdated(cluster, keys);
+            if outdated.is_empty() {
+                break;
+            }
+            let names: Vec<Key> = outdated.iter().map(|index| keys[*index].clone()).collect();
+            let others = Chosen::of(cluster, &names);
+            let asked = Asked { names: &names, keys: &others.keys(&names) };
+            let again = self.read_as(cluster, asked, policy).await;
+            chosen.replace(&outdated, others);
+            for (index, read) in outdated.into_iter().zip(again.reads) {
+                reads.reads[index] = read;
+            }
+            reads = Reads { tags: again.tags, tag_reads: reads.tag_reads + again.tag_reads, ..reads };
+        }
+        chosen.outdated(cluster, keys).into_iter().for_each(|index| reads.reads[index] = None);
+        Reads { chosen, ..reads }
+    }
+
+    async fn read_as(&self, cluster: &Cluster, asked: Asked<'_>, policy: &Policy) -> Reads {
+        if policy.tags.is_empty() {
+            let reads = self.read_keys(cluster, asked, policy).await;
+            return Reads { reads, chosen: Chosen::default(), tags: Standing::Untagged, tag_reads: 0 };
+        }
+        // Boxed, for most policies have none.
+        Box::pin(self.read_tagged(cluster, asked, policy)).await
+    }
+
+    /// The same in the middle of `work`, for the keys at `indices`; it is told how its tags stand now.
     async fn read_again<E>(
         &self,
-        keys: &[Key],
+        indices: &[usize],
         work: &mut Work<'_, E>,
         counts: &mut Counts,
         deadline: Instant,
     ) -> Vec<Option<Read>> {
-        if keys.is_empty() {
+        if indices.is_empty() {
             return Vec::new();
         }
-        let reads = self.read(keys, work.policy, deadline).await;
+        let keys: Vec<Key> = indices.iter().map(|index| work.keys[*index].clone()).collect();
+        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        // The same copies again, for it is them that somebody loads.
+        let chosen = work.chosen.part(indices);
+        let reads = self.read_copies(&cluster, &keys, chosen, work.policy).await;
+        work.chosen.replace(indices, reads.chosen);
         work.tags = reads.tags;
         counts.tag_reads += reads.tag_reads;
         reads.reads
     }
 
-    async fn read_tagged(&self, cluster: &Cluster, keys: &[Key], policy: &Policy) -> Reads {
+    async fn read_tagged(&self, cluster: &Cluster, asked: Asked<'_>, policy: &Policy) -> Reads {
+        let Asked { names, keys } = asked;
         let (mut reads, tags) =
-            join(self.read_keys(cluster, keys, policy), tags::read(cluster, &policy.tags)).await;
+            join(self.read_keys(cluster, asked, policy), tags::read(cluster, &policy.tags)).await;
         let is_outdated = |read: &Read| match Unpacked::tags_of(read, policy.schema) {
             Some(own) => tags != Standing::Unknown && own.map(Standing::Known) != Some(tags),
             None => false,
@@ -194,19 +266,20 @@ impl Cache {
             reads.fill(None);
         } else if !outdated.is_empty() {
             let keys: Vec<Key> = outdated.iter().map(|(_, key, _)| (*key).clone()).collect();
-            let again = self.read_keys(cluster, &keys, policy).await;
+            let names: Vec<Key> = outdated.iter().map(|(at, ..)| names[*at].clone()).collect();
+            let again = self.read_keys(cluster, Asked { names: &names, keys: &keys }, policy).await;
             for ((at, ..), read) in outdated.into_iter().zip(again) {
                 reads[at] = read;
             }
         }
-        Reads { reads, tags, tag_reads: policy.tags.len() as u32 }
+        Reads { reads, chosen: Chosen::default(), tags, tag_reads: policy.tags.len() as u32 }
     }
 
-    async fn read_keys(&self, cluster: &Cluster, keys: &[Key], policy: &Policy) -> Vec<Option<Read>> {
+    async fn read_keys(&self, cluster: &Cluster, asked: Asked<'_>, policy: &Policy) -> Vec<Option<Read>> {
         let sampler = self.sampler.as_ref().filter(|sampler| sampler.draw());
         let options = ReadOptions { usage: sampler.is_some(), ..options(policy) };
         let read = async {
-            match keys {
+            match asked.keys {
                 [] => Vec::new(),
                 [key] => vec![cluster.read(key, options).await],
                 keys => cluster.read_many(keys, options).await,
@@ -214,7 +287,7 @@ impl Cache {
         };
         let reads = match sampler {
             None => read.await,
-            Some(sampler) => Box::pin(self.sampled(sampler, cluster, keys, read)).await,
+            Some(sampler) => Box::pin(self.sampled(sampler, cluster, asked, policy, read)).await,
         };
         let mut errors = reads.iter().filter_map(|read| read.as_ref().err());
         if let Some(error) = errors.next() {
@@ -229,9 +302,11 @@ impl Cache {
         &self,
         sampler: &Sampler,
         cluster: &Cluster,
-        keys: &[Key],
+        Asked { names, keys }: Asked<'_>,
+        policy: &Policy,
         read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
     ) -> Vec<Result<Read, larder_client::Error>> {
+        let begun = policy.near().map(|near_for| (near_for, self.near.begin()));
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
@@ -240,8 +315,39 @@ impl Cache {
         })
         .await;
         let usage = |(key, read): (_, &Result<Read, _>)| Some((key, read.as_ref().ok()?.usage));
-        sampler.saw(keys.iter().zip(&reads).filter_map(usage));
+        sampler.saw(names.iter().zip(&reads).filter_map(usage));
+        if let Some((near_for, begun)) = begun {
+            for ((name, key), read) in names.iter().zip(keys).zip(&reads) {
+                let to_keep = read.as_ref().ok().and_then(|read| to_keep(read, key, policy, near_for));
+                if let Some(to_keep) = to_keep.filter(|_| sampler.is_hot(name)) {
+                    self.near.keep(name, to_keep, begun, Clocks::now());
+                }
+            }
+        }
         reads
+    }
+
+    /// What is kept near of `key`. It counts as a read of an item in use, so that what is hot does not become cold by it.
+    fn near_answer(&self, key: &Key, policy: &Policy) -> Option<Answer> {
+        let (near_for, sampler) = (policy.near()?, self.sampler.as_ref()?);
+        let answer = self.near.find(key, policy.schema, near_for, Clocks::now())?;
+        if sampler.draw() {
+            sampler.saw([(key, Some(Usage { hit_before: true, last_access_secs: 0 }))]);
+        }
+        Some(answer)
+    }
+
+    /// The same of `keys`, with their indices.
+    fn near_answers(&self, keys: &[Key], policy: &Policy) -> Vec<(usize, Answer)> {
+        if policy.near().is_none() {
+            return Vec::new();
+        }
+        let answers = keys.iter().enumerate();
+        answers.filter_map(|(index, key)| Some((index, self.near_answer(key, policy)?))).collect()
+    }
+
+    pub(crate) fn near(&self) -> &Near {
+        &self.near
     }
 
     fn leases(&self) -> Leases<'_> {
@@ -255,11 +361,11 @@ impl Cache {
             return;
         }
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
-        let taken = left.iter().map(|(index, read)| cluster.take_over(&work.keys[*index], read));
+        let taken = left.iter().map(|(index, read)| cluster.take_over(work.key(*index), read));
         let taken = join_all(taken).await;
         counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
-        let keys: Vec<Key> = left.iter().map(|(index, _)| work.keys[*index].clone()).collect();
-        let reads = self.read_again(&keys, work, counts, deadline).await;
+        let indices: Vec<usize> = left.iter().map(|(index, _)| *index).collect();
+        let reads = self.read_again(&indices, work, counts, deadline).await;
         for ((index, _), read) in left.into_iter().zip(reads) {
             work.sort_taken(index, read, self.leases());
         }
@@ -287,10 +393,10 @@ impl Cache {
                     None => to_read.push((key.index, key.cas)),
                 }
             }
-            let keys: Vec<Key> = to_read.iter().map(|(index, _)| work.keys[*index].clone()).collect();
-            let reads = self.read_again(&keys, work, counts, deadline).await;
-            for ((index, _), read) in to_read.iter().zip(reads) {
-                work.sort(*index, read, self.leases());
+            let indices: Vec<usize> = to_read.iter().map(|(index, _)| *index).collect();
+            let reads = self.read_again(&indices, work, counts, deadline).await;
+            for (index, read) in indices.into_iter().zip(reads) {
+                work.sort(index, read, self.leases());
             }
             self.take_over(work, counts, deadline).await;
             if to_read.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
@@ -315,12 +421,12 @@ impl Cache {
             return;
         }
         let leased =
-            to_load.iter().filter_map(|key| Some((work.keys[key.index].clone(), key.lease.as_ref()?.cas())));
+            to_load.iter().filter_map(|key| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas())));
         let begun = self.flights.begin(leased, work.tags);
         match self.call_origin(work.policy, &to_load, counts, deadline, load).await {
             Ok(values) => {
                 for (key, loaded) in to_load.iter().zip(&values) {
-                    begun.land(&work.keys[key.index], loaded.as_ref());
+                    begun.land(work.key(key.index), loaded.as_ref());
                 }
                 self.fill(work, &to_load, &values, counts, deadline).await;
                 for (key, loaded) in to_load.into_iter().zip(values) {
@@ -383,11 +489,11 @@ impl Cache {
     ) {
         let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
             let lease = key.lease.as_ref()?;
-            Some((key, lease, Packed::of(value.as_ref(), work.key_of(key), work.policy, work.tags)))
+            Some((key, lease, Packed::of(value.as_ref(), work.key(key.index), work.policy, work.tags)))
         });
         let packed: Vec<(&ToLoad, &Lease, Packed<'_>)> = leased.collect();
         let fills =
-            packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key_of(key)), lease });
+            packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key(key.index)), lease });
         let fills: Vec<Fill<'_>> = fills.collect();
         let mut failed = Vec::new();
         for ((key, ..), filled) in packed.iter().zip(self.cluster.until(deadline).fill_many(&fills).await) {
@@ -401,18 +507,20 @@ impl Cache {
             }
         }
         counts.fills_failed += failed.len() as u32;
-        self.give_back(work.keys, failed).await;
+        self.give_back(work, failed).await;
     }
 
     /// Leaves word that the origin is out of order where it `is_outage`, so that others leave it alone for a moment; else
     /// gives the leases back.
     async fn give_up<E>(&self, work: &Work<'_, E>, to_load: &[ToLoad], is_outage: bool) {
         let Some(ttl) = work.policy.error_for.filter(|_| is_outage) else {
-            return self.give_back(work.keys, to_load).await;
+            return self.give_back(work, to_load).await;
         };
         let failing = Packed::failing(work.policy, ttl);
         let fills: Vec<Fill<'_>> = unanswered(to_load)
-            .filter_map(|key| Some(Fill { item: failing.item(work.key_of(key)), lease: key.lease.as_ref()? }))
+            .filter_map(|key| {
+                Some(Fill { item: failing.item(work.key(key.index)), lease: key.lease.as_ref()? })
+            })
             .collect();
         // A lease that stays is taken over.
         self.cluster.until(Instant::now() + GIVE_BACK_LIMIT).fill_many(&fills).await;
@@ -425,10 +533,10 @@ impl Cache {
     }
 
     /// Gives the leases back, so that the next reader need not wait for a value that does not come.
-    async fn give_back(&self, keys: &[Key], unfilled: impl IntoIterator<Item = &ToLoad>) {
+    async fn give_back<E>(&self, work: &Work<'_, E>, unfilled: impl IntoIterator<Item = &ToLoad>) {
         let cluster = self.cluster.until(Instant::now() + GIVE_BACK_LIMIT);
         let given = unanswered(unfilled).filter_map(|key| Some((key.index, key.lease.as_ref()?)));
-        join_all(given.map(|(index, lease)| cluster.give_back(&keys[index], lease))).await;
+        join_all(given.map(|(index, lease)| cluster.give_back(work.key(index), lease))).await;
     }
 }
 
@@ -438,24 +546,52 @@ fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<I
     keys.into_iter().filter(|key| key.fallback.is_none())
 }
 
+/// What is asked for: the keys of copies, as many as the names by which they are known.
+#[derive(Clone, Copy)]
+struct Asked<'k> {
+    names: &'k [Key],
+    keys: &'k [Key],
+}
+
 /// What the cache has said of keys.
 pub(crate) struct Reads {
     /// One for every key; `None` where it could not be asked.
     pub(crate) reads: Vec<Option<Read>>,
+    /// Which copies of them were read.
+    chosen: Chosen,
     tags: Standing,
     tag_reads: u32,
 }
 
 impl Reads {
     /// The answer to the one read that there is, where it is a fresh value and nobody is to load it: most of all reads.
-    fn hit(&self, key: &Key, policy: &Policy) -> Option<Answer> {
-        match &self.reads[..] {
-            [Some(read @ Read { claim: Claim::None, .. })] => match Found::of(read, key, policy, self.tags) {
-                Found::Fresh(answer) => Some(answer),
-                _ => None,
-            },
+    fn hit(&self, keys: &[Key], policy: &Policy) -> Option<Answer> {
+        match (&self.reads[..], keys) {
+            ([Some(read @ Read { claim: Claim::None, .. })], [key]) => {
+                match Found::of(read, self.chosen.key(0).unwrap_or(key), policy, self.tags) {
+                    Found::Fresh(answer) => Some(answer),
+                    _ => None,
+                }
+            }
             _ => None,
         }
+    }
+}
+
+/// Where those of `keys` stand that have no `near` answer.
+fn others_at(keys: &[Key], near: &[(usize, Answer)]) -> Vec<usize> {
+    let is_other = |index: &usize| near.binary_search_by_key(index, |(at, _)| *at).is_err();
+    (0..keys.len()).filter(is_other).collect()
+}
+
+/// What is to be kept near of what was `read` under `key`: a fresh value that others had read before, for `near_for`, or for
+/// as long as nobody is to refresh it.
+fn to_keep(read: &Read, key: &Key, policy: &Policy, near_for: Duration) -> Option<ToKeep> {
+    let is_settled = matches!(read.claim, Claim::None) && read.usage.is_some_and(|usage| usage.hit_before);
+    let left = Duration::from_secs(read.ttl_secs.saturating_sub(policy.window_secs()));
+    match is_settled.then(|| Found::of(read, key, policy, Standing::Untagged))? {
+        Found::Fresh(answer) => Some(ToKeep { answer, schema: policy.schema, lives_for: near_for.min(left) }),
+        _ => None,
     }
 }
 
@@ -511,5 +647,7 @@ fn options(policy: &Policy) -> ReadOptions {
 /// quarter.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often a document may come in between by which other copies are read.
+const MOST_CHOICES: usize = 3;
 /// Giving a lease back is a courtesy that may take a little of the margin after the deadline.
 const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);

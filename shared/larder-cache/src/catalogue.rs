@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use larder_client::Key;
+use larder_ring::HotKey;
 
 use crate::record::Record;
 use crate::sketch::Counted;
@@ -23,7 +24,22 @@ pub struct Catalogue {
     keys: Vec<(Key, f64)>,
 }
 
+/// How much a key weighs on the node that owns it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeyLoad<'c> {
+    /// The key.
+    pub key: &'c Key,
+    /// Its count, as [`keys`](Catalogue::keys) has it.
+    pub reads: f64,
+    /// The same as a share of what a node is asked for on the average: of 1, it is half of what its node does.
+    pub share: f64,
+    /// How many copies would bring each below the share that was asked for; `None` where the key is below as it is.
+    pub advised: Option<u32>,
+}
+
 impl Catalogue {
+    /// The share of the mean reads of a node from which on a key had better have copies.
+    pub const MOST_SHARE: f64 = 0.5;
     /// How many keys a catalogue usually has at most.
     pub const MOST_KEYS: usize = 50_000;
     /// In so many seconds a record loses half of its weight; in its [`TTL`](Record::TTL), seven eighths.
@@ -48,6 +64,23 @@ impl Catalogue {
         let mut keys = largest(sums, most);
         keys.sort_unstable_by(most_read_first);
         Self { keys }
+    }
+
+    /// How much each key weighs on one of so many `nodes`, in the same order; keys above `most_share` of the mean reads of a
+    /// node are advised copies, as many as bring each of them down to it, and no more than a key may have.
+    ///
+    /// Compared with the keys of the catalogue alone, as if no others were read, and with all that environments have read,
+    /// near values included: so a share is too large rather than too small.
+    pub fn loads(&self, nodes: usize, most_share: f64) -> impl Iterator<Item = KeyLoad<'_>> {
+        let total: f64 = self.keys.iter().map(|(_, reads)| reads).sum();
+        let mean = total / nodes.max(1) as f64;
+        self.keys.iter().map(move |(key, reads)| {
+            let share = if mean > 0.0 { reads / mean } else { 0.0 };
+            let copies = (share / most_share).ceil() as u32;
+            let (least, most) = (*HotKey::COPIES.start(), *HotKey::COPIES.end());
+            let advised = (share > most_share).then(|| copies.clamp(least, most));
+            KeyLoad { key, reads: *reads, share, advised }
+        })
     }
 
     /// The keys, most read first, none of them one of our own.
@@ -117,6 +150,23 @@ mod tests {
     fn the_counts_of_a_key_are_added_up() {
         let records = [record(NOW, &[(1, 5), (2, 4)]), record(NOW, &[(2, 3), (3, 6)])];
         check(&records, 9, &[(2, 7.0), (3, 6.0), (1, 5.0)]);
+    }
+
+    #[test]
+    fn keys_above_a_share_of_a_node_are_advised_as_many_copies_as_bring_them_below() {
+        // 1000 reads on 4 nodes: 250 are those of a node, 125 are half of them.
+        let records = [record(NOW, &[(1, 500), (2, 126), (3, 125), (4, 249)])];
+        let catalogue = Catalogue::merge(records, NOW, 9);
+        let advised = |nodes, share| -> Vec<_> {
+            catalogue.loads(nodes, share).map(|load| (load.share, load.advised)).collect()
+        };
+        assert_eq!(
+            advised(4, Catalogue::MOST_SHARE),
+            [(2.0, Some(4)), (0.996, Some(2)), (0.504, Some(2)), (0.5, None)]
+        );
+        assert_eq!(advised(4, 0.1)[0].1, Some(16), "no more than a key may have");
+        assert_eq!(advised(0, 9.0)[0], (0.5, None), "no nodes are one");
+        assert_eq!(Catalogue::merge([record(0, &[(1, 1)])], NOW, 9).loads(3, 0.5).next().unwrap().share, 0.0);
     }
 
     #[test]

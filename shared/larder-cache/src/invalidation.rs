@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::Cache;
-use crate::tags;
+use crate::{copies, tags};
 
 /// What has to be forgotten.
 ///
@@ -107,7 +107,8 @@ impl Invalidation {
 
     /// Has `cluster` forget the keys, many side by side, by `deadline`.
     ///
-    /// A key that nobody holds is done. While the ring changes, both owners of a key that moves have heard of it, or the key
+    /// A key that nobody holds is done. A hot one is done when all copies have heard that `cluster` knows of: whoever repeats it
+    /// looks for himself. While the ring changes, both owners of a key that moves have heard of it, or the key
     /// is left. A failed node leaves its own keys alone. If the future is dropped, any of the keys may be forgotten.
     pub async fn run(&self, cluster: &Cluster, deadline: Instant) -> Invalidated {
         let cluster = cluster.until(deadline);
@@ -119,7 +120,8 @@ impl Invalidation {
                 left.extend_from_slice(keys);
                 continue;
             }
-            let forgotten = join_all(keys.iter().map(|key| forget(&cluster, key, self.how))).await;
+            let forgotten = keys.iter().map(|key| copies::forget(&cluster, key, 0, self.how));
+            let forgotten = join_all(forgotten).await;
             for (key, forgotten) in keys.iter().zip(forgotten) {
                 match forgotten {
                     Ok(()) => invalidated.done += 1,
@@ -140,14 +142,9 @@ impl Cache {
     ///
     /// Call it after the origin has committed. What is [`left`](Invalidated::left) belongs into a durable queue.
     pub async fn invalidate(&self, invalidation: &Invalidation, deadline: Instant) -> Invalidated {
+        let keys = invalidation.keys.iter();
+        let _kept_away: Vec<_> = keys.map(|key| self.near().keep_away(key)).collect();
         invalidation.run(self.cluster(), deadline).await
-    }
-}
-
-async fn forget(cluster: &Cluster, key: &Key, how: Forget) -> Result<(), Error> {
-    match how {
-        Forget::Hard => cluster.delete(key).await.map(drop),
-        Forget::Soft(ttl) => cluster.mark_stale(key, ttl).await.map(drop),
     }
 }
 

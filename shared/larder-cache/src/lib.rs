@@ -41,6 +41,8 @@
 //! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
 //! | `doll.rs` | [`doll_key`]: the key of a parent that holds its children's versions |
 //! | `sketch.rs`, `least.rs` | [`Sketch`]: the keys that come most often, in a fixed space |
+//! | `copies.rs` | keys of which several nodes have copies: which one is read, and that all hear of every write |
+//! | `near.rs` | what is read most, kept in memory for a moment |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
 //! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
 //! | `record.rs`, `catalogue.rs` | [`Record`], [`Catalogue`]: what an environment read most, and what the fleet did |
@@ -48,6 +50,7 @@
 mod answer;
 mod cache_aside;
 mod catalogue;
+mod copies;
 mod doll;
 mod flights;
 mod format;
@@ -55,6 +58,7 @@ mod guard;
 mod invalidation;
 mod least;
 mod lists;
+mod near;
 mod packed;
 mod policy;
 mod publisher;
@@ -72,12 +76,12 @@ mod write_through;
 
 pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
 pub use cache_aside::Cache;
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, KeyLoad};
 pub use doll::doll_key;
 pub use guard::OriginGuard;
 pub use invalidation::{Forget, Invalidated, Invalidation, MOST_ERRORS, MalformedInvalidation};
 pub use lists::{RefreshError, Refreshed};
-pub use policy::{InvalidPolicy, Policy, schema};
+pub use policy::{InvalidPolicy, Policy, key_hash, schema};
 pub use publisher::{PublishError, Published, Publisher, Report, Unfinished};
 pub use record::{MalformedLine, MalformedRecord, Record, record_key};
 pub use sampler::{Sampler, Sampling};

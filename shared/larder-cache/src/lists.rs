@@ -107,7 +107,7 @@ impl Cache {
             load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())])
         };
         // Boxed, for most reads end above and need not carry it along.
-        let mut batch = Box::pin(self.go_on(keys, reads, &list.policy, deadline, load_one)).await;
+        let mut batch = Box::pin(self.go_on(keys, Vec::new(), reads, &list.policy, deadline, load_one)).await;
         let answer = batch.answers.pop().unwrap_or(Err(LoadError::Deadline)).and_then(|answer| {
             let kept = answer.value.as_ref().and_then(KeptList::decode);
             let (age, outcome, node) = (answer.age.unwrap_or_default(), answer.outcome, answer.node);

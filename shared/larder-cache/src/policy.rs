@@ -48,6 +48,10 @@ pub struct Policy {
     pub stale_after_invalidate: bool,
     /// From how many bytes on a value is compressed; `None` for never.
     pub compress_from: Option<usize>,
+    /// How long a value that this environment reads most is answered from its own memory, 1 to 3 s: so much longer an old one
+    /// may be answered here after it was changed elsewhere. `None` for not at all, as for values with [`tags`](Self::tags),
+    /// which have to be read in any case. Only with a [`Sampler`](crate::Sampler), which says what is [hot](crate::Sampler::is_hot).
+    pub near_for: Option<Duration>,
     /// What else the value depends on: forgotten, it is a miss. Each costs one more key to read, beside the others.
     pub tags: Vec<Tag>,
     /// The shape of the value, see [`schema`]. A value of another shape is a miss, and stays as it is.
@@ -76,6 +80,7 @@ impl Policy {
             stale_on_error: true,
             stale_after_invalidate: false,
             compress_from: Some(2 << 10),
+            near_for: None,
             tags: Vec::new(),
             schema: 0,
         }
@@ -103,7 +108,17 @@ impl Policy {
         if kept > Duration::from(Ttl::MAX) {
             return Err(InvalidPolicy::KeptTooLong { kept });
         }
-        Ok(())
+        match self.near_for {
+            Some(near_for) if !(LEAST_NEAR..=MOST_NEAR).contains(&near_for) => {
+                Err(InvalidPolicy::Near(near_for))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How long a value may be answered from memory; `None` where that is not to be.
+    pub(crate) fn near(&self) -> Option<Duration> {
+        self.near_for.filter(|_| self.tags.is_empty())
     }
 
     /// How long a value that is invalidated may be answered yet; `None` where it is to be removed.
@@ -184,6 +199,9 @@ pub enum InvalidPolicy {
         /// What is left of [`Policy::fresh_for`] when jitter has taken the most.
         fresh_at_least: Duration,
     },
+    /// Values that are kept in memory for so short that it is of no use, or for so long that they are too old.
+    #[error("values are kept near for 1 to 3 s, not for {0:?}")]
+    Near(Duration),
     /// Items that memcached would take for ones that have ended long ago.
     #[error(
         "items would be kept for {kept:?}, with grace and early refresh; memcached keeps them for 30 days at most"
@@ -211,6 +229,12 @@ fn shortened(ttl: Ttl, jitter: f64, key: &Key) -> Ttl {
     Ttl::clamped((f64::from(ttl.as_secs()) * (1.0 - jitter * share)).round() as u64)
 }
 
+/// A number for a key, by which it may be named where it should not be told: in a log, say. The same everywhere and for good;
+/// whoever can guess the key can check it.
+pub fn key_hash(key: &Key) -> u64 {
+    fnv1a(key.as_bytes())
+}
+
 /// FNV-1a, 64 bits, mixed once more for short keys that differ in their end; it must stay as it is, for all
 /// environments have to agree.
 pub(crate) const fn fnv1a(bytes: &[u8]) -> u64 {
@@ -231,6 +255,8 @@ const MOST_DEFAULT_EARLY_SECS: u32 = 2;
 /// What a fill takes at most, and what memcached may take off a TTL.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 const MOST_JITTER: f64 = 0.5;
+const LEAST_NEAR: Duration = Duration::from_secs(1);
+const MOST_NEAR: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
@@ -311,6 +337,11 @@ mod tests {
         assert!(matches!(wrong, InvalidPolicy::LeaseUnderLoad { .. }));
         assert!(wrong.to_string().starts_with("a lease of 10 s is shorter than 10.001s"), "{wrong}");
         assert_eq!(Policy { load_for: Duration::from_secs(8), ..good.clone() }.check(), Ok(()));
+
+        for (millis, is_good) in [(999, false), (1000, true), (3000, true), (3001, false)] {
+            let near_for = Some(Duration::from_millis(millis));
+            assert_eq!(Policy { near_for, ..good.clone() }.check().is_ok(), is_good, "{millis} ms");
+        }
 
         let early = Duration::from_secs(51);
         let wrong = Policy { early, ..good.clone() }.check();

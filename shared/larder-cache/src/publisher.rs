@@ -6,10 +6,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use larder_client::{Cluster, Error, Stored};
-use larder_ring::{Epoch, Phase, RingDocument, RingNode, Sighting};
+use larder_client::{Cluster, Error, Key, Stored};
+use larder_ring::{Epoch, HotKey, HotPhase, Phase, RingDocument, RingNode, Sighting};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::record::is_reserved;
 use crate::survey::{Held, Survey, Surveyed};
 use crate::warm::{WarmUp, Warmed, Warmer};
 
@@ -77,6 +78,9 @@ pub enum PublishError {
         "the ring document has format {0}, which is not known here: update the function that publishes it"
     )]
     Format(u64),
+    /// The key cannot have that many copies.
+    #[error("the key cannot have copies: {0}")]
+    CannotCopy(&'static str),
     /// The node cannot leave the ring.
     #[error("{0} cannot leave the ring: it is the last node there, or none of this cluster")]
     CannotRetire(String),
@@ -107,6 +111,33 @@ impl Publisher {
         Run::new(self, deadline).go_on(&Wish::Restore(node)).await
     }
 
+    /// Has so many `copies` kept of `key`, each where the ring places it, or only itself again: for a key that would sink one
+    /// node. If the report says that it is finished, reads are spread over the copies, or nobody reads them any more.
+    ///
+    /// Takes a [`Cluster::settle_time`] for each of two steps, after a change of the ring that is under way. What a run leaves undone the next one of the same wish does;
+    /// until then all copies are written that anybody may read.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::CannotCopy`] for a number of copies that is none of [`HotKey::COPIES`], for a key that is no text or one
+    /// of Larder's own, and where there are too many hot keys.
+    pub async fn copies(
+        &self,
+        key: &Key,
+        copies: Option<u32>,
+        deadline: Instant,
+    ) -> Result<Report, PublishError> {
+        let name =
+            std::str::from_utf8(key.as_bytes()).map_err(|_| PublishError::CannotCopy("it is no text"))?;
+        if is_reserved(key) {
+            return Err(PublishError::CannotCopy("it is one of Larder's own"));
+        }
+        if copies.is_some_and(|copies| !HotKey::COPIES.contains(&copies)) {
+            return Err(PublishError::CannotCopy("a key has 2 to 16 copies"));
+        }
+        Run::new(self, deadline).go_on(&Wish::Copies { key, name, copies }).await
+    }
+
     /// The ring document in force, as the nodes have it; `None` if there is none.
     pub async fn document(&self, deadline: Instant) -> Result<Option<RingDocument>, PublishError> {
         let survey = timeout_at(deadline, Survey::take(&self.cluster)).await;
@@ -119,6 +150,12 @@ enum Wish<'a> {
     None,
     Retire(&'a RingNode),
     Restore(&'a RingNode),
+    /// So many copies of a key, which is called `name` in the document.
+    Copies {
+        key: &'a Key,
+        name: &'a str,
+        copies: Option<u32>,
+    },
 }
 
 /// One run.
@@ -238,13 +275,19 @@ impl<'a> Run<'a> {
             let first = || Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()));
             return Ok(self.wait_until_settled(founding).await.unwrap_or_else(first));
         };
+        if survey.is_held_by_nobody()
+            && let Some(document) = current.without_reading(now_ms())
+        {
+            // Who began without it has told no copies of what he wrote.
+            return Ok(Step::Publish(document));
+        }
         self.cluster.adopt(current);
         match self.spread(survey, current).await {
             Spread::Whole => {}
             Spread::Written => return Ok(Step::Look),
             Spread::Failed => return Ok(Step::End(Some(Unfinished::Unreachable))),
         }
-        if !self.is_granted {
+        if !self.is_granted && !wish.takes_steps() {
             if let Some(document) = wish.document(survey, current)? {
                 // Nobody reads the wish but who publishes: there is nothing to wait for.
                 return Ok(Step::Grant(document));
@@ -255,6 +298,13 @@ impl<'a> Run<'a> {
             && let Some(step) = self.wait_until_settled(since).await
         {
             return Ok(step);
+        }
+        // While a key moves, whoever reads it copies it, and what is removed below could come back.
+        if !self.is_granted && current.phase == Phase::Active && survey.vanished(current).is_empty() {
+            if let Some(step) = self.copy(survey, current, wish).await? {
+                return Ok(step);
+            }
+            self.is_granted = true;
         }
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
         let next = current.following(self.cluster.ring_kind(), seen, now_ms());
@@ -281,6 +331,59 @@ impl<'a> Run<'a> {
             return Ok(Step::Look);
         }
         Ok(Step::Publish(next))
+    }
+
+    /// The next step to what is wished of copies, each of which waits for everyone to have followed the one before; `None` if
+    /// there is none.
+    async fn copy(
+        &mut self,
+        survey: &Survey,
+        current: &RingDocument,
+        wish: &Wish<'_>,
+    ) -> Result<Option<Step>, PublishError> {
+        let &Wish::Copies { key, name, copies } = wish else { return Ok(None) };
+        let Some(next) = current.copying(name, copies, now_ms()) else { return Ok(None) };
+        if !current.has_room_for(name) {
+            return Err(PublishError::CannotCopy("there are too many hot keys"));
+        }
+        if survey.is_held_up(current) {
+            return Ok(Some(Step::End(Some(Unfinished::Unreachable))));
+        }
+        let since = self.spread.map_or_else(Instant::now, |(_, since)| since);
+        if let Some(step) = self.wait_until_settled(since).await {
+            return Ok(Some(step));
+        }
+        let read = next.hot.get(name).filter(|hot| hot.phase == HotPhase::Reading);
+        if let Some(hot) = read
+            && !self.clear(survey, key, hot.copies).await
+        {
+            return Ok(Some(Step::End(Some(Unfinished::Unreachable))));
+        }
+        Ok(Some(Step::Publish(next)))
+    }
+
+    /// Removes from all nodes what an earlier time has left under the keys of copies, with the leases that somebody may hold
+    /// yet; answers whether all that live have done so. From the document on that is in force every write reaches them.
+    async fn clear(&mut self, survey: &Survey, key: &Key, copies: u32) -> bool {
+        let mut is_clear = true;
+        for number in 1..copies {
+            let key = key.copy_at(number);
+            let nodes = survey.nodes.iter().filter(|node| node.held.is_known());
+            let cleared = join_all(nodes.map(|node| {
+                let key = &key;
+                async move { (node, node.node.delete(key).await) }
+            }))
+            .await;
+            for (node, cleared) in cleared {
+                if let Err(error) = cleared {
+                    let (node, error) = (node.node.name(), &error as &dyn std::error::Error);
+                    tracing::warn!(node, error, "copy not removed");
+                    self.report.unreachable.push(node.to_owned());
+                    is_clear = false;
+                }
+            }
+        }
+        is_clear
     }
 
     /// Waits until everyone has had the time to notice what has been so `since` then, and has another look decide, for nodes
@@ -409,7 +512,13 @@ impl Wish<'_> {
                 document.map(Some).ok_or_else(|| PublishError::CannotRetire(node.to_string()))
             }
             Self::Restore(node) => Ok(current.restoring(node, now_ms())),
+            Self::Copies { .. } => Ok(None),
         }
+    }
+
+    /// Whether it is come to in steps that others have to follow.
+    fn takes_steps(&self) -> bool {
+        matches!(self, Self::Copies { .. })
     }
 
     fn is_to_retire(&self) -> bool {

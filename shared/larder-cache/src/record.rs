@@ -172,7 +172,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// Whether `key` is one under which we store what is not the application's.
-fn is_reserved(key: &Key) -> bool {
+pub(crate) fn is_reserved(key: &Key) -> bool {
     key.as_bytes().starts_with(RESERVED)
 }
 

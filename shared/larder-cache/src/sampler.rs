@@ -42,6 +42,8 @@ pub struct Sampler {
 struct State {
     rng: fastrand::Rng,
     sketch: Sketch,
+    /// What the last report said is read most, for whoever asks for it next.
+    hottest: Vec<Counted>,
     /// When the next report is due, by either clock; `None` before the first use.
     due: Option<(Instant, SystemTime)>,
     /// When the sketch was halved last, by the monotonic clock alone: a freeze ages nothing that is not read.
@@ -49,10 +51,23 @@ struct State {
 }
 
 impl Sampler {
+    /// The share of its sampled reads for which a key that is hot is read. So no more than fifty are at once.
+    pub const HOT_SHARE: f64 = 0.02;
+    /// What a hot key counts for at least, for each read of which one is sampled: eight sampled reads of an item in use.
+    pub const HOT_LEAST: u64 = 32;
+    /// How many keys [`take_hottest`](Self::take_hottest) names at most.
+    pub const MOST_HOTTEST: usize = 3;
+
     /// A sampler that leaves to `rng` which reads it samples, and when it reports: seeded by chance, so that
     /// environments do not act in step.
     pub fn new(sampling: Sampling, rng: fastrand::Rng) -> Self {
-        let state = State { rng, sketch: Sketch::new(sampling.capacity), due: None, halved: None };
+        let state = State {
+            rng,
+            sketch: Sketch::new(sampling.capacity),
+            hottest: Vec::new(),
+            due: None,
+            halved: None,
+        };
         Self { sampling, state: Mutex::new(state) }
     }
 
@@ -78,6 +93,22 @@ impl Sampler {
         }
     }
 
+    /// Whether `key` is hot in this environment: certainly read for a [share](Self::HOT_SHARE) of what was sampled, and
+    /// [often enough](Self::HOT_LEAST) to say so. Reads count as [`saw`](Self::saw) weighs them, so that of two keys which
+    /// are read as often here the one that the fleet reads, too, is the hotter.
+    pub fn is_hot(&self, key: &Key) -> bool {
+        let state = self.state();
+        let certain = state.sketch.certain(key);
+        certain >= Self::HOT_LEAST * u64::from(self.sampling.one_in)
+            && certain as f64 >= state.sketch.total() as f64 * Self::HOT_SHARE
+    }
+
+    /// The keys that stood first in the last report, [`MOST_HOTTEST`](Self::MOST_HOTTEST) at most and most read first: once for
+    /// each report, and none in between.
+    pub fn take_hottest(&self) -> Vec<Counted> {
+        std::mem::take(&mut self.state().hottest)
+    }
+
     /// Answers what was read most, most first, where it is time for a report: to one caller in every
     /// [interval](Sampling::report_interval), by `now` or by `wall`, whichever says that it is over.
     ///
@@ -99,6 +130,7 @@ impl Sampler {
             return None;
         }
         let report = state.sketch.top(usize::MAX);
+        state.hottest = report.iter().take(Self::MOST_HOTTEST).cloned().collect();
         let halved = *state.halved.get_or_insert(now);
         if now.saturating_duration_since(halved) >= self.sampling.half_life {
             state.sketch.halve();
@@ -167,6 +199,32 @@ mod tests {
             let report = start.later(30_000).due(&sampler);
             assert_eq!(counts(report), [(key(1), count)], "read {last_access_secs} s ago");
         }
+    }
+
+    #[test]
+    fn a_key_is_hot_from_a_share_of_all_reads_and_from_a_number_of_them_on() {
+        let sampler = sampler(SAMPLING);
+        (0..7).for_each(|_| sampler.saw([(&key(1), used(0))]));
+        assert!(!sampler.is_hot(&key(1)), "nothing else is read, but seven reads say little");
+        sampler.saw([(&key(1), used(0))]);
+        assert!(sampler.is_hot(&key(1)));
+        // 8 reads of 400 are a fiftieth.
+        (0..392).for_each(|id| sampler.saw([(&key(1000 + id), used(0))]));
+        assert!(sampler.is_hot(&key(1)) && !sampler.is_hot(&key(1000)));
+        sampler.saw([(&key(2), used(0))]);
+        assert!(!sampler.is_hot(&key(1)));
+    }
+
+    #[test]
+    fn the_hottest_keys_are_told_once_for_each_report() {
+        let (sampler, start) = (sampler(SAMPLING), Clocks::now());
+        assert_eq!(start.due(&sampler), None);
+        (1..6).for_each(|id| (0..id).for_each(|_| sampler.saw([(&key(id), used(0))])));
+        assert_eq!(sampler.take_hottest(), []);
+        assert!(start.later(30_000).due(&sampler).is_some());
+        let hottest: Vec<Key> = sampler.take_hottest().into_iter().map(|counted| counted.key).collect();
+        assert_eq!(hottest, [key(5), key(4), key(3)]);
+        assert_eq!(sampler.take_hottest(), []);
     }
 
     #[test]

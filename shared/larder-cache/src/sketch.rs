@@ -57,6 +57,8 @@ pub struct Sketch {
     /// What stands under the numbers of `counts`.
     counters: Vec<Counter>,
     counts: Least,
+    /// What was added in all.
+    total: u64,
     /// The numbers of the keys.
     numbers: HashTable<u32>,
     /// Seeded anew in every process, for keys may be chosen by strangers.
@@ -80,6 +82,7 @@ impl Sketch {
             capacity: capacity.clamp(1, u32::MAX as usize),
             counters: Vec::new(),
             counts: Least::default(),
+            total: 0,
             numbers: HashTable::new(),
             hasher: RandomState::new(),
         }
@@ -88,9 +91,9 @@ impl Sketch {
     /// Adds `weight` for `key`. Nothing is allocated for a key that has a counter.
     pub fn add(&mut self, key: &Key, weight: u64) {
         let hash = self.hasher.hash_one(key.as_bytes());
-        let number = self.numbers.find(hash, |number| self.counters[*number as usize].key == *key);
-        match (number, self.counts.least()) {
-            (Some(number), _) => self.counts.add(*number, weight),
+        self.total = self.total.saturating_add(weight);
+        match (self.number_of(key, hash), self.counts.least()) {
+            (Some(number), _) => self.counts.add(number, weight),
             (None, _) if weight == 0 => {}
             (None, Some(least)) if self.counters.len() == self.capacity => {
                 let error = self.counts.count(least);
@@ -99,6 +102,18 @@ impl Sketch {
             }
             (None, _) => self.insert(Counter { key: key.clone(), hash, error: 0 }, weight),
         }
+    }
+
+    /// What was added for `key` at least.
+    pub fn certain(&self, key: &Key) -> u64 {
+        let number = self.number_of(key, self.hasher.hash_one(key.as_bytes()));
+        let certain = |number| self.counts.count(number).saturating_sub(self.counters[number as usize].error);
+        number.map_or(0, certain)
+    }
+
+    /// What was added for all keys, those without a counter included.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// The `n` keys with the largest counts, largest first.
@@ -121,6 +136,7 @@ impl Sketch {
     pub fn halve(&mut self) {
         let (counters, counts) = (std::mem::take(&mut self.counters), std::mem::take(&mut self.counts));
         self.numbers.clear();
+        self.total /= 2;
         for (number, counter) in (0..).zip(counters) {
             let count = counts.count(number) / 2;
             if count > 0 {
@@ -132,6 +148,10 @@ impl Sketch {
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.counters.is_empty()
+    }
+
+    fn number_of(&self, key: &Key, hash: u64) -> Option<u32> {
+        self.numbers.find(hash, |number| self.counters[*number as usize].key == *key).copied()
     }
 
     /// Adds a counter that stands at `count`.
@@ -181,6 +201,16 @@ mod tests {
         assert_eq!(sketch.top(9), [counted(3, 7, 3), counted(1, 5, 0)]);
         assert_eq!(sketch.top(1)[0].certain(), 4);
         assert_eq!(sketch.top(0), []);
+    }
+
+    #[test]
+    fn a_key_is_told_its_certain_share_of_all_that_was_added() {
+        let mut sketch = Sketch::new(2);
+        [(1, 5), (2, 3), (3, 4)].into_iter().for_each(|(id, weight)| sketch.add(&key(id), weight));
+        assert_eq!([1, 2, 3].map(|id| sketch.certain(&key(id))), [5, 0, 4]);
+        assert_eq!(sketch.total(), 12);
+        sketch.halve();
+        assert_eq!((sketch.certain(&key(1)), sketch.total()), (2, 6));
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Survey {
         self.unreachable().any(|node| node.id.identity() == id.identity())
     }
 
+    /// Whether no node holds the document in force: all have lost it, or it stands on one that is silent.
+    pub(crate) fn is_held_by_nobody(&self) -> bool {
+        !self.nodes.iter().any(|node| matches!(node.held, Held::Document(..)))
+    }
+
     pub(crate) fn is_listed(&self, id: &RingNode) -> bool {
         id.is_in(&self.listed)
     }

@@ -1,11 +1,12 @@
 //! Warming: what the fleet reads most is copied to the nodes that are about to own it.
 
+use std::collections::HashSet;
 use std::ops::AddAssign;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use larder_client::{Cluster, Copied, Key};
-use larder_ring::{Ring, RingDocument};
+use larder_ring::{HotPhase, Ring, RingDocument};
 use tokio::time::{Instant, sleep_until};
 
 use crate::catalogue::Catalogue;
@@ -87,12 +88,18 @@ impl<'a> Warmer<'a> {
         Self { cluster, warm_up }
     }
 
-    /// Copies the keys of the catalogue that move under `document`, most read first, until `deadline` at most; lasts for
+    /// Copies the copies of hot keys, which no catalogue names, and the keys of the catalogue that move under `document`, most
+    /// read first, until `deadline` at most; lasts for
     /// [`WarmUp::least`] at least.
     pub(crate) async fn warm(&self, document: &RingDocument, deadline: Instant) -> Warmed {
         let begun = self.begun(document);
         let most = deadline.min(begun + self.warm_up.most);
-        let keys: Vec<Key> = self.catalogue().await.keys().iter().map(|(key, _)| key.clone()).collect();
+        let mut keys = copies(document);
+        let catalogue = self.catalogue().await;
+        let hot: HashSet<&Key> = keys.iter().collect();
+        let others = catalogue.keys().iter().map(|(key, _)| key).filter(|key| !hot.contains(key));
+        let others: Vec<Key> = others.cloned().collect();
+        keys.extend(others);
         let keys = self.moving(document, &keys);
         let warmed = self.copy(keys, most, |warmed| {
             tracing::info!(
@@ -203,6 +210,13 @@ impl Warmer<'_> {
         let most = BATCH_KEYS.min(self.warm_up.keys_per_sec as usize);
         fitting.min(most).max(1)
     }
+}
+
+/// The keys of the copies that are read by `document`, the hot keys themselves included.
+fn copies(document: &RingDocument) -> Vec<Key> {
+    let read = document.hot.iter().filter(|(_, hot)| hot.phase == HotPhase::Reading);
+    let keys = read.filter_map(|(key, hot)| Some((Key::new(key.as_bytes()).ok()?, hot.copies)));
+    keys.flat_map(|(key, copies)| (0..copies).map(move |number| key.copy_at(number))).collect()
 }
 
 impl AddAssign<Copied> for Warmed {

@@ -21,6 +21,7 @@ use larder_client::{Cas, Claim, Key, Lease, Read};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, LoadError, Outcome};
+use crate::copies::Chosen;
 use crate::flights::{Flights, Landing};
 use crate::format::Kind;
 use crate::packed::Unpacked;
@@ -32,6 +33,8 @@ use crate::value::Loaded;
 /// A batch in the making.
 pub(crate) struct Work<'a, E> {
     pub(crate) keys: &'a [Key],
+    /// Which copies of them are read.
+    pub(crate) chosen: Chosen,
     pub(crate) policy: &'a Policy,
     /// How the tags of the policy stood when the cache was asked last.
     pub(crate) tags: Standing,
@@ -87,9 +90,10 @@ pub(crate) enum Found {
 }
 
 impl<'a, E> Work<'a, E> {
-    pub(crate) fn new(keys: &'a [Key], policy: &'a Policy, tags: Standing) -> Self {
+    pub(crate) fn new(keys: &'a [Key], chosen: Chosen, policy: &'a Policy, tags: Standing) -> Self {
         Self {
             keys,
+            chosen,
             policy,
             tags,
             to_load: Vec::new(),
@@ -103,7 +107,7 @@ impl<'a, E> Work<'a, E> {
 
     /// Decides what to do about the key at `index`; see the table of the module.
     pub(crate) fn sort(&mut self, index: usize, read: Option<Read>, leases: Leases<'_>) {
-        let (key, policy) = (&self.keys[index], self.policy);
+        let (key, policy) = (self.key(index), self.policy);
         let Some(read) = read else {
             let outcome = Outcome::Bypass;
             return self.load(ToLoad { index, outcome, node: None, lease: None, fallback: None });
@@ -141,7 +145,7 @@ impl<'a, E> Work<'a, E> {
             // Somebody was quicker, or the engine cannot do it.
             Some(Read { claim: Claim::Lost(ref lease), .. }) => {
                 let read = read.as_ref().expect("the pattern says so");
-                let (key, policy) = (&self.keys[index], self.policy);
+                let (key, policy) = (self.key(index), self.policy);
                 let found = Found::of(read, key, policy, self.tags).allowed_by(policy);
                 self.lose(index, found, read, lease, leases);
             }
@@ -149,8 +153,9 @@ impl<'a, E> Work<'a, E> {
         }
     }
 
-    pub(crate) fn key_of(&self, key: &ToLoad) -> &'a Key {
-        &self.keys[key.index]
+    /// The key under which the one at `index` is read and stored: its own, or that of a copy.
+    pub(crate) fn key(&self, index: usize) -> &Key {
+        self.chosen.key(index).unwrap_or(&self.keys[index])
     }
 
     pub(crate) fn answer(&mut self, index: usize, answer: Result<Answer, LoadError<E>>) {
@@ -190,7 +195,7 @@ impl<'a, E> Work<'a, E> {
             }
             Found::Failing => self.answer(index, Err(LoadError::Failing)),
             Found::Nothing => {
-                let landing = leases.flights.find(&self.keys[index], lease.cas(), self.tags);
+                let landing = leases.flights.find(self.key(index), lease.cas(), self.tags);
                 if !self.is_twin(index) {
                     self.to_await.push(ToAwait {
                         index,

@@ -11,12 +11,13 @@
 //! cannot store it, for its lease is void.
 
 use bytes::Bytes;
-use futures_util::future::join;
-use larder_client::{Claim, Error, Key, Lease, Read, ReadOptions, Stored};
+use futures_util::future::{join, join_all};
+use larder_client::{Claim, Cluster, Error, Key, Lease, Read, ReadOptions, Stored};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Counts, LoadError, Outcome};
 use crate::cache_aside::{Cache, half_until};
+use crate::copies;
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
 use crate::tags::{self, Standing};
@@ -28,15 +29,25 @@ use crate::work::ToLoad;
 #[must_use = "a lease may depend on it: see `Cache::written` and `Cache::abandon`"]
 pub struct Intent {
     key: Key,
-    read: Result<Read, Error>,
+    /// What was read of it, and of its copies.
+    parts: Vec<Part>,
     tags: Standing,
+}
+
+/// What was read of one copy.
+#[derive(Debug)]
+struct Part {
+    key: Key,
+    read: Result<Read, Error>,
 }
 
 impl Intent {
     /// The value that the cache had, fresh or not, if it had one: a hint at what the row was before it is changed.
     pub fn found(&self, policy: &Policy) -> Option<Bytes> {
-        let item = self.read.as_ref().ok()?.item.as_ref()?;
-        Unpacked::of(item, policy.schema).map(|unpacked| unpacked.value).filter(|value| !value.is_empty())
+        let items = self.parts.iter().filter_map(|part| part.read.as_ref().ok()?.item.as_ref());
+        let mut values =
+            items.filter_map(|item| Unpacked::of(item, policy.schema)).map(|unpacked| unpacked.value);
+        values.find(|value| !value.is_empty())
     }
 }
 
@@ -57,10 +68,15 @@ impl Cache {
     /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be under way
     /// at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
+        let _kept_away = self.near().keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
         let options = ReadOptions { lease_for: Some(policy.lease_for), ..ReadOptions::default() };
-        let (read, tags) = join(cluster.read(key, options), tags::read(&cluster, &policy.tags)).await;
-        Intent { key: key.clone(), read, tags }
+        let parts = (0..copies::count(&cluster, key)).map(|number| {
+            let (key, cluster) = (key.copy_at(number), &cluster);
+            async move { Part { read: cluster.read(&key, options).await, key } }
+        });
+        let (parts, tags) = join(join_all(parts), tags::read(&cluster, &policy.tags)).await;
+        Intent { key: key.clone(), parts, tags }
     }
 
     /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed it.
@@ -76,47 +92,39 @@ impl Cache {
         policy: &Policy,
         deadline: Instant,
     ) -> Result<Written, Error> {
-        let Intent { key, read, tags } = intent;
-        let packed = Packed::of(Some(value), &key, policy, tags);
+        let Intent { key, parts, tags } = intent;
+        let _kept_away = self.near().keep_away(&key);
         let cluster = self.cluster().until(deadline);
-        let read = read.ok().filter(|_| tags != Standing::Unknown);
-        let mut lease = read.and_then(|read| read.in_place().cloned());
-        for _ in 0..MOST_TRIES {
-            let Some(held) = lease.take() else { break };
-            if cluster.put_in_place(packed.item(&key), &held).await? == Stored::Yes {
-                return Ok(Written::Stored);
-            }
-            let read = cluster.read(&key, ReadOptions::default()).await?;
-            match compare(&read, value, policy) {
-                Present::Older(older) => lease = Some(older),
-                Present::Newer => return Ok(Written::Newer),
-                Present::Unknown => break,
-            }
-        }
-        self.forget(&key, policy, deadline).await?;
-        Ok(Written::Forgotten)
+        let told = parts.len() as u32;
+        let written = parts.into_iter().map(|part| put(&cluster, part, tags, value, policy));
+        let written: Result<Vec<Written>, Error> = join_all(written).await.into_iter().collect();
+        // What has become a copy since has not heard yet.
+        let forgotten = copies::forget(&cluster, &key, told, copies::how(policy.stale_ttl())).await;
+        let written = written?;
+        forgotten?;
+        Ok(written.first().copied().unwrap_or(Written::Forgotten))
     }
 
     /// Gives up what was intended: the origin was not changed.
     pub async fn abandon(&self, intent: Intent) {
-        let Intent { key, read, .. } = intent;
-        if let Ok(Read { claim: Claim::Won(lease), item: None, .. }) = read {
-            self.give_one_back(&key, &lease).await;
-        }
+        let given = intent.parts.iter().filter_map(|part| match &part.read {
+            Ok(Read { claim: Claim::Won(lease), item: None, .. }) => {
+                Some(self.give_one_back(&part.key, lease))
+            }
+            _ => None,
+        });
+        join_all(given).await;
     }
 
-    /// Forgets what is kept under `key`, as the policy says: it is removed, or marked stale where it may be answered until
+    /// Forgets what is kept under `key`, and all copies of it, as the policy says: it is removed, or marked stale where it may be answered until
     /// somebody has refreshed it. Whatever is being loaded is not stored.
     ///
     /// # Errors
     ///
     /// [`Error`] where that is not known to be done: it has to be done yet.
     pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
-        let cluster = self.cluster().until(deadline);
-        match policy.stale_ttl() {
-            Some(ttl) => cluster.mark_stale(key, ttl).await.map(drop),
-            None => cluster.delete(key).await.map(drop),
-        }
+        let _kept_away = self.near().keep_away(key);
+        copies::forget(&self.cluster().until(deadline), key, 0, copies::how(policy.stale_ttl())).await
     }
 
     /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has written it,
@@ -136,6 +144,7 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
+        self.near().drop_older(key, version);
         let (answer, mut counts) = self.get_or_load(key, policy, deadline, &load).await;
         let is_loaded =
             matches!(&answer, Ok(answer) if matches!(answer.outcome, Outcome::Miss | Outcome::Bypass));
@@ -176,6 +185,33 @@ impl Cache {
         counts.add(&answer);
         (answer, counts)
     }
+}
+
+/// Stores `value` in place of what was read of one copy, or forgets that one.
+async fn put(
+    cluster: &Cluster,
+    Part { key, read }: Part,
+    tags: Standing,
+    value: &Loaded,
+    policy: &Policy,
+) -> Result<Written, Error> {
+    let packed = Packed::of(Some(value), &key, policy, tags);
+    let read = read.ok().filter(|_| tags != Standing::Unknown);
+    let mut lease = read.and_then(|read| read.in_place().cloned());
+    for _ in 0..MOST_TRIES {
+        let Some(held) = lease.take() else { break };
+        if cluster.put_in_place(packed.item(&key), &held).await? == Stored::Yes {
+            return Ok(Written::Stored);
+        }
+        let read = cluster.read(&key, ReadOptions::default()).await?;
+        match compare(&read, value, policy) {
+            Present::Older(older) => lease = Some(older),
+            Present::Newer => return Ok(Written::Newer),
+            Present::Unknown => break,
+        }
+    }
+    copies::forget_one(cluster, &key, copies::how(policy.stale_ttl())).await?;
+    Ok(Written::Forgotten)
 }
 
 /// What the cache has, beside a value that was written.

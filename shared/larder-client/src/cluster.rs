@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::item::Stored;
 use crate::moment::Moment;
 use crate::node::{Node, Request};
+use crate::place::Copies;
 use crate::refresh::Shared;
 use crate::requests::Stats;
 use crate::view::View;
@@ -98,6 +99,14 @@ impl Cluster {
     pub async fn ring_document(&self) -> Result<Option<RingDocument>, Error> {
         let (now, deadline) = self.begin();
         Ok(self.shared.peek(now, deadline).await?.document.clone())
+    }
+
+    /// The copies of `key`, if it is a hot one by the ring document in use. Asks nobody: whoever has to know asks again when
+    /// a call that it made has ended, for that one may have found another document.
+    ///
+    /// While there are no hot keys it looks at one flag, and at nothing else.
+    pub fn copies_of(&self, key: &Key) -> Option<Copies> {
+        self.shared.hot()?.copies_of(key)
     }
 
     /// The ring as a call sees it that begins now.

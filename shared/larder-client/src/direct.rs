@@ -156,6 +156,13 @@ impl DirectNode {
         stored(reply).map(drop).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
+    /// Removes the item under `key` from this node, whoever owns it; answers whether there was one. Asked whether the node is
+    /// marked down or not, as for the ring document.
+    pub async fn delete(&self, key: &Key) -> Result<bool, Error> {
+        let (reply, _) = self.insist(&Delete { key, delete: MetaDelete::default() }).await?;
+        removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
+    }
+
     async fn ask<R: Request>(&self, request: &R) -> Result<Reply, Error> {
         let (now, deadline) = self.cluster.begin();
         let asked = self.node.ask(&self.cluster.shared.common, now, deadline, request).await;

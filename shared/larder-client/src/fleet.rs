@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use larder_discovery::Topology;
 use larder_meta::Key;
-use larder_ring::{Epoch, History, Phase, Ring, RingDocument, RingError, RingKind, RingNode, Trust};
+use larder_ring::{
+    Epoch, History, HotKey, HotPhase, Phase, Ring, RingDocument, RingError, RingKind, RingNode, Trust,
+};
 
 use crate::node::Node;
-use crate::place::Place;
+use crate::place::{Copies, Place};
 
 /// The nodes in use and the rings over them.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub(crate) struct Fleet {
     next: Option<(Ring, Vec<usize>)>,
     /// The nodes of the present ring in its order, and then those of the next ring that are not among them.
     nodes: Vec<Arc<Node>>,
+    /// The hot keys of the document.
+    hot: HashMap<Key, Copies>,
+    /// Whether the document is lost on all nodes, so that copies are written and not read.
+    is_lost: AtomicBool,
     /// Whether all nodes that answered have said that they hold no document.
     is_bare: AtomicBool,
 }
@@ -43,6 +49,8 @@ impl Fleet {
             ring,
             next: None,
             nodes,
+            hot: HashMap::new(),
+            is_lost: false.into(),
             is_bare: false.into(),
         })
     }
@@ -74,9 +82,22 @@ impl Fleet {
         let nodes = nodes.collect();
         let history = document.as_ref().map(|document| document.ownership(kind));
         let document_flags = document.as_ref().map(RingDocument::client_flags);
+        let hot = document.as_ref().map(hot).unwrap_or_default();
+        let is_lost =
+            before.is_some_and(|before| before.document == document && before.is_lost.load(Relaxed));
         let topology = Some(topology);
-        let fleet =
-            Self { topology, document, document_flags, history, ring, next, nodes, is_bare: false.into() };
+        let fleet = Self {
+            topology,
+            document,
+            document_flags,
+            history,
+            ring,
+            next,
+            nodes,
+            hot,
+            is_lost: is_lost.into(),
+            is_bare: false.into(),
+        };
         fleet.follow_moves(before);
         Ok(fleet)
     }
@@ -174,6 +195,22 @@ impl Fleet {
         self.is_bare.store(true, Relaxed);
     }
 
+    /// The copies of `key`, if it is a hot one.
+    pub(crate) fn copies_of(&self, key: &Key) -> Option<Copies> {
+        let copies = *self.hot.get(key)?;
+        Some(Copies { is_read: copies.is_read && !self.is_lost.load(Relaxed), ..copies })
+    }
+
+    /// Whether there are hot keys.
+    pub(crate) fn is_hot(&self) -> bool {
+        !self.hot.is_empty()
+    }
+
+    /// All nodes have said that they have lost the document: whoever comes now knows of no copies, and writes none.
+    pub(crate) fn note_lost(&self) {
+        self.is_lost.store(true, Relaxed);
+    }
+
     /// Whether keys that move are read from two owners.
     pub(crate) fn is_warming(&self) -> bool {
         self.document.as_ref().is_some_and(|document| document.phase == Phase::Warming)
@@ -224,6 +261,12 @@ impl Fleet {
     pub(crate) fn nodes(&self) -> &[Arc<Node>] {
         &self.nodes
     }
+}
+
+/// The hot keys of `document`, but for what is no key.
+fn hot(document: &RingDocument) -> HashMap<Key, Copies> {
+    let copies = |hot: &HotKey| Copies { count: hot.copies, is_read: hot.phase == HotPhase::Reading };
+    document.hot.iter().filter_map(|(key, hot)| Some((Key::new(key.as_bytes()).ok()?, copies(hot)))).collect()
 }
 
 /// Where each of `list` stands in `all`, which holds them all.

@@ -219,11 +219,17 @@ impl Shared {
             return false;
         }
         match self.discover_now(view.deadline).await {
-            Ok(fleet) => fleet.topology.as_ref().is_some_and(|topology| {
-                let listed = topology.nodes().iter().map(larder_discovery::Node::id);
-                fleet.document == view.fleet.document
-                    && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
-            }),
+            Ok(fleet) => {
+                let is_lost = fleet.topology.as_ref().is_some_and(|topology| {
+                    let listed = topology.nodes().iter().map(larder_discovery::Node::id);
+                    fleet.document == view.fleet.document
+                        && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
+                });
+                if is_lost {
+                    fleet.note_lost();
+                }
+                is_lost
+            }
             Err(_) => false,
         }
     }
@@ -252,7 +258,7 @@ impl Shared {
         match Fleet::new(self.common.config.ring, topology, Some(document.clone()), Some(&before)) {
             Ok(fleet) => {
                 tracing::info!(epoch, ?phase, nodes = fleet.nodes().len(), "ring document taken");
-                *held = Some(Arc::new(fleet));
+                self.put_to_use(&mut held, Arc::new(fleet));
                 held.clone()
             }
             Err(error) => {

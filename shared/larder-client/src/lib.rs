@@ -83,3 +83,4 @@ pub use item::{Cas, Item, NewItem, Stored};
 pub use larder_meta::{InvalidKey, InvalidTtl, Key, Ttl};
 pub use lease::{Claim, Lease, Read, ReadOptions, Usage};
 pub use moving::Copied;
+pub use place::Copies;

@@ -6,6 +6,15 @@ use larder_ring::{Phase, Reads, Writes};
 
 use crate::node::Node;
 
+/// The copies of a hot key, each under a key of its own; see [`Key::copy_at`](crate::Key::copy_at).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Copies {
+    /// How many there are, the key itself included, which is copy 0: a write has to reach all of them.
+    pub count: u32,
+    /// Whether any of them may be read; if not, only copy 0.
+    pub is_read: bool,
+}
+
 /// Where a key is read and written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place<'f> {

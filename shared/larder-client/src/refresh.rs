@@ -1,5 +1,6 @@
 //! Keeping the list of nodes: asked for in passing when it is due, swapped whole, never replaced by a worse one.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use larder_discovery::{Node as Seen, Topology};
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     /// The configuration endpoint; `None` for a fixed list.
     endpoint: Option<Seen>,
     pub(crate) fleet: RwLock<Option<Arc<Fleet>>>,
+    /// Whether there are hot keys in `fleet`. Set before its lock is left, so that whoever has gone by a fleet knows.
+    is_hot: AtomicBool,
     times: Mutex<Times>,
     /// Held by the one who asks for the topology.
     asking: tokio::sync::Mutex<()>,
@@ -57,7 +60,8 @@ impl Shared {
             config,
         };
         let fleet = RwLock::new(fleet);
-        Ok(Self { common, endpoint, fleet, times: Mutex::default(), asking: tokio::sync::Mutex::default() })
+        let asking = tokio::sync::Mutex::default();
+        Ok(Self { common, endpoint, fleet, is_hot: false.into(), times: Mutex::default(), asking })
     }
 
     /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the ring
@@ -241,7 +245,7 @@ impl Shared {
         let fleet = self.fleet_of(topology, document, before.as_deref());
         let fleet = Arc::new(fleet.map_err(|error| DiscoveryError::Ring(Arc::new(error)))?);
         tracing::info!(version, nodes = count, epoch, "topology taken");
-        *held = Some(Arc::clone(&fleet));
+        self.put_to_use(&mut held, Arc::clone(&fleet));
         Ok((fleet, is_news))
     }
 
@@ -257,6 +261,17 @@ impl Shared {
             Err(_) if document.is_some() => Fleet::new(kind, topology, None, before),
             made => made,
         }
+    }
+
+    /// Puts `fleet` to use, in what its lock has `held`.
+    pub(crate) fn put_to_use(&self, held: &mut Option<Arc<Fleet>>, fleet: Arc<Fleet>) {
+        self.is_hot.store(fleet.is_hot(), Relaxed);
+        *held = Some(fleet);
+    }
+
+    /// The fleet in use if there are hot keys.
+    pub(crate) fn hot(&self) -> Option<Arc<Fleet>> {
+        if self.is_hot.load(Relaxed) { self.known() } else { None }
     }
 
     pub(crate) fn known(&self) -> Option<Arc<Fleet>> {

@@ -60,6 +60,32 @@ impl Key {
         Self::new(&whole)
     }
 
+    /// The key of copy `number` of what is kept under this one, for a key that one node alone cannot serve: copy 0 is the key
+    /// itself, the others have `~` and the number behind it.
+    ///
+    /// What would be longer than [`Key::MAX_LEN`] is cut as by [`compose`](Self::compose). No composed key is a copy of
+    /// another one; one that was taken as it is, with a `~` in it, may be.
+    ///
+    /// ```
+    /// use larder_meta::Key;
+    ///
+    /// let key = Key::compose(["flights", "17"])?;
+    /// assert_eq!(key.copy_at(0), key);
+    /// assert_eq!(key.copy_at(2).as_bytes(), b"flights:17~2");
+    /// # Ok::<(), larder_meta::InvalidKey>(())
+    /// ```
+    #[must_use]
+    pub fn copy_at(&self, number: u32) -> Self {
+        if number == 0 {
+            return self.clone();
+        }
+        let mut whole = [&self.0, format!("~{number}").as_bytes()].concat();
+        if whole.len() > Self::MAX_LEN {
+            shorten(&mut whole);
+        }
+        Self(whole.into())
+    }
+
     /// The key's bytes, as they go over the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -151,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_long_key_is_as_long_and_another_one() {
+        let longest = Key::new(&[b'k'; 250]).unwrap();
+        let copies: std::collections::HashSet<Key> = (0..16).map(|number| longest.copy_at(number)).collect();
+        assert_eq!(copies.len(), 16);
+        assert!(copies.iter().all(|copy| copy.as_bytes().len() == Key::MAX_LEN));
+        // One that finds room keeps its end.
+        assert!(Key::new(&[b'k'; 247]).unwrap().copy_at(15).as_bytes().ends_with(b"kk~15"));
+    }
+
+    #[test]
     fn a_separator_inside_a_part_is_not_a_joint() {
         assert_eq!(Key::compose(["a:b", "c d"]).unwrap().as_bytes(), b"a%3ab:c%20d");
         assert_eq!(Key::compose(["a", ""]).unwrap().as_bytes(), b"a:");
@@ -169,6 +205,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_copy_is_a_key_and_no_copy_of_another_key_or_number_nor_composed(
+            one in prop::collection::vec("[a-z:~]{1,130}", 1..3),
+            other in prop::collection::vec("[a-z:~]{1,130}", 1..3),
+            (i, j) in (0u32..16, 0u32..16)
+        ) {
+            let (one, other) = (Key::compose(&one).unwrap(), Key::compose(&other).unwrap());
+            let copy = one.copy_at(i);
+            prop_assert_eq!(Key::new(copy.as_bytes()), Ok(copy.clone()));
+            prop_assert_eq!(copy == other.copy_at(j), one == other && i == j);
+        }
+
         #[test]
         fn composing_is_injective(a: Vec<Vec<u8>>, b: Vec<Vec<u8>>) {
             if let (Ok(x), Ok(y)) = (Key::compose(&a), Key::compose(&b)) {

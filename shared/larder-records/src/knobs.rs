@@ -25,6 +25,8 @@ pub(crate) struct Knobs {
     /// `Some(None)` for values that are never compressed.
     compress_from: Option<Option<usize>>,
     schema: Option<u8>,
+    /// `Some(None)` for values that are not kept near.
+    near_for: Option<Option<Duration>>,
 }
 
 /// One thing that can be set: for all tables, and by its name for one of them.
@@ -79,6 +81,7 @@ impl Knobs {
             stale_after_invalidate: self.stale_after_invalidate.unwrap_or(defaults.stale_after_invalidate),
             compress_from: self.compress_from.unwrap_or(defaults.compress_from),
             schema: self.schema.unwrap_or(defaults.schema),
+            near_for: self.near_for.unwrap_or(defaults.near_for),
             ..defaults
         }
     }
@@ -171,5 +174,13 @@ const KNOBS: &[Knob] = &[
         name: "schema",
         setting: Setting { name: "LARDER_SCHEMA", example: "1" },
         turn: |knobs, value| Ok(Knobs { schema: Some(whole(0..=255)(value)? as u8), ..knobs }),
+    },
+    Knob {
+        name: "near",
+        setting: Setting { name: "LARDER_NEAR_SECS", example: "1" },
+        turn: |knobs, value| {
+            let near_for = Some(seconds(0..=3)(value)?).filter(|near_for| !near_for.is_zero());
+            Ok(Knobs { near_for: Some(near_for), ..knobs })
+        },
     },
 ];

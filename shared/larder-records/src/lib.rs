@@ -27,6 +27,7 @@
 //! | `LARDER_STALE_AFTER_INVALIDATE` | `stale-after-invalidate` | whether the old record is answered while one that was changed is refreshed; if not, a change removes it | `off` | `on`, `off` |
 //! | `LARDER_COMPRESS_FROM_BYTES` | `compress` | from which length on a record is compressed, in bytes; 0 for never | 2048 | 0 to 1048576 |
 //! | `LARDER_SCHEMA` | `schema` | the shape of the records, counted up by one where it changes: two versions of a function then keep their records beside each other | 0 | 0 to 255 |
+//! | `LARDER_NEAR_SECS` | `near` | how long a record that an environment reads most is answered from its own memory, in seconds: so much longer an old one may be answered there; 0 for not at all, as for tables with `namespace=on` | 0 | 0 to 3 |
 //!
 //! ```text
 //! LARDER_TABLES=flights:id:ttl=300:grace=600:version=version,airports:faa:86400

@@ -118,6 +118,7 @@ mod tests {
             ("LARDER_STALE_AFTER_INVALIDATE", "on"),
             ("LARDER_COMPRESS_FROM_BYTES", "0"),
             ("LARDER_SCHEMA", "3"),
+            ("LARDER_NEAR_SECS", "2"),
         ];
         let expected = Policy {
             fresh_for: Ttl::clamped(60),
@@ -132,13 +133,14 @@ mod tests {
             stale_on_error: false,
             stale_after_invalidate: true,
             compress_from: None,
+            near_for: Some(Duration::from_secs(2)),
             tags: Vec::new(),
             schema: 3,
         };
         assert_eq!(policy(&all, "flights"), expected);
         assert_eq!(policy(&all, "airports"), Policy { fresh_for: Ttl::clamped(86_400), ..expected.clone() });
         let entry = "flights:id:ttl=60:grace=50:early=40:negative=7:error=0:load-ms=1500:lease=4:wait-ms=0:jitter=0\
-            :stale-on-error=off:stale-after-invalidate=on:compress=0:schema=3,airports:faa";
+            :stale-on-error=off:stale-after-invalidate=on:compress=0:schema=3:near=2,airports:faa";
         assert_eq!(policy(&[("LARDER_TABLES", entry)], "flights"), expected);
         assert_eq!(policy(&[("LARDER_TABLES", entry)], "airports"), Policy::fresh_for(Ttl::clamped(300)));
     }
@@ -177,6 +179,7 @@ mod tests {
             ("LARDER_STALE_AFTER_INVALIDATE", ["yes", "1"]),
             ("LARDER_COMPRESS_FROM_BYTES", ["-1", "1048577"]),
             ("LARDER_SCHEMA", ["-1", "256"]),
+            ("LARDER_NEAR_SECS", ["4", "0.5"]),
             ("LARDER_ORIGIN_LIMIT", ["0", "1001"]),
         ] {
             for value in values {
@@ -269,7 +272,7 @@ mod tests {
             .flat_map(|code| code.split("name: \"").skip(1))
             .filter_map(|code| code.split('"').next())
             .collect();
-        assert_eq!(names.len(), 2 * 13 + 4);
+        assert_eq!(names.len(), 2 * 14 + 4);
         for name in names {
             assert!(documentation.contains(&format!("| `{name}`")), "{name}");
         }

@@ -121,7 +121,7 @@ impl RingDocument {
     }
 
     /// The same ring under the next epoch.
-    fn successor(&self, now_ms: u64) -> Self {
+    pub(crate) fn successor(&self, now_ms: u64) -> Self {
         Self { epoch: self.epoch.next(), time_ms: now_ms, ..self.clone() }
     }
 
@@ -188,6 +188,19 @@ mod tests {
         let document = RingDocument::first(nodes("abc"), NOW);
         assert_eq!(document.following(KIND, listed(&nodes("abc")), NOW), None);
         assert_eq!(document.following(KIND, listed(&[]), NOW), None, "an empty list is no list");
+    }
+
+    #[test]
+    fn hot_keys_go_along_through_every_change() {
+        let first = RingDocument::first(nodes("abc"), NOW);
+        let hot = first.copying("k", Some(3), NOW).unwrap();
+        let grown = follow(&hot, listed(&nodes("abcd")));
+        let lost = follow(&grown[3], Sighting { listed: &nodes("acd"), lost: &nodes("b") });
+        let retiring = lost[0].retiring(&nodes("c")[0], NOW).unwrap();
+        let restored = retiring.restoring(&nodes("c")[0], NOW).unwrap();
+        for document in grown.iter().chain(&lost).chain([&retiring, &restored]) {
+            assert_eq!(document.hot, hot.hot);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::epoch::Epoch;
 use crate::history::{History, Reign};
+use crate::hot::HotKey;
 use crate::kind::RingKind;
 use crate::node::RingNode;
 use crate::phase::{Phase, Reads};
@@ -23,9 +24,11 @@ use crate::ring::Ring;
 ///     "larder_ring": 1, "epoch": 1764096015, "phase": "warming", "time_ms": 1764096020123,
 ///     "names": ["cache-1:11211", "cache-2:11211", "cache-3:11211"],
 ///     "nodes": [0, 1], "next": [0, 1, 2],
-///     "history": [{"from": 1764096001, "nodes": [0, 1]}, {"from": 1764096015, "nodes": [0, 1, 2]}]
+///     "history": [{"from": 1764096001, "nodes": [0, 1]}, {"from": 1764096015, "nodes": [0, 1, 2]}],
+///     "hot": {"flights:17": {"copies": 3, "phase": "reading"}}
 /// }"#)?;
 /// assert_eq!((document.phase, document.next.len()), (Phase::Warming, 3));
+/// assert_eq!(document.hot["flights:17"].copies, 3);
 /// assert_eq!(RingDocument::parse(&document.encode())?, document);
 /// # Ok::<(), larder_ring::MalformedDocument>(())
 /// ```
@@ -45,8 +48,8 @@ pub struct RingDocument {
     pub history: Vec<Reign>,
     /// Whether older reigns have been dropped from `history`.
     pub history_is_cut: bool,
-    /// Hot keys and on how many nodes each has copies.
-    pub hot: BTreeMap<String, u32>,
+    /// Hot keys, and how many copies each has.
+    pub hot: BTreeMap<String, HotKey>,
     /// When it was published, by the publisher's clock: milliseconds since 1970. Of two documents under one epoch the later one
     /// counts; the warm-up and the cool-down of `scale` begin here.
     pub time_ms: u64,
@@ -144,6 +147,9 @@ impl RingDocument {
         if self.hot.keys().map(String::len).sum::<usize>() > Self::MAX_HOT_LEN {
             return Err(wrong("the hot keys are too long"));
         }
+        if !self.hot.values().all(|hot| HotKey::COPIES.contains(&hot.copies)) {
+            return Err(wrong("a hot key has 2 to 16 copies"));
+        }
         let lists = [&self.nodes].into_iter().chain(self.history.iter().map(|reign| &reign.nodes));
         if lists.clone().any(Vec::is_empty) {
             return Err(wrong("a ring has no nodes"));
@@ -217,7 +223,7 @@ struct Written {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     history_is_cut: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    hot: BTreeMap<String, u32>,
+    hot: BTreeMap<String, HotKey>,
 }
 
 #[derive(Deserialize, Serialize)]

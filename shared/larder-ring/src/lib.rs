@@ -38,6 +38,7 @@
 //! | `continuum.rs`, `points.rs`, `modulo.rs`, `rendezvous.rs`, `share.rs`, `hash/` | the ways of thirteen libraries |
 //! | `document.rs`, `epoch.rs`, `phase.rs` | [`RingDocument`]: which ring is in use |
 //! | `change.rs` | the steps from one ring to the next |
+//! | `hot.rs` | [`HotKey`]: keys with copies on several nodes |
 //! | `history.rs` | [`History`]: whether an old item may still speak |
 //!
 //! The crate is pure: no socket, no clock, no environment. A [`Ring`] never changes; another node list is another ring.
@@ -49,6 +50,7 @@ mod epoch;
 mod error;
 mod hash;
 mod history;
+mod hot;
 mod key_hash;
 mod kind;
 mod modulo;
@@ -66,6 +68,7 @@ pub use document::{MalformedDocument, RingDocument};
 pub use epoch::Epoch;
 pub use error::RingError;
 pub use history::{History, Reign, Trust};
+pub use hot::{HotKey, HotPhase};
 pub use kind::{RingKind, UnknownRing};
 pub use moved::{Measure, Moved};
 pub use node::{InvalidNode, RingNode};

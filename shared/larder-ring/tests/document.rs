@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use larder_ring::{Epoch, InvalidNode, MalformedDocument, Phase, Reign, RingDocument, RingNode};
+use larder_ring::{
+    Epoch, HotKey, HotPhase, InvalidNode, MalformedDocument, Phase, Reign, RingDocument, RingNode,
+};
 use proptest::prelude::*;
 
 // What is read.
@@ -48,11 +50,12 @@ fn a_document_of_each_phase_is_read() {
 
     let leaving = read(
         br#"{"larder_ring":1,"epoch":10,"phase":"leaving","time_ms":0,"names":["a:1","b:1","c:1"],
-            "nodes":[0],"next":[0,1],"retired":[2],"hot":{"flights:1":3},"history_is_cut":true,
+            "nodes":[0],"next":[0,1],"retired":[2],"hot":{"flights:1":{"copies":3,"phase":"writing"}},"history_is_cut":true,
             "history":[{"from":7,"to":10,"nodes":[0]},{"from":9,"nodes":[0,1]}]}"#,
     );
     assert_eq!((leaving.phase, leaving.history[0].to), (Phase::Leaving, Epoch::new(10)));
-    assert_eq!((hosts(&leaving.retired), leaving.hot["flights:1"]), ("c".into(), 3));
+    let hot = HotKey { copies: 3, phase: HotPhase::Writing };
+    assert_eq!((hosts(&leaving.retired), leaving.hot["flights:1"]), ("c".into(), hot));
     assert!(leaving.history_is_cut);
 }
 
@@ -151,7 +154,10 @@ fn numbers_and_words_that_are_none_of_ours_are_refused() {
         ("\"history\":[]", "\"history\":{}"),
         ("\"history\":[]", "\"history\":[{\"nodes\":[0]}]"),
         ("\"history\":[]", "\"history\":[{\"from\":9}]"),
-        ("\"history\":[]", "\"history\":[],\"hot\":{\"k\":4294967296}"),
+        ("\"history\":[]", "\"history\":[],\"hot\":{\"k\":2}"),
+        ("\"history\":[]", "\"history\":[],\"hot\":{\"k\":{\"copies\":4294967296,\"phase\":\"reading\"}}"),
+        ("\"history\":[]", "\"history\":[],\"hot\":{\"k\":{\"copies\":2,\"phase\":\"sleeping\"}}"),
+        ("\"history\":[]", "\"history\":[],\"hot\":{\"k\":{\"phase\":\"reading\"}}"),
         ("\"history\":[]", "\"history\":[],\"hot\":[]"),
         ("\"history\":[]", "\"history\":[],\"next\":null"),
         ("\"history\":[]", "\"history\":[],\"history_is_cut\":1"),
@@ -328,7 +334,7 @@ fn lists_without_end_are_refused() {
         text(SMALLEST).replace("\"epoch\":9", "\"epoch\":99").replace("\"history\":[]", &history)
     };
     let hot = |count: u32| {
-        let keys: Vec<_> = (0..count).map(|key| format!("\"{key}\":2")).collect();
+        let keys: Vec<_> = (0..count).map(|key| format!("\"{key}\":{HOT}")).collect();
         text(SMALLEST).replace("\"history\":[]", &format!("\"history\":[],\"hot\":{{{}}}", keys.join(",")))
     };
     let nodes = |count: u32| {
@@ -343,9 +349,15 @@ fn lists_without_end_are_refused() {
     contradicts(reigns(33).as_bytes(), too_long);
     assert_eq!(read(hot(256).as_bytes()).hot.len(), RingDocument::MAX_HOT);
     contradicts(hot(257).as_bytes(), too_long);
+    for copies in ["1", "17"] {
+        let json = hot(1).replace("\"copies\":2", &format!("\"copies\":{copies}"));
+        contradicts(json.as_bytes(), "a hot key has 2 to 16 copies");
+    }
     assert_eq!(read(nodes(1024).as_bytes()).nodes.len(), 1024);
     contradicts(nodes(1025).as_bytes(), "there are more nodes than a ring takes");
 }
+
+const HOT: &str = r#"{"copies":2,"phase":"reading"}"#;
 
 // Both ways.
 
@@ -403,7 +415,9 @@ proptest! {
 fn documents() -> impl Strategy<Value = RingDocument> {
     let epochs = (100..1_u64 << 40).prop_filter("no epoch", |number| Epoch::new(*number).is_some());
     let rings = (lists(1..8), lists(1..8), lists(0..4), any::<bool>());
-    let hot = prop::collection::btree_map("\\PC{1,20}", any::<u32>(), 0..5);
+    let phase = prop_oneof![Just(HotPhase::Writing), Just(HotPhase::Reading)];
+    let hot = (HotKey::COPIES, phase).prop_map(|(copies, phase)| HotKey { copies, phase });
+    let hot = prop::collection::btree_map("\\PC{1,20}", hot, 0..5);
     let history = prop::collection::vec((lists(1..6), prop::option::of(0..30_u64)), 0..6);
     (epochs, phases(), rings, history, hot, any::<u64>()).prop_map(
         |(number, phase, (nodes, next, retired, history_is_cut), history, hot, time_ms)| {

@@ -60,7 +60,8 @@ impl Reconcile {
     }
 }
 
-fn text_of(report: &Report) -> String {
+/// What a run has done, in lines.
+pub(in crate::commands) fn text_of(report: &Report) -> String {
     let published = report.published.iter().map(|published| {
         format!("published epoch {}, {}\n", published.epoch.number(), name_of(published.phase))
     });
@@ -84,7 +85,8 @@ fn text_of(report: &Report) -> String {
     text
 }
 
-fn reason(unfinished: Unfinished) -> &'static str {
+/// Why there is work left, and what to do about it.
+pub(in crate::commands) fn reason(unfinished: Unfinished) -> &'static str {
     match unfinished {
         Unfinished::OutOfTime => {
             "the time was over; run this again, and it goes on where it ended, or give it more with --timeout-secs"
@@ -99,13 +101,13 @@ fn reason(unfinished: Unfinished) -> &'static str {
 }
 
 /// A step takes seconds, and a warm-up a minute: what the publisher logs says that it is alive.
-fn log_progress() {
+pub(in crate::commands) fn log_progress() {
     let ours = Targets::new().with_target("larder_cache", LevelFilter::INFO).with_default(LevelFilter::WARN);
     let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).without_time();
     lines.finish().with(ours).init();
 }
 
-const TIMEOUT_HELP: &str = "How long one call may take, in milliseconds, here and in the fleet: no less than the largest \
+pub(in crate::commands) const TIMEOUT_HELP: &str = "How long one call may take, in milliseconds, here and in the fleet: no less than the largest \
                             LARDER_CACHE_TIMEOUT_MS of its functions";
 
 const EXAMPLES: &str = "\

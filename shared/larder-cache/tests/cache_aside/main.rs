@@ -12,6 +12,7 @@ mod grace;
 mod interleavings;
 mod limits;
 mod lists;
+mod near;
 mod one_key;
 mod stale;
 mod support;

@@ -72,8 +72,14 @@ async fn no_read_is_older_than_a_write_that_had_ended_while_nodes_come_go_and_fa
 /// Has nodes come, go, be replaced and fail, in an order of chance; answers the document in the end.
 async fn everything_changes(local: &LocalCluster, publisher: &Publisher) -> RingDocument {
     let mut random = Rng::with_seed(SEED);
-    let mut changes =
-        [&[Change::Add, Change::RemoveNewest][..], &[Change::Retire], &[Change::Replace], &[Change::Reboot]];
+    let mut changes = [
+        &[Change::Add, Change::RemoveNewest][..],
+        &[Change::Retire],
+        &[Change::Replace],
+        &[Change::Reboot],
+        &[Change::Heat, Change::Heat, Change::Cool],
+        &[Change::Heat],
+    ];
     random.shuffle(&mut changes);
     let mut document = None;
     for change in changes.concat().into_iter().chain([Change::AddWhileAnotherFails]) {
@@ -101,6 +107,15 @@ async fn everything_changes(local: &LocalCluster, publisher: &Publisher) -> Ring
                 })
                 .await;
                 local.remove_node(id).await.unwrap();
+            }
+            Change::Heat | Change::Cool => {
+                let key = key(&format!("flights:{}", random.usize(..HOTTEST_KEYS)));
+                let copies = matches!(change, Change::Heat).then(|| random.u32(2..=6));
+                until("the key has its copies", || async {
+                    let run = publisher.copies(&key, copies, soon()).await;
+                    run.is_ok_and(|report| report.unfinished.is_none())
+                })
+                .await;
             }
             Change::AddWhileAnotherFails => {
                 local.add_node().await.unwrap();
@@ -134,6 +149,10 @@ enum Change {
     Replace,
     Reboot,
     Retire,
+    /// A key comes to copies, or to another number of them.
+    Heat,
+    /// It is kept by one node again.
+    Cool,
     AddWhileAnotherFails,
 }
 
@@ -204,14 +223,18 @@ impl Environment {
 
     /// A key; some more often than others.
     fn any_key(&mut self) -> usize {
-        let most = if self.random.u32(..4) == 0 { KEYS } else { HOT_KEYS };
+        let most = match self.random.u32(..8) {
+            0..2 => KEYS,
+            2..4 => HOTTEST_KEYS,
+            _ => HOT_KEYS,
+        };
         self.random.usize(..most)
     }
 
     async fn write(&self, key: usize, stopped: &watch::Receiver<bool>) {
         let version = self.origin.versions[key].fetch_add(1, SeqCst) + 1;
         // Until it has succeeded it has not ended.
-        while self.cluster.delete(&self.origin.keys[key]).await.is_err() {
+        while self.cache.forget(&self.origin.keys[key], &POLICY, soon()).await.is_err() {
             if *stopped.borrow() {
                 return;
             }
@@ -280,4 +303,6 @@ const ENVIRONMENTS: usize = 4;
 const TASKS: usize = 2;
 const KEYS: usize = 200;
 const HOT_KEYS: usize = 40;
+/// Those that may have copies.
+const HOTTEST_KEYS: usize = 3;
 const OPERATIONS: usize = 20_000;

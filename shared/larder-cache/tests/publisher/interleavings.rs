@@ -183,6 +183,8 @@ impl House {
             taken.is_some_and(|taken| taken.unwrap().as_ref() == Some(&self.documents[phase]))
         })
         .await;
+        // Whoever has never looked looks with his first request.
+        look(&cluster).await;
         Environment { phase, cache: Cache::new(cluster.clone(), OriginGuard::new(4)), cluster }
     }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod changes;
+mod copies;
+mod copy_interleavings;
 mod documents;
 mod failures;
 mod house;

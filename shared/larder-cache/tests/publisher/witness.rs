@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use larder_client::Cluster;
 use larder_local::LocalCluster;
-use larder_ring::{Epoch, Phase, RingDocument};
+use larder_ring::{Epoch, HotKey, HotPhase, Phase, RingDocument};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -43,7 +43,8 @@ impl Witness {
         for pair in documents.windows(2) {
             let [one, next] = pair else { unreachable!() };
             let is_gap = one.epoch.next() != next.epoch;
-            assert!(is_gap || may_follow(one.phase, next.phase), "{one:?} is followed by {next:?}");
+            let is_sound = may_follow(one.phase, next.phase) && are_neighbours(one, next);
+            assert!(is_gap || is_sound, "{one:?} is followed by {next:?}");
         }
         documents.iter().map(|document| document.phase).collect()
     }
@@ -92,7 +93,7 @@ impl Seen {
         let Some(latest) = latest else { return };
         for (name, document) in &held {
             let is_behind = document.epoch != latest.epoch && document.epoch.next() != latest.epoch;
-            if is_behind && latest.phase != Phase::Active {
+            if is_behind && (latest.phase != Phase::Active || latest.hot != document.hot) {
                 self.wrong.push(format!("{name} is two steps behind: {document:?}, others hold {latest:?}"));
             }
         }
@@ -105,4 +106,15 @@ fn may_follow(one: Phase, next: Phase) -> bool {
     let steps = [(Active, Joining), (Joining, Warming), (Warming, Leaving), (Leaving, Active)];
     let back = [(Warming, Joining), (Joining, Active)];
     one == next || steps.contains(&(one, next)) || back.contains(&(one, next))
+}
+
+/// Whether neither of them reads a copy that the other does not write.
+fn are_neighbours(one: &RingDocument, next: &RingDocument) -> bool {
+    let read = |document: &RingDocument, key| match document.hot.get(key) {
+        Some(HotKey { copies, phase: HotPhase::Reading }) => *copies,
+        _ => 1,
+    };
+    let written = |document: &RingDocument, key| document.hot.get(key).map_or(1, |hot| hot.copies);
+    let mut keys = one.hot.keys().chain(next.hot.keys());
+    keys.all(|key| read(one, key) <= written(next, key) && read(next, key) <= written(one, key))
 }
