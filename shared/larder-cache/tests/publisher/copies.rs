@@ -80,6 +80,37 @@ async fn reads_are_spread_over_copies_each_of_which_is_loaded_once() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_copy_that_somebody_loads_gets_that_one() {
+    let (local, _) = settled(2).await;
+    check_run(&set(&publisher(&local), Some(16)).await, 2, Some((16, HotPhase::Reading)));
+    let (winner, loser) = (environment(&local), environment(&local));
+    look(winner.cluster()).await;
+    look(loser.cluster()).await;
+    let (begun, release) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+    let load = || async {
+        begun.notify_one();
+        release.notified().await;
+        Ok::<_, ()>(Some(Bytes::from("v")))
+    };
+    // The same number picks the same copy.
+    fastrand::seed(3);
+    let key = hot_key();
+    let won = winner.get_or_load(&key, &POLICY, soon(), load);
+    let lost = async {
+        begun.notified().await;
+        fastrand::seed(3);
+        let waits = read(&loser, "loaded twice");
+        let released = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            release.notify_one();
+        };
+        tokio::join!(waits, released).0
+    };
+    let (_, (answer, loads)) = tokio::join!(won, lost);
+    assert_eq!((answer.value.unwrap(), loads), (Bytes::from("v"), 0));
+}
+
+#[tokio::test]
 async fn a_batch_reads_one_copy_of_a_key_that_stands_in_it_twice_and_the_others_as_they_are() {
     let (local, _) = settled(3).await;
     check_run(&set(&publisher(&local), Some(16)).await, 2, Some((16, HotPhase::Reading)));
