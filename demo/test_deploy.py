@@ -65,8 +65,10 @@ def main() -> int:
 
 def everything_can_be_deployed_and_deleted(emulator: Emulator) -> None:
     """With every resource that the template can make, the cluster included. The emulator's has nodes on paper only."""
-    stack = Stack(emulator, "everything", Scaling="on", ElastiCacheApi="endpoint")
-    check("ScaleFunctionName" in stack.outputs, f"the whole template left something out: {stack.outputs}")
+    choices = {"Scaling": "on", "ElastiCacheApi": "endpoint", "Writing": "on", "ListsFile": "/opt/lists.json", "OriginPort": "5432"}
+    stack = Stack(emulator, "everything", **choices)
+    functions = {f"{name}FunctionName" for name in ("Read", "Write", "Invalidate", "TopN", "RingRefresh", "Scale")}
+    check(functions <= stack.outputs.keys(), f"the whole template left something out: {stack.outputs}")
     stack.delete()
     say("everything in the template is deployed, and deleted again")
 
