@@ -83,7 +83,7 @@ What the schedule does every five minutes, at once:
 The nodes, and which ring the fleet uses:
 
   {larder} status {place}
-  {LARDER} get --config-endpoint {endpoint} --hosts-file {cluster.status["hosts_file"]} larder~ring
+  {LARDER} ring show --config-endpoint {endpoint} --hosts-file {cluster.status["hosts_file"]}
 
 Logs of the functions: target/demo/emulator.log. Ctrl-C ends it all.""",
         flush=True,
