@@ -143,7 +143,7 @@ impl Cache {
     /// Call it after the origin has committed. What is [`left`](Invalidated::left) belongs into a durable queue.
     pub async fn invalidate(&self, invalidation: &Invalidation, deadline: Instant) -> Invalidated {
         let keys = invalidation.keys.iter();
-        let _kept_away: Vec<_> = keys.map(|key| self.near().keep_away(key)).collect();
+        let _kept_away: Vec<_> = keys.map(|key| self.near.keep_away(key)).collect();
         invalidation.run(self.cluster(), deadline).await
     }
 }

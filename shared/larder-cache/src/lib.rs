@@ -30,6 +30,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `cache_aside.rs` | [`Cache`]: read, load what is missing once, fill |
+//! | `reading.rs` | what the cache says of keys: copies, tags, sampling, near values |
 //! | `work.rs`, `rivals.rs`, `flights.rs` | what is to be done about each key; who holds leases for too long; loads under way here |
 //! | `tags.rs` | [`Tag`]: what is forgotten together |
 //! | `write_through.rs` | [`Intent`], [`Written`]: what the origin has now, the cache has, too, or nothing |
@@ -62,6 +63,7 @@ mod near;
 mod packed;
 mod policy;
 mod publisher;
+mod reading;
 mod record;
 mod rivals;
 mod sampler;

@@ -68,7 +68,7 @@ impl Cache {
     /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be under way
     /// at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
-        let _kept_away = self.near().keep_away(key);
+        let _kept_away = self.near.keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
         let options = ReadOptions { lease_for: Some(policy.lease_for), ..ReadOptions::default() };
         let parts = (0..copies::count(&cluster, key)).map(|number| {
@@ -93,7 +93,7 @@ impl Cache {
         deadline: Instant,
     ) -> Result<Written, Error> {
         let Intent { key, parts, tags } = intent;
-        let _kept_away = self.near().keep_away(&key);
+        let _kept_away = self.near.keep_away(&key);
         let cluster = self.cluster().until(deadline);
         let told = parts.len() as u32;
         let written = parts.into_iter().map(|part| put(&cluster, part, tags, value, policy));
@@ -123,7 +123,7 @@ impl Cache {
     ///
     /// [`Error`] where that is not known to be done: it has to be done yet.
     pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
-        let _kept_away = self.near().keep_away(key);
+        let _kept_away = self.near.keep_away(key);
         copies::forget(&self.cluster().until(deadline), key, 0, copies::how(policy.stale_ttl())).await
     }
 
@@ -144,7 +144,7 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
-        self.near().drop_older(key, version);
+        self.near.drop_older(key, version);
         let (answer, mut counts) = self.get_or_load(key, policy, deadline, &load).await;
         let is_loaded =
             matches!(&answer, Ok(answer) if matches!(answer.outcome, Outcome::Miss | Outcome::Bypass));
