@@ -185,8 +185,8 @@ impl Cache {
         counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
         let indices: Vec<usize> = left.iter().map(|(index, _)| *index).collect();
         let reads = self.read_again(&indices, work, counts, deadline).await;
-        for ((index, _), read) in left.into_iter().zip(reads) {
-            work.sort_taken(index, read, self.leases());
+        for ((index, before), now) in left.into_iter().zip(reads) {
+            work.sort_taken(index, before, now, self.leases());
         }
     }
 

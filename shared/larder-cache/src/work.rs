@@ -107,15 +107,16 @@ impl<'a, E> Work<'a, E> {
 
     /// Decides what to do about the key at `index`; see the table of the module.
     pub(crate) fn sort(&mut self, index: usize, read: Option<Read>, leases: Leases<'_>) {
-        let (key, policy) = (self.key(index), self.policy);
+        let policy = self.policy;
         let Some(read) = read else {
             let outcome = Outcome::Bypass;
             return self.load(ToLoad { index, outcome, node: None, lease: None, fallback: None });
         };
-        let found = Found::of(&read, key, policy, self.tags).allowed_by(policy);
+        let found = self.found(index, &read);
         let lease = match &read.claim {
             Claim::Lost(lease) => {
-                let is_silent = leases.rivals.seen(key, lease.cas(), Instant::now()) > policy.load_for;
+                let seen_for = leases.rivals.seen(self.key(index), lease.cas(), Instant::now());
+                let is_silent = seen_for > policy.load_for;
                 return if is_silent {
                     self.take_over(index, read)
                 } else {
@@ -139,17 +140,17 @@ impl<'a, E> Work<'a, E> {
         self.load(ToLoad { index, outcome: Outcome::Miss, node: Some(read.node), lease, fallback });
     }
 
-    /// Decides what to do about the key at `index` once more, after a try to take its lease over.
-    pub(crate) fn sort_taken(&mut self, index: usize, read: Option<Read>, leases: Leases<'_>) {
-        match read {
-            // Somebody was quicker, or the engine cannot do it.
-            Some(Read { claim: Claim::Lost(ref lease), .. }) => {
-                let read = read.as_ref().expect("the pattern says so");
-                let (key, policy) = (self.key(index), self.policy);
-                let found = Found::of(read, key, policy, self.tags).allowed_by(policy);
-                self.lose(index, found, read, lease, leases);
-            }
-            read => self.sort(index, read, leases),
+    /// Decides what to do about the key at `index` once more, after a try to take its lease over: by what is read `now`, or,
+    /// where the node does not answer any more, by what was read `before`.
+    pub(crate) fn sort_taken(&mut self, index: usize, before: Read, now: Option<Read>, leases: Leases<'_>) {
+        let left = now.as_ref().unwrap_or(&before);
+        match &left.claim {
+            // Somebody was quicker, the engine cannot do it, or nobody can tell.
+            Claim::Lost(lease) => match (self.found(index, left), &now) {
+                (Found::Nothing, None) => self.sort(index, None, leases),
+                (found, _) => self.lose(index, found, left, lease, leases),
+            },
+            _ => self.sort(index, now, leases),
         }
     }
 
@@ -185,6 +186,11 @@ impl<'a, E> Work<'a, E> {
             self.answers[index] = self.answers[first].clone();
         }
         self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline))).collect()
+    }
+
+    /// What `read` has found of the key at `index`, as far as the policy allows to answer it.
+    fn found(&self, index: usize, read: &Read) -> Found {
+        Found::of(read, self.key(index), self.policy, self.tags).allowed_by(self.policy)
     }
 
     /// Somebody else loads the key at `index`.

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use larder_cache::{Counts, LoadError, Outcome};
 use larder_client::{Config, Endpoint, Key};
-use larder_ring::RingNode;
 
 use crate::support::{
-    Broken, Memcached, Origin, PATIENT, Turnstile, cache, config, environment, impatient, key, late, says,
-    told,
+    Broken, Memcached, Origin, PATIENT, Turnstile, cache, config, environment, environment_behind, impatient,
+    key, late, says, told,
 };
 
 #[tokio::test]
@@ -42,9 +41,7 @@ async fn a_batch_takes_one_round_trip_a_node_one_call_to_the_origin_and_one_fill
     for node in &nodes {
         turnstiles.push(Turnstile::to(node.address()).await);
     }
-    let host = || "127.0.0.1".to_owned();
-    let ring_nodes = turnstiles.iter().map(|turnstile| RingNode::new(host(), turnstile.port())).collect();
-    let cache = cache(Config { endpoint: Endpoint::Nodes(ring_nodes), ..config(&[]) });
+    let cache = environment_behind(&turnstiles);
     let turns = || turnstiles.iter().map(Turnstile::turns).collect::<Vec<_>>();
     let keys = keys(50);
     let _ = cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.values("old", missing)).await;

@@ -3,10 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use larder_cache::{Counts, Outcome, Policy};
+use larder_cache::{Counts, LoadError, Outcome, Policy};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Memcached, Origin, PATIENCE, PATIENT, environment, key, late, says, told};
+use crate::support::{
+    Memcached, Origin, PATIENCE, PATIENT, Turnstile, environment, environment_behind, key, late, says, told,
+};
 
 /// A winner has 300 ms, and losers wait for as long as it takes.
 static QUICK: LazyLock<Policy> = LazyLock::new(|| Policy { load_for: LOAD_FOR, ..PATIENT.clone() });
@@ -86,6 +88,36 @@ async fn a_dead_refresher_is_replaced_by_who_has_seen_it_for_long_enough_in_seve
         }
         node.check("mg k v", "VA 3\r\nnew\r\n");
         assert_eq!(origin.calls().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_fails_after_a_take_over_takes_no_value_away() {
+    let origin = Origin::new();
+    for found in [Some("old"), None] {
+        let node = Memcached::start();
+        let turnstiles = [Turnstile::to(node.address()).await];
+        if let Some(old) = found {
+            node.store("k", 1, old.as_bytes());
+            assert!(node.ask("mg k R110 t v").contains('W'));
+        } else {
+            assert!(node.ask("mg k N60 t").contains('W'));
+        }
+        let policy = Policy { grace: Duration::from_secs(200), wait_for: Duration::ZERO, ..QUICK.clone() };
+        let cache = environment_behind(&turnstiles);
+        let read = async || cache.get_or_load(&key("k"), &policy, late(), || origin.failure()).await;
+        drop(read().await);
+        sleep(LOAD_FOR + Duration::from_millis(1)).await;
+        // The read, and the take-over; it cannot be read again.
+        turnstiles[0].shut_after(2);
+        let asked = origin.calls().len();
+        let (answer, counts) = read().await;
+        assert_eq!(counts.takeovers, 1);
+        match found {
+            Some(old) => assert_eq!(told(answer), says(Outcome::Stale, old)),
+            None => assert!(matches!(answer, Err(LoadError::Origin(_))), "{answer:?}"),
+        }
+        assert_eq!(origin.calls().len() - asked, usize::from(found.is_none()));
     }
 }
 

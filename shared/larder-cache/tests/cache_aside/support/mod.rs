@@ -25,14 +25,20 @@ pub(crate) fn cache(config: Config) -> Cache {
     Cache::new(Cluster::new(config).unwrap(), OriginGuard::new(100))
 }
 
+/// One whose nodes are behind `turnstiles`.
+pub(crate) fn environment_behind(turnstiles: &[Turnstile]) -> Cache {
+    cache(config_of(turnstiles.iter().map(Turnstile::port)))
+}
+
 /// Patient: where a test is not about time, a busy machine must not end it.
 pub(crate) fn config(nodes: &[&Memcached]) -> Config {
-    let nodes = nodes.iter().map(|node| RingNode {
-        host: "127.0.0.1".to_owned(),
-        port: node.port(),
-        weight: 1,
-        ip: None,
-    });
+    config_of(nodes.iter().map(|node| node.port()))
+}
+
+/// The same for whatever listens at `ports`.
+pub(crate) fn config_of(ports: impl IntoIterator<Item = u16>) -> Config {
+    let nodes =
+        ports.into_iter().map(|port| RingNode { host: "127.0.0.1".to_owned(), port, weight: 1, ip: None });
     Config { timeout: PATIENCE, connect_timeout: PATIENCE, ..Config::new(Endpoint::Nodes(nodes.collect())) }
 }
 

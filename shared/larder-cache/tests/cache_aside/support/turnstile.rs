@@ -1,4 +1,5 @@
-//! Something in front of a node that counts how often a client asks and waits for what comes back.
+//! Something in front of a node that counts how often a client asks and waits for what comes back, and lets no more through when
+//! it is told to.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,8 +12,15 @@ use tokio::task::AbortHandle;
 /// Something in front of a node, on a port that the system chose. It ends with its owner.
 pub(crate) struct Turnstile {
     address: SocketAddr,
-    turns: Arc<AtomicUsize>,
+    passage: Arc<Passage>,
     task: AbortHandle,
+}
+
+/// What its connections have in common.
+struct Passage {
+    turns: AtomicUsize,
+    /// How many more turns it lets through.
+    left: AtomicUsize,
 }
 
 impl Turnstile {
@@ -20,9 +28,9 @@ impl Turnstile {
     pub(crate) async fn to(node: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let turns = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(serve(listener, node, Arc::clone(&turns))).abort_handle();
-        Self { address, turns, task }
+        let passage = Arc::new(Passage { turns: AtomicUsize::new(0), left: AtomicUsize::new(usize::MAX) });
+        let task = tokio::spawn(serve(listener, node, Arc::clone(&passage))).abort_handle();
+        Self { address, passage, task }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -31,7 +39,12 @@ impl Turnstile {
 
     /// How many round trips there were since this was asked last: something was sent, after whatever came back before.
     pub(crate) fn turns(&self) -> usize {
-        self.turns.swap(0, SeqCst)
+        self.passage.turns.swap(0, SeqCst)
+    }
+
+    /// Lets `turns` more through, and then hangs up on whoever asks.
+    pub(crate) fn shut_after(&self, turns: usize) {
+        self.passage.left.store(turns, SeqCst);
     }
 }
 
@@ -41,15 +54,15 @@ impl Drop for Turnstile {
     }
 }
 
-async fn serve(listener: TcpListener, node: SocketAddr, turns: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, node: SocketAddr, passage: Arc<Passage>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let node = TcpStream::connect(node).await.unwrap();
-        tokio::spawn(pass(client, node, Arc::clone(&turns)));
+        tokio::spawn(pass(client, node, Arc::clone(&passage)));
     }
 }
 
-async fn pass(client: TcpStream, node: TcpStream, turns: Arc<AtomicUsize>) {
+async fn pass(client: TcpStream, node: TcpStream, passage: Arc<Passage>) {
     let ((mut from_client, mut to_client), (mut from_node, mut to_node)) =
         (client.into_split(), node.into_split());
     // Whether all that was sent has been answered, as far as that can be seen.
@@ -58,7 +71,11 @@ async fn pass(client: TcpStream, node: TcpStream, turns: Arc<AtomicUsize>) {
         let mut piece = vec![0; 64 << 10];
         while let Ok(len @ 1..) = from_client.read(&mut piece).await {
             if is_answered.swap(false, SeqCst) {
-                turns.fetch_add(1, SeqCst);
+                passage.turns.fetch_add(1, SeqCst);
+                let one_less = |left: usize| left.checked_sub(1);
+                if passage.left.fetch_update(SeqCst, SeqCst, one_less).is_err() {
+                    return;
+                }
             }
             to_node.write_all(&piece[..len]).await.unwrap();
         }
