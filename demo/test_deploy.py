@@ -1,4 +1,4 @@
-"""Deploys the application to an emulator and sees it follow a node that comes.
+"""Deploys all of the application to an emulator, and sees the part that reads follow a node that comes.
 
 `make test-deploy` runs it after `tools/prepare compiler memcached lambda sam emulator`. It says what it sees. What it starts it
 stops, whichever way it ends. Exit code: 0 if all was as it must be, 1 if not, 130 after ctrl-C.
