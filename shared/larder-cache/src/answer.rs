@@ -15,7 +15,8 @@ pub struct Answer {
     pub version: Option<u64>,
     /// Where it came from.
     pub outcome: Outcome,
-    /// `host:port` of the node that answered; `None` where none did: the origin, or of a hit this environment's own memory.
+    /// `host:port` of the node that answered; `None` where none did: the origin, or of a hit this environment's own
+    /// memory.
     pub node: Option<Arc<str>>,
     /// How long ago it was stored, to the second; `None` where it was not found in the cache, and where that cannot be
     /// told: of a value that was invalidated, or is fresh for a time of its own.
@@ -29,8 +30,8 @@ pub enum Outcome {
     Hit,
     /// The cache did not have it; the origin was asked.
     Miss,
-    /// The cache had a value past its time, and there is a reason to answer it: somebody else refreshes it, or the origin
-    /// failed.
+    /// The cache had a value past its time, and there is a reason to answer it: somebody else refreshes it, or the
+    /// origin failed.
     Stale,
     /// The cache could not be asked; the origin was.
     Bypass,
@@ -43,8 +44,8 @@ pub enum LoadError<E> {
     /// The origin failed.
     #[error("the origin failed")]
     Origin(#[source] Arc<E>),
-    /// The origin took longer than [`Policy::load_for`](crate::Policy::load_for).
-    #[error("the origin took longer than {0:?}")]
+    /// The origin took longer than so: what the guard had left of [`Policy::load_for`](crate::Policy::load_for).
+    #[error("the origin took longer than {} ms", .0.as_millis())]
     Slow(Duration),
     /// The origin has failed for this key a moment ago, and is left alone.
     #[error("the origin has failed a moment ago")]
