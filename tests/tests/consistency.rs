@@ -1,5 +1,5 @@
-//! The house under random load: environments read, write, invalidate and freeze while nodes come, go, restart and stand still,
-//! and every answer is held against the versions of the origin.
+//! The house under random load: environments read, write, invalidate and freeze while nodes come, go, restart and stand
+//! still, and every answer is held against the versions of the origin.
 //!
 //! | rule | says |
 //! | --- | --- |
@@ -12,10 +12,10 @@
 //! LARDER_STEPS=1000000 LARDER_SEED=7 cargo test --release -p larder-tests --test consistency -- --nocapture
 //! ```
 //!
-//! It has to fail where a safeguard is taken away. Tried: a fill that does not compare (`larder-client: batch.rs`, the token of
-//! [`Fill`](larder_client::Fill)); a late writer who does not compare versions, or takes a value that was invalidated for an
-//! earlier one (`larder-cache: write_through.rs`, `compare`); a tag that is not compared (`work.rs`, `is_outdated`); a write
-//! that does not remove its key from the other owner (`larder-client: write.rs`, `void`).
+//! It has to fail where a safeguard is taken away. Tried: a fill that does not compare (`larder-client: batch.rs`, the
+//! token of [`Fill`](larder_client::Fill)); a late writer who does not compare versions, or takes a value that was
+//! invalidated for an earlier one (`larder-cache: write_through.rs`, `compare`); a tag that is not compared (`work.rs`,
+//! `is_outdated`); a write that does not remove its key from the other owner (`larder-client: write.rs`, `void`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 

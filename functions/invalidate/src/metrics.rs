@@ -10,8 +10,8 @@ use crate::handle::{Handled, Work};
 
 /// The metrics of an invocation that was `handled` and took `duration`.
 ///
-/// All counts of [`Work`] are there even where they are 0; `Age`, that of the oldest message, only for a batch. The property
-/// `failure` names what went wrong. Times are in milliseconds.
+/// All counts of [`Work`] are there even where they are 0; `Age`, that of the oldest message, only for a batch. The
+/// property `failure` names what went wrong. Times are in milliseconds.
 pub fn metrics(
     chart: &Chart,
     request_id: &str,

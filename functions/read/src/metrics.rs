@@ -10,9 +10,9 @@ use crate::handle::{Handled, Work};
 
 /// The metrics of an invocation that was `handled` and took `duration`.
 ///
-/// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`,
-/// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer, and a list counts as one; the others say what
-/// it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
+/// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`, `Misses`,
+/// `Stale` and `Bypass` are records by outcome, `Errors` records without an answer, and a list counts as one; the
+/// others say what it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
 pub fn metrics(
     chart: &Chart,
     request_id: &str,

@@ -14,9 +14,10 @@
 //! | the same with `"force": true` | these lists, however young they are |
 //!
 //! A run stops in time, and says what is left; that is still due at the next. The answer says what became of each list
-//! ([`answer`]). A list that could not be refreshed is a metric, [`Failed`](metrics), and stays as it was: the next run tries
-//! it again. The invocation itself fails ([`Failure`]) only where something failed and nothing else was done. Lambda then makes
-//! another try, and keeps the event at last: where one list of many fails, that would only repeat what is due anyway.
+//! ([`answer`]). A list that could not be refreshed is a metric, [`Failed`](metrics), and stays as it was: the next run
+//! tries it again. The invocation itself fails ([`Failure`]) only where something failed and nothing else was done.
+//! Lambda then makes another try, and keeps the event at last: where one list of many fails, that would only repeat
+//! what is due anyway.
 
 pub mod answer;
 mod app;

@@ -13,9 +13,10 @@ use crate::handle::{Handled, Work};
 /// The metrics of an invocation that was `handled` and took `duration`.
 ///
 /// Lists by what became of them, all there even where they are 0: `Refreshed`, `Unchanged`, `NotDue`, `UnderWay`,
-/// `Overtaken`, `Failed`, `Left`. `Failures` is 1 where the whole run failed, and an event that is none counts as `Failed`,
-/// too, so that one alarm hears of both. `Rows` are those of the lists that are young again. `OldestAge`, in milliseconds, is
-/// the age after the run of the oldest list that it looked at, where there is one; `QueryTime` one value for each query.
+/// `Overtaken`, `Failed`, `Left`. `Failures` is 1 where the whole run failed, and an event that is none counts as
+/// `Failed`, too, so that one alarm hears of both. `Rows` are those of the lists that are young again. `OldestAge`, in
+/// milliseconds, is the age after the run of the oldest list that it looked at, where there is one; `QueryTime` one
+/// value for each query.
 ///
 /// The property `query_ms` has the time of each query by the name of its list, `failed` and `left` the names of lists,
 /// `failure` what went wrong with the run.

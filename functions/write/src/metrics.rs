@@ -10,9 +10,9 @@ use crate::handle::{Handled, Work};
 
 /// The metrics of an invocation that was `handled` and took `duration`.
 ///
-/// All counts of [`Work`] are there even where they are 0, and `Errors`, 1 for an answer of 500 and above. `Stored` and `Newer`
-/// are rows, `Forgotten`, `Queued` and `Unforgotten` are keys. Times are in milliseconds, and there only where the origin was
-/// asked.
+/// All counts of [`Work`] are there even where they are 0, and `Errors`, 1 for an answer of 500 and above. `Stored` and
+/// `Newer` are rows, `Forgotten`, `Queued` and `Unforgotten` are keys. Times are in milliseconds, and there only where
+/// the origin was asked.
 pub fn metrics(
     chart: &Chart,
     request_id: &str,

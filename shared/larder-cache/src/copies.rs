@@ -1,8 +1,8 @@
 //! Copies of hot keys: which one is read, and that all hear of every write.
 //!
-//! The ring document says which keys have copies. Each copy is a key of its own, with its own node, lease and value; whoever
-//! reads picks one by chance, whoever writes tells all. What may be read is looked at once more when a read has ended, and what
-//! has to be told when a write has: the call itself may have found another document.
+//! The ring document says which keys have copies. Each copy is a key of its own, with its own node, lease and value;
+//! whoever reads picks one by chance, whoever writes tells all. What may be read is looked at once more when a read has
+//! ended, and what has to be told when a write has: the call itself may have found another document.
 
 use futures_util::future::join_all;
 use larder_client::{Cluster, Copies, Error, Key, Ttl};

@@ -16,8 +16,8 @@ use crate::value::Loaded;
 pub(crate) type Landing = watch::Receiver<Landed>;
 type Landed = Option<Option<Loaded>>;
 
-/// The loads under way, each by the lease that it was begun under and how its tags stood then: a lease that came later is
-/// another load, for what that one finds may be newer, and so are tags that stand otherwise.
+/// The loads under way, each by the lease that it was begun under and how its tags stood then: a lease that came later
+/// is another load, for what that one finds may be newer, and so are tags that stand otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Flights(Mutex<HashMap<Key, (Terms, Landing)>>);
 

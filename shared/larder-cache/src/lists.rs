@@ -11,11 +11,12 @@
 //! | | the same rows | touches the list |
 //! | | an origin that fails | nothing: the old list stays for as long as it had left |
 //!
-//! One refresher at a time holds a lease on a key of its own, `larder~refresh~` and that of the list. A lease on the list's own
-//! key would not do: memcached gives the right to refresh an item once, and only a new item ends it, so a refresher that
-//! dies, whose query fails, or that finds the same rows would have to store the list anew. That lease saves queries; it is not
-//! what keeps lists right. What was read before the query has to be there yet, and nobody may have touched it since, else
-//! nothing is stored: an older run that was frozen in between never overwrites what a newer one has left.
+//! One refresher at a time holds a lease on a key of its own, `larder~refresh~` and that of the list. A lease on the
+//! list's own key would not do: memcached gives the right to refresh an item once, and only a new item ends it, so a
+//! refresher that dies, whose query fails, or that finds the same rows would have to store the list anew. That lease
+//! saves queries; it is not what keeps lists right. What was read before the query has to be there yet, and nobody may
+//! have touched it since, else nothing is stored: an older run that was frozen in between never overwrites what a newer
+//! one has left.
 
 use std::time::{Duration, SystemTime};
 
@@ -38,7 +39,8 @@ pub enum Refreshed {
         /// How many rows it has.
         count: u32,
     },
-    /// The rows are the same: the list was touched, or, where its period changed or the ring is changing, stored once more.
+    /// The rows are the same: the list was touched, or, where its period changed or the ring is changing, stored once
+    /// more.
     Unchanged {
         /// How many rows it has.
         count: u32,
@@ -50,8 +52,8 @@ pub enum Refreshed {
     },
     /// Somebody else is at work on it. The origin was not asked.
     UnderWay,
-    /// Somebody else has stored, touched or forgotten the list meanwhile; what was loaded may be older than that, and was
-    /// thrown away.
+    /// Somebody else has stored, touched or forgotten the list meanwhile; what was loaded may be older than that, and
+    /// was thrown away.
     Overtaken,
 }
 
@@ -74,8 +76,8 @@ impl Cache {
     /// Answers a list: the one in the cache, however old it is; where there is none, what `load` gives.
     ///
     /// A list that was never there, or has been forgotten, is computed by one reader, and stored for
-    /// [`TimedList::ttl`]; the others wait for it. Everything ends by `deadline`. A fault of the cache is no error: the list
-    /// is then computed, behind the origin's guard.
+    /// [`TimedList::ttl`]; the others wait for it. Everything ends by `deadline`. A fault of the cache is no error: the
+    /// list is then computed, behind the origin's guard.
     ///
     /// # Errors
     ///
@@ -268,7 +270,8 @@ impl Cache {
         }
     }
 
-    /// Stores `new` in place of the `old` list that was `read`; touches that one where its rows are the same and that will do.
+    /// Stores `new` in place of the `old` list that was `read`; touches that one where its rows are the same and that
+    /// will do.
     async fn replace_list<E>(
         &self,
         list: &TimedList,
@@ -322,8 +325,8 @@ fn is_untouched(read: &Read, now: &Read) -> bool {
     now.item.is_some() && cas(read) == cas(now) && now.ttl_secs <= read.ttl_secs
 }
 
-/// Whether no key is moving to another owner, as far as is known. Where one is, a touch is a write as any other: it goes to one
-/// owner and takes the key away from the other one, which may be the one that has the list.
+/// Whether no key is moving to another owner, as far as is known. Where one is, a touch is a write as any other: it
+/// goes to one owner and takes the key away from the other one, which may be the one that has the list.
 async fn is_ring_at_rest(cluster: &Cluster) -> bool {
     match cluster.ring_document().await {
         Ok(document) => document.is_none_or(|document| document.phase == Phase::Active),

@@ -1,14 +1,15 @@
 //! Near values: what this environment reads most, kept in its own memory for a moment.
 //!
-//! A key that everybody reads costs its node a reply for every read. An environment that reads it again and again gets it from
-//! its memory instead, for [`Policy::near_for`](crate::Policy::near_for): nobody can tell a frozen environment to drop what it
-//! holds, so that time is all that bounds how old it may be.
+//! A key that everybody reads costs its node a reply for every read. An environment that reads it again and again gets
+//! it from its memory instead, for [`Policy::near_for`](crate::Policy::near_for): nobody can tell a frozen environment
+//! to drop what it holds, so that time is all that bounds how old it may be.
 //!
-//! - Only keys that are [hot](crate::Sampler::is_hot) here, and that somebody had read before; only fresh values that nobody is
-//!   to refresh, and never into the time in which one reader is to: an early refresh is not held up.
+//! - Only keys that are [hot](crate::Sampler::is_hot) here, and that somebody had read before; only fresh values that
+//!   nobody is to refresh, and never into the time in which one reader is to: an early refresh is not held up.
 //! - Only without [tags](crate::Policy::tags): how those stand has to be read in any case.
 //! - Its time is over when it is by either clock; a wall clock that was set back ends it, too.
-//! - What this environment writes or forgets is dropped before and after, and nothing is kept of a read that was under way.
+//! - What this environment writes or forgets is dropped before and after, and nothing is kept of a read that was under
+//!   way.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -86,8 +87,8 @@ impl Near {
         Begun(self.lock().drops)
     }
 
-    /// Keeps what a read has found under `key` that began with `begun` and ended at `now`; not where there is no room, and
-    /// not where anything was dropped meanwhile.
+    /// Keeps what a read has found under `key` that began with `begun` and ended at `now`; not where there is no room,
+    /// and not where anything was dropped meanwhile.
     pub(crate) fn keep(&self, key: &Key, found: ToKeep, begun: Begun, now: Clocks) {
         let mut held = self.lock();
         let len = key.as_bytes().len() + found.answer.value.as_ref().map_or(0, Bytes::len);

@@ -19,7 +19,8 @@ pub(crate) struct Packed<'v> {
 }
 
 impl<'v> Packed<'v> {
-    /// What the origin has loaded for `key`, or that it has no such record, with its `tags` as they stood before it was asked.
+    /// What the origin has loaded for `key`, or that it has no such record, with its `tags` as they stood before it was
+    /// asked.
     pub(crate) fn of(loaded: Option<&'v Loaded>, key: &Key, policy: &Policy, tags: Standing) -> Self {
         let tags = if let Standing::Known(tags) = tags { Some(tags) } else { None };
         let Some(loaded) = loaded else {
@@ -64,8 +65,8 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
-    /// How the tags of what was `read` stood when it was stored; `None` for a miss, for what is not ours, and for what says
-    /// nothing of the record.
+    /// How the tags of what was `read` stood when it was stored; `None` for a miss, for what is not ours, and for what
+    /// says nothing of the record.
     pub(crate) fn tags_of(read: &Read, schema: u8) -> Option<Option<u64>> {
         let item = read.item.as_ref()?;
         let flags = ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == schema)?;

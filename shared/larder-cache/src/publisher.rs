@@ -94,8 +94,8 @@ impl Publisher {
 
     /// Brings the ring to what discovery lists, until `deadline` at most, and a store of the document longer.
     ///
-    /// Takes a few times [`Cluster::settle_time`], and the time of the warm-up, where nodes come or go; one look at every
-    /// node where nothing has changed. May be called again at any time, and by many at once.
+    /// Takes a few times [`Cluster::settle_time`], and the time of the warm-up, where nodes come or go; one look at
+    /// every node where nothing has changed. May be called again at any time, and by many at once.
     pub async fn reconcile(&self, deadline: Instant) -> Result<Report, PublishError> {
         Run::new(self, deadline).go_on(&Wish::None).await
     }
@@ -111,16 +111,17 @@ impl Publisher {
         Run::new(self, deadline).go_on(&Wish::Restore(node)).await
     }
 
-    /// Has so many `copies` kept of `key`, each where the ring places it, or only itself again: for a key that would sink one
-    /// node. If the report says that it is finished, reads are spread over the copies, or nobody reads them any more.
+    /// Has so many `copies` kept of `key`, each where the ring places it, or only itself again: for a key that would
+    /// sink one node. If the report says that it is finished, reads are spread over the copies, or nobody reads them
+    /// any more.
     ///
-    /// Takes a [`Cluster::settle_time`] for each of two steps, after a change of the ring that is under way. What a run leaves undone the next one of the same wish does;
-    /// until then all copies are written that anybody may read.
+    /// Takes a [`Cluster::settle_time`] for each of two steps, after a change of the ring that is under way. What a run
+    /// leaves undone the next one of the same wish does; until then all copies are written that anybody may read.
     ///
     /// # Errors
     ///
-    /// [`PublishError::CannotCopy`] for a number of copies that is none of [`HotKey::COPIES`], for a key that is no text or one
-    /// of Larder's own, and where there are too many hot keys.
+    /// [`PublishError::CannotCopy`] for a number of copies that is none of [`HotKey::COPIES`], for a key that is no
+    /// text or one of Larder's own, and where there are too many hot keys.
     pub async fn copies(
         &self,
         key: &Key,
@@ -333,8 +334,8 @@ impl<'a> Run<'a> {
         Ok(Step::Publish(next))
     }
 
-    /// The next step to what is wished of copies, each of which waits for everyone to have followed the one before; `None` if
-    /// there is none.
+    /// The next step to what is wished of copies, each of which waits for everyone to have followed the one before;
+    /// `None` if there is none.
     async fn copy(
         &mut self,
         survey: &Survey,
@@ -362,8 +363,9 @@ impl<'a> Run<'a> {
         Ok(Some(Step::Publish(next)))
     }
 
-    /// Removes from all nodes what an earlier time has left under the keys of copies, with the leases that somebody may hold
-    /// yet; answers whether all that live have done so. From the document on that is in force every write reaches them.
+    /// Removes from all nodes what an earlier time has left under the keys of copies, with the leases that somebody may
+    /// hold yet; answers whether all that live have done so. From the document on that is in force every write reaches
+    /// them.
     async fn clear(&mut self, survey: &Survey, key: &Key, copies: u32) -> bool {
         let mut is_clear = true;
         for number in 1..copies {
@@ -386,8 +388,8 @@ impl<'a> Run<'a> {
         is_clear
     }
 
-    /// Waits until everyone has had the time to notice what has been so `since` then, and has another look decide, for nodes
-    /// may come and go meanwhile; `None` if there is nothing to wait for any more.
+    /// Waits until everyone has had the time to notice what has been so `since` then, and has another look decide, for
+    /// nodes may come and go meanwhile; `None` if there is nothing to wait for any more.
     async fn wait_until_settled(&self, since: Instant) -> Option<Step> {
         let ready = since + self.cluster.settle_time();
         if ready > self.deadline {
@@ -400,9 +402,9 @@ impl<'a> Run<'a> {
         Some(Step::Look)
     }
 
-    /// Since when the same nodes of `current` have been off the list and silent; `None` if there are none. A node may miss
-    /// one look, and others may reach it yet: it is given up only after it has been silent for the time in which they
-    /// learn of anything.
+    /// Since when the same nodes of `current` have been off the list and silent; `None` if there are none. A node may
+    /// miss one look, and others may reach it yet: it is given up only after it has been silent for the time in which
+    /// they learn of anything.
     fn vanished_since(&mut self, survey: &Survey, current: &RingDocument) -> Option<Instant> {
         let vanished = survey.vanished(current);
         if self.vanished.as_ref().is_none_or(|(nodes, _)| *nodes != vanished) {
@@ -445,8 +447,8 @@ impl<'a> Run<'a> {
         spread
     }
 
-    /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is refused
-    /// there.
+    /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is
+    /// refused there.
     async fn publish(&mut self, survey: &Survey, document: RingDocument) -> Publication {
         let ring = survey.current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
         let nodes = survey.nodes.iter().filter(|node| node.held.is_known());

@@ -26,8 +26,9 @@ use crate::tags::{self, Standing};
 use crate::work::{Found, Work};
 
 impl Cache {
-    /// Asks the cache for `keys`, of which it picks a copy where there are several, for half of the time to `deadline` at most:
-    /// where a node hangs, the origin needs the rest. What has other tags than now is thrown away, and asked for once more.
+    /// Asks the cache for `keys`, of which it picks a copy where there are several, for half of the time to `deadline`
+    /// at most: where a node hangs, the origin needs the rest. What has other tags than now is thrown away, and asked
+    /// for once more.
     pub(crate) async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
         let chosen = Chosen::of(&cluster, keys);
@@ -38,8 +39,8 @@ impl Cache {
         Box::pin(self.read_copies(&cluster, keys, chosen, policy)).await
     }
 
-    /// Asks for the copies of `keys` that were `chosen`, and again for those that are not read any more when that has ended:
-    /// nobody tells them of writes.
+    /// Asks for the copies of `keys` that were `chosen`, and again for those that are not read any more when that has
+    /// ended: nobody tells them of writes.
     async fn read_copies(
         &self,
         cluster: &Cluster,
@@ -181,7 +182,8 @@ impl Cache {
         reads
     }
 
-    /// What is kept near of `key`. It counts as a read of an item in use, so that what is hot does not become cold by it.
+    /// What is kept near of `key`. It counts as a read of an item in use, so that what is hot does not become cold by
+    /// it.
     pub(crate) fn near_answer(&self, key: &Key, policy: &Policy) -> Option<Answer> {
         let (near_for, sampler) = (policy.near()?, self.sampler.as_ref()?);
         let answer = self.near.find(key, policy.schema, near_for, Clocks::now())?;
@@ -239,8 +241,8 @@ pub(crate) fn others_at(keys: &[Key], near: &[(usize, Answer)]) -> Vec<usize> {
     (0..keys.len()).filter(is_other).collect()
 }
 
-/// What is to be kept near of what was `read` under `key`: a fresh value that others had read before, for `near_for`, or for
-/// as long as nobody is to refresh it.
+/// What is to be kept near of what was `read` under `key`: a fresh value that others had read before, for `near_for`,
+/// or for as long as nobody is to refresh it.
 fn to_keep(read: &Read, key: &Key, policy: &Policy, near_for: Duration) -> Option<ToKeep> {
     let is_settled = matches!(read.claim, Claim::None) && read.usage.is_some_and(|usage| usage.hit_before);
     let left = Duration::from_secs(read.ttl_secs.saturating_sub(policy.window_secs()));

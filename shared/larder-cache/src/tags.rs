@@ -1,9 +1,9 @@
 //! Tags: what many items have in common, so that all of them can be forgotten at once.
 //!
-//! A tag is an item of its own that holds a number which was never used before. What is stored under a policy with tags is
-//! stored with their numbers, as they were before it was loaded; what is read counts only where they are still the same.
-//! Removing the item of a tag therefore makes all that has it a miss, at once and everywhere: the next reader makes up
-//! another number. The same happens where the item is lost, which costs misses and nothing else.
+//! A tag is an item of its own that holds a number which was never used before. What is stored under a policy with tags
+//! is stored with their numbers, as they were before it was loaded; what is read counts only where they are still the
+//! same. Removing the item of a tag therefore makes all that has it a miss, at once and everywhere: the next reader
+//! makes up another number. The same happens where the item is lost, which costs misses and nothing else.
 //!
 //! No clock is asked: there is no time at which something was invalidated that could be compared with that of another
 //! machine. The price is one more key to read, beside the others, and counted.

@@ -140,8 +140,8 @@ impl<'a, E> Work<'a, E> {
         self.load(ToLoad { index, outcome: Outcome::Miss, node: Some(read.node), lease, fallback });
     }
 
-    /// Decides what to do about the key at `index` once more, after a try to take its lease over: by what is read `now`, or,
-    /// where the node does not answer any more, by what was read `before`.
+    /// Decides what to do about the key at `index` once more, after a try to take its lease over: by what is read
+    /// `now`, or, where the node does not answer any more, by what was read `before`.
     pub(crate) fn sort_taken(&mut self, index: usize, before: Read, now: Option<Read>, leases: Leases<'_>) {
         let left = now.as_ref().unwrap_or(&before);
         match &left.claim {

@@ -6,9 +6,9 @@
 //! | 2 | changes the origin |
 //! | 3 | stores the new value in place of just what it read |
 //!
-//! Whatever was there in step 1 is older than what is stored in step 3, and nothing that came in between is overwritten: where
-//! something did, versions decide, and where there are none the key is forgotten. A reader who loaded the old value meanwhile
-//! cannot store it, for its lease is void.
+//! Whatever was there in step 1 is older than what is stored in step 3, and nothing that came in between is
+//! overwritten: where something did, versions decide, and where there are none the key is forgotten. A reader who
+//! loaded the old value meanwhile cannot store it, for its lease is void.
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
@@ -24,7 +24,8 @@ use crate::tags::{self, Standing};
 use crate::value::Loaded;
 use crate::work::ToLoad;
 
-/// What a writer has read of the cache before it changes the origin. Dropped, it leaves a lease that ends by its own time.
+/// What a writer has read of the cache before it changes the origin. Dropped, it leaves a lease that ends by its own
+/// time.
 #[derive(Debug)]
 #[must_use = "a lease may depend on it: see `Cache::written` and `Cache::abandon`"]
 pub struct Intent {
@@ -65,8 +66,8 @@ pub enum Written {
 impl Cache {
     /// Begins to change the row of `key`, by `deadline`: to be called before the origin is asked to.
     ///
-    /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be under way
-    /// at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
+    /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be
+    /// under way at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
         let _kept_away = self.near.keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
@@ -79,7 +80,8 @@ impl Cache {
         Intent { key: key.clone(), parts, tags }
     }
 
-    /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed it.
+    /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed
+    /// it.
     ///
     /// # Errors
     ///
@@ -116,8 +118,8 @@ impl Cache {
         join_all(given).await;
     }
 
-    /// Forgets what is kept under `key`, and all copies of it, as the policy says: it is removed, or marked stale where it may be answered until
-    /// somebody has refreshed it. Whatever is being loaded is not stored.
+    /// Forgets what is kept under `key`, and all copies of it, as the policy says: it is removed, or marked stale where
+    /// it may be answered until somebody has refreshed it. Whatever is being loaded is not stored.
     ///
     /// # Errors
     ///
@@ -127,11 +129,11 @@ impl Cache {
         copies::forget(&self.cluster().until(deadline), key, 0, copies::how(policy.stale_ttl())).await
     }
 
-    /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has written it,
-    /// or has read it elsewhere.
+    /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has
+    /// written it, or has read it elsewhere.
     ///
-    /// What the cache has is loaded anew where it is older, or where it has no version. What the origin has counts even where
-    /// that is no such record; a value of its that is older is [`LoadError::Older`].
+    /// What the cache has is loaded anew where it is older, or where it has no version. What the origin has counts even
+    /// where that is no such record; a value of its that is older is [`LoadError::Older`].
     pub async fn get_at_least<E, V, F>(
         &self,
         key: &Key,

@@ -101,8 +101,8 @@ impl Cluster {
         Ok(self.shared.peek(now, deadline).await?.document.clone())
     }
 
-    /// The copies of `key`, if it is a hot one by the ring document in use. Asks nobody: whoever has to know asks again when
-    /// a call that it made has ended, for that one may have found another document.
+    /// The copies of `key`, if it is a hot one by the ring document in use. Asks nobody: whoever has to know asks again
+    /// when a call that it made has ended, for that one may have found another document.
     ///
     /// While there are no hot keys it looks at one flag, and at nothing else.
     pub fn copies_of(&self, key: &Key) -> Option<Copies> {

@@ -61,9 +61,9 @@ impl Cluster {
         }
     }
 
-    /// Stores `item` in place of what a read found, for a writer who knows that it is newer: refused as [`fill`](Self::fill)
-    /// is, and where its key has no single owner that has been read. All others know of a refused write only what
-    /// [`delete`](Self::delete) tells them.
+    /// Stores `item` in place of what a read found, for a writer who knows that it is newer: refused as
+    /// [`fill`](Self::fill) is, and where its key has no single owner that has been read. All others know of a refused
+    /// write only what [`delete`](Self::delete) tells them.
     pub async fn put_in_place(&self, item: NewItem<'_>, lease: &Lease) -> Result<Stored, Error> {
         let view = self.view().await?;
         let is_read_there = |view: &View| match view.fleet.place(item.key) {
@@ -81,12 +81,12 @@ impl Cluster {
         }
     }
 
-    /// Ends the lease that somebody else holds, if it is still the one that was `read`: the next reader wins it. For whoever
-    /// knows that the other is dead; a value that it stores yet is refused.
+    /// Ends the lease that somebody else holds, if it is still the one that was `read`: the next reader wins it. For
+    /// whoever knows that the other is dead; a value that it stores yet is refused.
     ///
-    /// An item that was found stays as it is, marked stale or not, for as long as it had left. Answers whether the lease was
-    /// ended; of many who try, one does. Not on 1.6.12 for an item that is marked stale, where it is as if somebody else
-    /// had been quicker.
+    /// An item that was found stays as it is, marked stale or not, for as long as it had left. Answers whether the
+    /// lease was ended; of many who try, one does. Not on 1.6.12 for an item that is marked stale, where it is as if
+    /// somebody else had been quicker.
     pub async fn take_over(&self, key: &Key, read: &Read) -> Result<bool, Error> {
         let Claim::Lost(lease) = &read.claim else { return Ok(false) };
         let item = read.item.as_ref().filter(|_| read.lease.as_ref().is_some_and(|own| own.cas == lease.cas));
@@ -211,8 +211,8 @@ impl Cluster {
     }
 
     /// Sends `request` to whoever is to be written, and has the other owner of a moving key forget it; again, if the
-    /// ring turns out to be another one. A request that compares is for the node `only_on` alone: for others it is as if
-    /// they had replied that they have another version.
+    /// ring turns out to be another one. A request that compares is for the node `only_on` alone: for others it is as
+    /// if they had replied that they have another version.
     async fn write<R: Request, T>(
         &self,
         key: &Key,

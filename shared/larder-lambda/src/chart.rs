@@ -36,8 +36,8 @@ impl Chart {
         }
     }
 
-    /// Begins the metrics of an `invocation` that took `duration`: the count `ColdStarts`, 0 or 1, the time `Duration`, and the
-    /// properties `function_request_id` and, but for a cold start, `idle_ms`, milliseconds.
+    /// Begins the metrics of an `invocation` that took `duration`: the count `ColdStarts`, 0 or 1, the time `Duration`,
+    /// and the properties `function_request_id` and, but for a cold start, `idle_ms`, milliseconds.
     pub fn begin(&self, request_id: &str, invocation: &Invocation, duration: Duration) -> Metrics {
         let mut metrics = Metrics::new(&self.namespace);
         metrics.dimension("service", &self.service);

@@ -26,8 +26,8 @@ where
 
 /// The meaning of an error that SQS names by `code`, of a call or of one message in it.
 ///
-/// Source: "SendMessageBatch" and "Common Error Types" in the Amazon SQS API reference, in the names of its JSON protocol
-/// and of the query protocol before it.
+/// Source: "SendMessageBatch" and "Common Error Types" in the Amazon SQS API reference, in the names of its JSON
+/// protocol and of the query protocol before it.
 pub(crate) fn fault_of(code: &str, message: &str) -> QueueError {
     let reason = if message.is_empty() { code } else { message }.to_owned();
     match code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code) {

@@ -1,4 +1,5 @@
-//! Lists: one of all who try refreshes, nothing older overwrites anything newer, and readers never wait for what is there.
+//! Lists: one of all who try refreshes, nothing older overwrites anything newer, and readers never wait for what is
+//! there.
 
 use std::time::Duration;
 

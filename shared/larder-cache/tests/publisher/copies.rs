@@ -1,4 +1,5 @@
-//! Copies of hot keys: how the fleet comes to them and back, that reads are spread, and that nothing old is read on the way.
+//! Copies of hot keys: how the fleet comes to them and back, that reads are spread, and that nothing old is read on the
+//! way.
 
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};

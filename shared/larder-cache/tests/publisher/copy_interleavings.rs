@@ -1,5 +1,5 @@
-//! A write and a read of a key with copies, by environments that are a document apart at most, cut at every point and put
-//! into each other: when both have ended, nobody reads what was there before.
+//! A write and a read of a key with copies, by environments that are a document apart at most, cut at every point and
+//! put into each other: when both have ended, nobody reads what was there before.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -167,8 +167,8 @@ impl House {
         Self { local, documents, is_written: AtomicBool::new(false) }
     }
 
-    /// As it is before the write and the read: every copy holds the old value, whether anybody may read it or not; but for copy
-    /// 2 while there are three that are read, which is to be loaded.
+    /// As it is before the write and the read: every copy holds the old value, whether anybody may read it or not; but
+    /// for copy 2 while there are three that are read, which is to be loaded.
     async fn begin(&self, documents: [usize; 2]) {
         self.is_written.store(false, SeqCst);
         let stamp = self.documents[0].epoch.stamp();
@@ -266,7 +266,8 @@ async fn poll<T>(mut future: Pin<&mut impl Future<Output = T>>, polls: usize) ->
 const KEY: &str = "flights:1";
 const DOCUMENTS: usize = 7;
 const WAYS: [Way; 3] = [Way::Forget, Way::Write(None), Way::Write(Some(2))];
-/// How often an environment looks at the document that is to keep the one it has, unless it reads an item of a later one.
+/// How often an environment looks at the document that is to keep the one it has, unless it reads an item of a later
+/// one.
 const NEVER: Duration = Duration::from_secs(3600);
 /// How often one looks that is to follow.
 const INTERVAL: Duration = Duration::from_millis(10);

@@ -227,7 +227,8 @@ async fn poll<T>(mut future: Pin<&mut impl Future<Output = T>>, polls: usize) ->
     has_ended
 }
 
-/// How often an environment looks at the document that is to keep the one it has, unless it reads an item of a later one.
+/// How often an environment looks at the document that is to keep the one it has, unless it reads an item of a later
+/// one.
 const NEVER: Duration = Duration::from_secs(3600);
 /// How often one looks that is to follow.
 const INTERVAL: Duration = Duration::from_millis(10);

@@ -1,7 +1,7 @@
 //! A write: the item is read, and changed on the condition that it is still the same.
 //!
-//! DynamoDB has no locks. A row of a table with versions is changed only if its version is the one that was read; without
-//! versions only whether there is such a row is compared, and of two writers at once the later one counts.
+//! DynamoDB has no locks. A row of a table with versions is changed only if its version is the one that was read;
+//! without versions only whether there is such a row is compared, and of two writers at once the later one counts.
 
 use std::collections::HashMap;
 
