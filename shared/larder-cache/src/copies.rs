@@ -77,6 +77,11 @@ impl Chosen {
     }
 }
 
+/// Whether `key` is `name` itself, or a copy of it that is read.
+pub(crate) fn is_read(cluster: &Cluster, name: &Key, key: &Key) -> bool {
+    key == name || (1..read_copies(cluster.copies_of(name))).any(|number| name.copy_at(number) == *key)
+}
+
 /// How many copies there are of `key`, itself included: so many have to hear of a write.
 pub(crate) fn count(cluster: &Cluster, key: &Key) -> u32 {
     cluster.copies_of(key).map_or(1, |copies| copies.count)

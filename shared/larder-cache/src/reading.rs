@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, Counts};
 use crate::cache_aside::{Cache, half_until};
 use crate::catalogue::joined;
-use crate::copies::Chosen;
+use crate::copies::{self, Chosen};
 use crate::near::{Clocks, ToKeep};
 use crate::packed::Unpacked;
 use crate::policy::Policy;
@@ -161,7 +161,7 @@ impl Cache {
         policy: &Policy,
         read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
     ) -> Vec<Result<Read, larder_client::Error>> {
-        let begun = policy.near().map(|near_for| (near_for, self.near.begin()));
+        let begun = policy.near().map(|near_for| (near_for, self.near.begin(Clocks::now())));
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
@@ -173,8 +173,10 @@ impl Cache {
         sampler.saw(names.iter().zip(&reads).filter_map(usage));
         if let Some((near_for, begun)) = begun {
             for ((name, key), read) in names.iter().zip(keys).zip(&reads) {
-                let to_keep = read.as_ref().ok().and_then(|read| to_keep(read, key, policy, near_for));
-                if let Some(to_keep) = to_keep.filter(|_| sampler.is_hot(name)) {
+                let read = read.as_ref().ok().filter(|_| sampler.is_hot(name));
+                // Nobody tells a copy that is not read any more of writes.
+                let read = read.filter(|_| copies::is_read(cluster, name, key));
+                if let Some(to_keep) = read.and_then(|read| to_keep(read, key, policy, near_for)) {
                     self.near.keep(name, to_keep, begun, Clocks::now());
                 }
             }
