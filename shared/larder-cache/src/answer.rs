@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::value::Loaded;
+
 /// The answer for one key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
@@ -139,6 +141,15 @@ pub struct Counts {
     pub fills_failed: u32,
 }
 
+impl Answer {
+    /// What the origin has `loaded`, after `node` did not have it.
+    pub(crate) fn of_loaded(loaded: Option<Loaded>, outcome: Outcome, node: Option<Arc<str>>) -> Self {
+        let version = loaded.as_ref().and_then(|loaded| loaded.version);
+        let value = loaded.map(|loaded| loaded.value);
+        Self { value, version, outcome, node, age: None }
+    }
+}
+
 impl<E> Batch<E> {
     /// Sums the `answers` up, beside what was counted on the way.
     pub(crate) fn new(answers: Vec<Result<Answer, LoadError<E>>>, counts: Counts) -> Self {
@@ -159,6 +170,13 @@ impl Counts {
             Outcome::Bypass => &mut self.bypasses,
         };
         *count += 1;
+    }
+
+    /// What it took to get answers that were of no use.
+    pub(crate) fn of_no_use(self) -> Self {
+        let (hits, misses, stale, bypasses, errors) = (0, 0, 0, 0, 0);
+        let (negative_hits, near_hits, failing) = (0, 0, 0);
+        Self { hits, misses, stale, bypasses, errors, negative_hits, near_hits, failing, ..self }
     }
 
     pub(crate) fn add<E>(&mut self, answer: &Result<Answer, LoadError<E>>) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use larder_client::{Cluster, Fill, Key, Lease, Stored};
+use larder_client::{Cas, Cluster, Fill, Key, Lease, Stored};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Answer, Batch, Counts, LoadError};
@@ -163,11 +163,9 @@ impl Cache {
                 None => work.sort(index, reads.next().flatten(), self.leases()),
             }
         }
-        // Others wait for what we have won.
-        self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
-        self.take_over(&mut work, &mut counts, deadline).await;
+        self.load_ours(&mut work, &mut counts, deadline, &load).await;
         counts.waits = work.to_await.len() as u32;
-        self.load_or_wait(&mut work, &mut counts, deadline, &load).await;
+        self.wait_for_others(&mut work, &mut counts, deadline, &load).await;
         Batch::new(work.into_answers(), counts)
     }
 
@@ -178,9 +176,6 @@ impl Cache {
     /// Takes over what dead winners have left, and reads it again.
     async fn take_over<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
         let left = std::mem::take(&mut work.to_take_over);
-        if left.is_empty() {
-            return;
-        }
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
         let taken = left.iter().map(|(index, read)| cluster.take_over(work.key(*index), read));
         let taken = join_all(taken).await;
@@ -192,9 +187,28 @@ impl Cache {
         }
     }
 
-    /// Loads what is to be loaded, and asks again for what others load, until all is there; what is not when patience
-    /// is at its end is loaded, too. Patience begins anew with another lease: who has taken a dead one over is alive.
-    async fn load_or_wait<E, V, F>(
+    /// Loads what is to be loaded, takes over what dead winners have left, and loads that, too. In this order: others
+    /// wait for what we have won.
+    async fn load_ours<E, V, F>(
+        &self,
+        work: &mut Work<'_, E>,
+        counts: &mut Counts,
+        deadline: Instant,
+        load: &impl Fn(Vec<usize>) -> F,
+    ) where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
+        self.load_and_fill(work, counts, deadline, load).await;
+        if !work.to_take_over.is_empty() {
+            self.take_over(work, counts, deadline).await;
+            self.load_and_fill(work, counts, deadline, load).await;
+        }
+    }
+
+    /// Asks again for what others load, until all of it is there; what is not when patience is at its end is loaded.
+    /// Patience begins anew with another lease: who has taken a dead one over is alive.
+    async fn wait_for_others<E, V, F>(
         &self,
         work: &mut Work<'_, E>,
         counts: &mut Counts,
@@ -208,27 +222,30 @@ impl Cache {
         let patience = || last.min(Instant::now() + wait_for);
         let mut end = patience();
         let mut pause = FIRST_PAUSE;
-        loop {
-            // Whatever was won is loaded before anything else is waited for: so do others.
-            self.load_and_fill(work, counts, deadline, load).await;
-            if work.to_await.is_empty() {
-                return;
-            }
+        while !work.to_await.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
             rest(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left), &mut work.to_await).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            if self.look_again(work, counts, deadline).await {
+            let awaited = self.look_again(work, counts, deadline).await;
+            self.load_ours(work, counts, deadline, load).await;
+            if awaited.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
                 end = patience();
             }
             if Instant::now() >= end {
                 work.load_awaited();
+                self.load_ours(work, counts, deadline, load).await;
             }
         }
     }
 
-    /// Looks what has come of the keys that others load, and takes over what dead ones have left; answers whether one
-    /// of them is loaded under another lease now.
-    async fn look_again<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) -> bool {
+    /// Looks what has come of the keys that others load; answers which ones were read, and under which leases they were
+    /// loaded.
+    async fn look_again<E>(
+        &self,
+        work: &mut Work<'_, E>,
+        counts: &mut Counts,
+        deadline: Instant,
+    ) -> Vec<(usize, Cas)> {
         let mut to_read = Vec::new();
         for key in std::mem::take(&mut work.to_await) {
             match key.landed() {
@@ -242,8 +259,7 @@ impl Cache {
         for (index, read) in indices.into_iter().zip(reads) {
             work.sort(index, read, self.leases());
         }
-        self.take_over(work, counts, deadline).await;
-        to_read.into_iter().any(|(index, cas)| work.awaits_another(index, cas))
+        to_read
     }
 
     /// Loads what is to be loaded with one call to the origin, and stores what there is a lease for.
@@ -261,20 +277,14 @@ impl Cache {
         if to_load.is_empty() {
             return;
         }
-        let leased =
-            to_load.iter().filter_map(|key| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas())));
-        let begun = self.flights.begin(leased, work.tags);
+        let leased = |key: &ToLoad| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas()));
+        let begun = self.flights.begin(to_load.iter().map(leased), work.tags);
         match self.call_origin(work.policy, &to_load, counts, deadline, load).await {
             Ok(values) => {
-                for (key, loaded) in to_load.iter().zip(&values) {
-                    begun.land(work.key(key.index), loaded.as_ref());
-                }
+                begun.land(&values);
                 self.fill(work, &to_load, &values, counts, deadline).await;
                 for (key, loaded) in to_load.into_iter().zip(values) {
-                    let version = loaded.as_ref().and_then(|loaded| loaded.version);
-                    let value = loaded.map(|loaded| loaded.value);
-                    let answer = Answer { value, version, outcome: key.outcome, node: key.node, age: None };
-                    work.answer(key.index, Ok(answer));
+                    work.answer(key.index, Ok(Answer::of_loaded(loaded, key.outcome, key.node)));
                 }
             }
             Err(error) => {
@@ -416,4 +426,4 @@ pub(crate) fn half_until(deadline: Instant) -> Duration {
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Giving a lease back is a courtesy that may take a little of the margin after the deadline.
-const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);
+pub(crate) const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);

@@ -20,15 +20,17 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use larder_client::{Claim, Cluster, Error, Lease, Read, ReadOptions, Stored};
 use larder_ring::Phase;
 use tokio::time::Instant;
 
 use crate::answer::{Counts, LoadError, Outcome};
-use crate::cache_aside::{Cache, half_until};
+use crate::cache_aside::{Cache, GIVE_BACK_LIMIT, half_until};
 use crate::packed::Packed;
 use crate::tags::Standing;
 use crate::timed_list::{KeptList, ListAnswer, ListItems, TimedList};
+use crate::value::Loaded;
 use crate::work::{Found, ToLoad};
 
 /// What became of a refresh.
@@ -104,10 +106,7 @@ impl Cache {
                 read.item = None;
             }
         }
-        let load_one = |_| async {
-            let begun = SystemTime::now();
-            load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())])
-        };
+        let load_one = |_| load_kept(list, &load);
         // Boxed, for most reads end above and need not carry it along.
         let mut batch = Box::pin(self.go_on(keys, Vec::new(), reads, &list.policy, deadline, load_one)).await;
         let answer = batch.answers.pop().unwrap_or(Err(LoadError::Deadline)).and_then(|answer| {
@@ -159,6 +158,10 @@ impl Cache {
     }
 
     /// How old each of `lists` is, by `deadline`; `None` for one that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] for a list whose node could not be asked.
     pub async fn list_ages(
         &self,
         lists: &[&TimedList],
@@ -167,6 +170,9 @@ impl Cache {
         let keys: Vec<_> = lists.iter().map(|list| list.key.clone()).collect();
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
         let reads = cluster.read_many(&keys, ReadOptions::default()).await;
+        // Who reads one that is marked stale wins the right to refresh it, whether it asks for it or not.
+        let read = lists.iter().zip(&reads).filter_map(|(list, read)| Some((*list, read.as_ref().ok()?)));
+        join_all(read.map(|(list, read)| self.release_list(list, read))).await;
         let age = |list: &TimedList, read: &Read| list.found(read).map(|answer| answer.age);
         lists.iter().zip(reads).map(|(list, read)| read.map(|read| age(list, &read))).collect()
     }
@@ -191,16 +197,13 @@ impl Cache {
         let mut read = self.look(list, deadline).await?;
         for _ in 0..MOST_TRIES {
             let old = list.found(&read);
-            match (&old, &read.claim) {
-                (Some(old), _) if old.age < least_age => return Ok(Refreshed::NotDue { age: old.age }),
-                // A reader computes what was not there.
-                (None, Claim::Lost(_)) if read.item.is_none() => return Ok(Refreshed::UnderWay),
-                _ => {}
+            if let Some(why_not) = why_not(old.as_ref(), &read, least_age) {
+                return Ok(why_not);
             }
             let new = match self.query(list, deadline, load).await {
                 Ok(new) => new,
                 Err(error) => {
-                    self.give_unfilled_back(list, &read).await;
+                    self.release_list(list, &read).await;
                     return Err(RefreshError::Load(error));
                 }
             };
@@ -218,7 +221,7 @@ impl Cache {
             }
             return self.replace_list(list, old.as_ref(), new, &now, deadline).await;
         }
-        self.give_unfilled_back(list, &read).await;
+        self.release_list(list, &read).await;
         Ok(Refreshed::Overtaken)
     }
 
@@ -240,9 +243,7 @@ impl Cache {
     {
         let left = deadline.saturating_duration_since(Instant::now());
         let deadline = deadline - TO_STORE.min(left / 4);
-        let begun = SystemTime::now();
-        let load_one =
-            |_| async { load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())]) };
+        let load_one = |_| load_kept(list, load);
         let to_load = [ToLoad { index: 0, outcome: Outcome::Miss, node: None, lease: None, fallback: None }];
         let mut counts = Counts::default();
         let values = self.call_origin(&list.policy, &to_load, &mut counts, deadline, &load_one).await?;
@@ -308,14 +309,33 @@ impl Cache {
         cluster: &Cluster,
     ) -> Result<Refreshed, RefreshError<E>> {
         let now = cluster.read(&list.key, ReadOptions::default()).await.map_err(RefreshError::Cache)?;
+        self.release_list(list, &now).await;
         if is_untouched(read, &now) { Err(RefreshError::NotStored) } else { Ok(Refreshed::Overtaken) }
     }
 
-    /// Gives the right back to fill a list that is not there: the next reader need not wait for us.
-    async fn give_unfilled_back(&self, list: &TimedList, read: &Read) {
-        if let Read { item: None, claim: Claim::Won(lease), .. } = read {
-            self.give_one_back(&list.key, lease).await;
-        }
+    /// Gives the right to fill a list back, if one was won by what was `read`: the next reader need not wait for us.
+    async fn release_list(&self, list: &TimedList, read: &Read) {
+        // If that fails, it is taken over.
+        let _ = self.cluster().until(Instant::now() + GIVE_BACK_LIMIT).release(&list.key, read).await;
+    }
+}
+
+/// What `load` gives now, as it is stored.
+async fn load_kept<E, F>(list: &TimedList, load: impl Fn() -> F) -> Result<Vec<Option<Loaded>>, E>
+where
+    F: Future<Output = Result<ListItems, E>>,
+{
+    let begun = SystemTime::now();
+    load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())])
+}
+
+/// Why there is nothing to do about a list that was `read`, of which the `old` one was found: if so.
+fn why_not(old: Option<&ListAnswer>, read: &Read, least_age: Duration) -> Option<Refreshed> {
+    match (old, &read.claim) {
+        (Some(old), _) if old.age < least_age => Some(Refreshed::NotDue { age: old.age }),
+        // A reader computes what was not there.
+        (None, Claim::Lost(_)) if read.item.is_none() => Some(Refreshed::UnderWay),
+        _ => None,
     }
 }
 

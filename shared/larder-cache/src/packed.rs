@@ -1,9 +1,11 @@
 //! A value as it is stored: behind how its tags stood and its version, and compressed where that makes it smaller.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use larder_client::{Item, Key, NewItem, Read, Ttl};
+use zstd::bulk::Decompressor;
 
 use crate::format::{ItemFlags, Kind};
 use crate::policy::Policy;
@@ -22,7 +24,11 @@ impl<'v> Packed<'v> {
     /// What the origin has loaded for `key`, or that it has no such record, with its `tags` as they stood before it was
     /// asked.
     pub(crate) fn of(loaded: Option<&'v Loaded>, key: &Key, policy: &Policy, tags: Standing) -> Self {
-        let tags = if let Standing::Known(tags) = tags { Some(tags) } else { None };
+        let tags = match tags {
+            Standing::Known(tags) => Some(tags),
+            // Nothing is stored whose tags are not known.
+            Standing::Untagged | Standing::Unknown => None,
+        };
         let Some(loaded) = loaded else {
             let flags =
                 ItemFlags { has_tags: tags.is_some(), ..ItemFlags::new(Kind::NotFound, policy.schema) };
@@ -122,8 +128,15 @@ fn decompress(compressed: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     // The length that the bytes claim bounds what is reserved, and what is reserved bounds what is written.
-    let len = zstd::bulk::Decompressor::upper_bound(compressed)?;
-    (len <= MOST_VALUE_LEN).then(|| zstd::bulk::decompress(compressed, len).ok()).flatten()
+    let len = Decompressor::upper_bound(compressed)?;
+    let decompress =
+        || DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(compressed, len).ok());
+    (len <= MOST_VALUE_LEN).then(decompress).flatten()
+}
+
+thread_local! {
+    /// Its context of some 100 KiB is made once, and not for every hit.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
 }
 
 const NUMBER_LEN: usize = 8;

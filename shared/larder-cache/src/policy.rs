@@ -56,6 +56,7 @@ pub struct Policy {
     /// what is [hot](crate::Sampler::is_hot).
     pub near_for: Option<Duration>,
     /// What else the value depends on: forgotten, it is a miss. Each costs one more key to read, beside the others.
+    /// Other tags need another [`schema`](Self::schema): readers that differ in them throw each other's values away.
     pub tags: Vec<Tag>,
     /// The shape of the value, see [`schema`]. A value of another shape is a miss, and stays as it is.
     pub schema: u8,
@@ -90,6 +91,10 @@ impl Policy {
     }
 
     /// Says what is wrong with it, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicy`]: the first time, share or number that is out of its bounds, or does not go with the others.
     pub fn check(&self) -> Result<(), InvalidPolicy> {
         if !(0.0..=MOST_JITTER).contains(&self.jitter) {
             return Err(InvalidPolicy::Jitter(self.jitter));

@@ -8,7 +8,8 @@
 //! | that the origin has failed | an error, for as long as that is believed |
 //! | nothing, and we won the lease | loaded, and stored |
 //! | nothing, and somebody else has the lease | waited for |
-//! | something that is not ours, or of other tags | loaded, and not stored |
+//! | something that is not ours, or of another schema | loaded, and not stored |
+//! | something that had other tags | asked again, for it was thrown away: see `reading.rs` |
 //! | an error | loaded, and not stored |
 //!
 //! Whoever holds a lease for longer than a load may take is dead: what is there is taken over.
@@ -28,7 +29,6 @@ use crate::packed::Unpacked;
 use crate::policy::Policy;
 use crate::rivals::Rivals;
 use crate::tags::Standing;
-use crate::value::Loaded;
 
 /// A batch in the making.
 pub(crate) struct Work<'a, E> {
@@ -277,13 +277,8 @@ impl ToAwait {
     /// What has come of it, if it is somebody in this environment who loads it.
     pub(crate) fn landed(&self) -> Option<Answer> {
         let loaded = self.landing.as_ref()?.borrow().clone()?;
-        Some(Answer {
-            version: loaded.as_ref().and_then(|loaded| loaded.version),
-            value: loaded.map(|Loaded { value, .. }| value),
-            outcome: Outcome::Hit,
-            node: Some(Arc::clone(&self.node)),
-            age: Some(Duration::ZERO),
-        })
+        let answer = Answer::of_loaded(loaded, Outcome::Hit, Some(Arc::clone(&self.node)));
+        Some(Answer { age: Some(Duration::ZERO), ..answer })
     }
 
     /// Whether it is somebody in this environment who loads it, and has not given up.

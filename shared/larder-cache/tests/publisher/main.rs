@@ -16,3 +16,4 @@ mod runs;
 mod support;
 mod warming;
 mod witness;
+mod writing;
