@@ -311,11 +311,37 @@ const LONGEST_LEASE: Duration = Duration::from_secs(900);
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn list(period_secs: u64) -> TimedList {
         let key = Key::new(b"top-list:a").unwrap();
         TimedList::new(key, Duration::from_secs(period_secs), Duration::from_secs(1)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_comes_back_as_it_was(
+            computed_at: u64,
+            period_secs: u32,
+            rows in vec("[ -~]{0,20}", 0..10),
+        ) {
+            let ListItems { json, count } = ListItems::of(&rows);
+            let kept =
+                KeptList { computed_at, period_secs, count, digest: ListDigest::of(&json), items: json };
+            prop_assert_eq!(count as usize, rows.len());
+            prop_assert_eq!(KeptList::decode(&kept.encode()), Some(kept));
+        }
+
+        #[test]
+        fn bytes_of_whatever_origin_are_a_list_that_is_stored_as_just_them_or_none(value in vec(any::<u8>(), 0..100)) {
+            let value = Bytes::from(value);
+            if let Some(kept) = KeptList::decode(&value) {
+                prop_assert_eq!(kept.encode(), value);
+            }
+        }
     }
 
     #[test]
