@@ -45,7 +45,7 @@
 //! | `copies.rs` | keys of which several nodes have copies: which one is read, and that all hear of every write |
 //! | `near.rs` | what is read most, kept in memory for a moment |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
-//! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
+//! | `publisher.rs`, `run.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
 //! | `record.rs`, `catalogue.rs` | [`Record`], [`Catalogue`]: what an environment read most, and what the fleet did |
 
 mod answer;
@@ -66,6 +66,7 @@ mod publisher;
 mod reading;
 mod record;
 mod rivals;
+mod run;
 mod sampler;
 mod sketch;
 mod survey;

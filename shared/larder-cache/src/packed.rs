@@ -155,7 +155,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_value_comes_back_as_it_was_however_it_is_stored(
-            bytes in prop_oneof![vec(any::<u8>(), 0..3000), (any::<u8>(), 0..3000_usize).prop_map(|(byte, len)| vec![byte; len])],
+            bytes in prop_oneof![vec(any::<u8>(), 0..3000), vec(Just(b'v'), 0..3000)],
             is_json: bool,
             version: Option<u64>,
             tags: Option<u64>,
@@ -167,7 +167,7 @@ mod tests {
             let key = Key::new(b"k").unwrap();
             let packed = Packed::of(Some(&loaded), &key, &policy, standing);
             let stored = packed.item(&key);
-            prop_assert!(stored.value.len() <= bytes.len() + 2 * NUMBER_LEN, "it does not become longer by compression");
+            prop_assert!(stored.value.len() <= bytes.len() + 2 * NUMBER_LEN, "no longer by compression");
             let item = Item { value: Bytes::copy_from_slice(stored.value), client_flags: stored.client_flags };
             let unpacked = Unpacked::of(&item, 7).unwrap();
             prop_assert_eq!((unpacked.value, unpacked.version, unpacked.tags), (bytes.into(), version, tags));
@@ -175,12 +175,19 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_whatever_origin_are_a_value_within_bounds_or_none(value in vec(any::<u8>(), 0..200), client_flags in 0..0x1_0000_u32) {
+        fn bytes_of_whatever_origin_are_a_value_within_bounds_or_none(
+            value in vec(any::<u8>(), 0..200),
+            client_flags in 0..0x1_0000_u32,
+        ) {
             check_bounds(value, client_flags);
         }
 
         #[test]
-        fn what_was_compressed_and_then_broken_is_a_value_within_bounds_or_none(at in 0..1000_usize, by in 1..=255_u8, cut in 0..1000_usize) {
+        fn what_was_compressed_and_then_broken_is_a_value_within_bounds_or_none(
+            at in 0..1000_usize,
+            by in 1..=255_u8,
+            cut in 0..1000_usize,
+        ) {
             let mut value = zstd::bulk::compress(&[b'v'; 100_000], LEVEL).unwrap();
             let len = value.len();
             value[at % len] ^= by;
