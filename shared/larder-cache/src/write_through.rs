@@ -67,7 +67,8 @@ impl Cache {
     /// Begins to change the row of `key`, by `deadline`: to be called before the origin is asked to.
     ///
     /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be
-    /// under way at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
+    /// under way at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written). If the
+    /// future is dropped, leases that it won end by their own time, or are taken over.
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
         let _kept_away = self.near.keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
@@ -86,7 +87,7 @@ impl Cache {
     /// # Errors
     ///
     /// [`Error`] where the cache could not be told: it may have the old value yet, and has to be told to
-    /// [`forget`](Self::forget) it.
+    /// [`forget`](Self::forget) it. So it has where the future is dropped.
     pub async fn written(
         &self,
         intent: Intent,
@@ -120,7 +121,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`Error`] where that is not known to be done: it has to be done yet.
+    /// [`Error`] where that is not known to be done: it has to be done yet. So it has where the future is dropped.
     pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
         let _kept_away = self.near.keep_away(key);
         copies::forget(&self.cluster().until(deadline), key, 0, copies::how(policy.stale_ttl())).await
