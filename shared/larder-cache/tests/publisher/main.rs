@@ -7,6 +7,7 @@ mod copies;
 mod copy_interleavings;
 mod documents;
 mod failures;
+mod fleet;
 mod house;
 mod interleavings;
 mod lists;
