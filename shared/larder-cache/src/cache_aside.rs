@@ -154,8 +154,8 @@ impl Cache {
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
         let chosen = if near.is_empty() { reads.chosen } else { reads.chosen.at(&others_at(keys, &near)) };
-        let (mut work, mut counts) = (Work::new(keys, chosen, policy, reads.tags), Counts::default());
-        counts.tag_reads = reads.tag_reads;
+        let mut work = Work::new(keys, chosen, reads.tags, policy, deadline);
+        work.counts.tag_reads = reads.tag_reads;
         let (mut near, mut reads) = (near.into_iter().peekable(), reads.reads.into_iter());
         for index in 0..keys.len() {
             match near.next_if(|(at, _)| *at == index) {
@@ -163,10 +163,10 @@ impl Cache {
                 None => work.sort(index, reads.next().flatten(), self.leases()),
             }
         }
-        self.load_ours(&mut work, &mut counts, deadline, &load).await;
-        counts.waits = work.to_await.len() as u32;
-        self.wait_for_others(&mut work, &mut counts, deadline, &load).await;
-        Batch::new(work.into_answers(), counts)
+        self.load_ours(&mut work, &load).await;
+        work.counts.waits = work.to_await.len() as u32;
+        self.wait_for_others(&mut work, &load).await;
+        work.into_batch()
     }
 
     fn leases(&self) -> Leases<'_> {
@@ -174,14 +174,14 @@ impl Cache {
     }
 
     /// Takes over what dead winners have left, and reads it again.
-    async fn take_over<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
+    async fn take_over<E>(&self, work: &mut Work<'_, E>) {
         let left = std::mem::take(&mut work.to_take_over);
-        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
         let taken = left.iter().map(|(index, read)| cluster.take_over(work.key(*index), read));
         let taken = join_all(taken).await;
-        counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
+        work.counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
         let indices: Vec<usize> = left.iter().map(|(index, _)| *index).collect();
-        let reads = self.read_again(&indices, work, counts, deadline).await;
+        let reads = self.read_again(&indices, work).await;
         for ((index, before), now) in left.into_iter().zip(reads) {
             work.sort_taken(index, before, now, self.leases());
         }
@@ -189,36 +189,26 @@ impl Cache {
 
     /// Loads what is to be loaded, takes over what dead winners have left, and loads that, too. In this order: others
     /// wait for what we have won.
-    async fn load_ours<E, V, F>(
-        &self,
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-        load: &impl Fn(Vec<usize>) -> F,
-    ) where
+    async fn load_ours<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
+    where
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
-        self.load_and_fill(work, counts, deadline, load).await;
+        self.load_and_fill(work, load).await;
         if !work.to_take_over.is_empty() {
-            self.take_over(work, counts, deadline).await;
-            self.load_and_fill(work, counts, deadline, load).await;
+            self.take_over(work).await;
+            self.load_and_fill(work, load).await;
         }
     }
 
     /// Asks again for what others load, until all of it is there; what is not when patience is at its end is loaded.
     /// Patience begins anew with another lease: who has taken a dead one over is alive.
-    async fn wait_for_others<E, V, F>(
-        &self,
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-        load: &impl Fn(Vec<usize>) -> F,
-    ) where
+    async fn wait_for_others<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
+    where
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
-        let (last, wait_for) = (Instant::now() + half_until(deadline), work.policy.wait_for);
+        let (last, wait_for) = (Instant::now() + half_until(work.deadline), work.policy.wait_for);
         let patience = || last.min(Instant::now() + wait_for);
         let mut end = patience();
         let mut pause = FIRST_PAUSE;
@@ -226,26 +216,21 @@ impl Cache {
             let left = end.saturating_duration_since(Instant::now());
             rest(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left), &mut work.to_await).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let awaited = self.look_again(work, counts, deadline).await;
-            self.load_ours(work, counts, deadline, load).await;
+            let awaited = self.look_again(work).await;
+            self.load_ours(work, load).await;
             if awaited.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
                 end = patience();
             }
             if Instant::now() >= end {
                 work.load_awaited();
-                self.load_ours(work, counts, deadline, load).await;
+                self.load_ours(work, load).await;
             }
         }
     }
 
     /// Looks what has come of the keys that others load; answers which ones were read, and under which leases they were
     /// loaded.
-    async fn look_again<E>(
-        &self,
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-    ) -> Vec<(usize, Cas)> {
+    async fn look_again<E>(&self, work: &mut Work<'_, E>) -> Vec<(usize, Cas)> {
         let mut to_read = Vec::new();
         for key in std::mem::take(&mut work.to_await) {
             match key.landed() {
@@ -255,7 +240,7 @@ impl Cache {
             }
         }
         let indices: Vec<usize> = to_read.iter().map(|(index, _)| *index).collect();
-        let reads = self.read_again(&indices, work, counts, deadline).await;
+        let reads = self.read_again(&indices, work).await;
         for (index, read) in indices.into_iter().zip(reads) {
             work.sort(index, read, self.leases());
         }
@@ -263,13 +248,8 @@ impl Cache {
     }
 
     /// Loads what is to be loaded with one call to the origin, and stores what there is a lease for.
-    async fn load_and_fill<E, V, F>(
-        &self,
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-        load: &impl Fn(Vec<usize>) -> F,
-    ) where
+    async fn load_and_fill<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
+    where
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
@@ -279,10 +259,11 @@ impl Cache {
         }
         let leased = |key: &ToLoad| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas()));
         let begun = self.flights.begin(to_load.iter().map(leased), work.tags);
-        match self.call_origin(work.policy, &to_load, counts, deadline, load).await {
+        let (policy, deadline) = (work.policy, work.deadline);
+        match self.call_origin(policy, &to_load, &mut work.counts, deadline, load).await {
             Ok(values) => {
                 begun.land(&values);
-                self.fill(work, &to_load, &values, counts, deadline).await;
+                self.fill(work, &to_load, &values).await;
                 for (key, loaded) in to_load.into_iter().zip(values) {
                     work.answer(key.index, Ok(Answer::of_loaded(loaded, key.outcome, key.node)));
                 }
@@ -336,14 +317,7 @@ impl Cache {
     }
 
     /// Stores `values` where there is a lease. What cannot be stored is good for this caller all the same.
-    async fn fill<E>(
-        &self,
-        work: &Work<'_, E>,
-        to_load: &[ToLoad],
-        values: &[Option<Loaded>],
-        counts: &mut Counts,
-        deadline: Instant,
-    ) {
+    async fn fill<E>(&self, work: &mut Work<'_, E>, to_load: &[ToLoad], values: &[Option<Loaded>]) {
         let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
             let lease = key.lease.as_ref()?;
             Some((key, lease, Packed::of(value.as_ref(), work.key(key.index), work.policy, work.tags)))
@@ -352,18 +326,19 @@ impl Cache {
         let fills =
             packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key(key.index)), lease });
         let fills: Vec<Fill<'_>> = fills.collect();
+        let filled = self.cluster.until(work.deadline).fill_many(&fills).await;
         let mut failed = Vec::new();
-        for ((key, ..), filled) in packed.iter().zip(self.cluster.until(deadline).fill_many(&fills).await) {
+        for ((key, ..), filled) in packed.iter().zip(filled) {
             match filled {
-                Ok(Stored::Yes) => counts.fills += 1,
-                Ok(Stored::Refused | Stored::Missing) => counts.fills_refused += 1,
+                Ok(Stored::Yes) => work.counts.fills += 1,
+                Ok(Stored::Refused | Stored::Missing) => work.counts.fills_refused += 1,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "value not stored");
                     failed.push(*key);
                 }
             }
         }
-        counts.fills_failed += failed.len() as u32;
+        work.counts.fills_failed += failed.len() as u32;
         self.give_back(work, failed).await;
     }
 

@@ -12,7 +12,7 @@ use futures_util::future::{join, join_all};
 use larder_client::{Claim, Cluster, Key, Lease, NewItem, Read, ReadOptions, Usage};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, Counts};
+use crate::answer::Answer;
 use crate::cache_aside::{Cache, half_until};
 use crate::catalogue::joined;
 use crate::copies::{self, Chosen};
@@ -78,24 +78,18 @@ impl Cache {
     }
 
     /// The same in the middle of `work`, for the keys at `indices`; it is told how its tags stand now.
-    pub(crate) async fn read_again<E>(
-        &self,
-        indices: &[usize],
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-    ) -> Vec<Option<Read>> {
+    pub(crate) async fn read_again<E>(&self, indices: &[usize], work: &mut Work<'_, E>) -> Vec<Option<Read>> {
         if indices.is_empty() {
             return Vec::new();
         }
         let keys: Vec<Key> = indices.iter().map(|index| work.keys[*index].clone()).collect();
-        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
         // The same copies again, for it is them that somebody loads.
         let chosen = work.chosen.part(indices);
         let reads = self.read_copies(&cluster, &keys, chosen, work.policy).await;
         work.chosen.replace(indices, reads.chosen);
         work.tags = reads.tags;
-        counts.tag_reads += reads.tag_reads;
+        work.counts.tag_reads += reads.tag_reads;
         reads.reads
     }
 

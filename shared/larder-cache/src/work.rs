@@ -21,7 +21,7 @@ use std::time::Duration;
 use larder_client::{Cas, Claim, Key, Lease, Read};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, LoadError, Outcome};
+use crate::answer::{Answer, Batch, Counts, LoadError, Outcome};
 use crate::copies::Chosen;
 use crate::flights::{Flights, Landing};
 use crate::format::Kind;
@@ -36,6 +36,10 @@ pub(crate) struct Work<'a, E> {
     /// Which copies of them are read.
     pub(crate) chosen: Chosen,
     pub(crate) policy: &'a Policy,
+    /// When all of it has to be answered.
+    pub(crate) deadline: Instant,
+    /// What it took so far.
+    pub(crate) counts: Counts,
     /// How the tags of the policy stood when the cache was asked last.
     pub(crate) tags: Standing,
     pub(crate) to_load: Vec<ToLoad>,
@@ -90,11 +94,20 @@ pub(crate) enum Found {
 }
 
 impl<'a, E> Work<'a, E> {
-    pub(crate) fn new(keys: &'a [Key], chosen: Chosen, policy: &'a Policy, tags: Standing) -> Self {
+    /// One of `keys`, of which these copies were chosen and whose tags stand so.
+    pub(crate) fn new(
+        keys: &'a [Key],
+        chosen: Chosen,
+        tags: Standing,
+        policy: &'a Policy,
+        deadline: Instant,
+    ) -> Self {
         Self {
             keys,
             chosen,
             policy,
+            deadline,
+            counts: Counts::default(),
             tags,
             to_load: Vec::new(),
             to_await: Vec::new(),
@@ -180,12 +193,13 @@ impl<'a, E> Work<'a, E> {
         }));
     }
 
-    /// The answers, in the order of the keys.
-    pub(crate) fn into_answers(mut self) -> Vec<Result<Answer, LoadError<E>>> {
+    /// The answers, in the order of the keys, and what they took.
+    pub(crate) fn into_batch(mut self) -> Batch<E> {
         for (index, first) in self.twins {
             self.answers[index] = self.answers[first].clone();
         }
-        self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline))).collect()
+        let answers = self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline)));
+        Batch::new(answers.collect(), self.counts)
     }
 
     /// What `read` has found of the key at `index`, as far as the policy allows to answer it.
