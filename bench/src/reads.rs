@@ -23,8 +23,8 @@ pub(crate) async fn get(settings: &Settings) -> Result<Summary> {
     meter.await?.finish(1)
 }
 
-/// `W1L`: one cache-aside read after the other, each of which finds its value: what leases, times and the checks of an item cost
-/// beside a plain get. The values are stored first, under keys of their own.
+/// `W1L`: one cache-aside read after the other, each of which finds its value: what leases, times and the checks of an
+/// item cost beside a plain get. The values are stored first, under keys of their own.
 pub(crate) async fn get_or_load(settings: &Settings) -> Result<Summary> {
     let cache = Cache::new(cluster(settings, TIMEOUT)?, OriginGuard::new(1));
     let policy = Policy::fresh_for(Ttl::clamped(3600));

@@ -16,7 +16,8 @@ pub(crate) enum Command {
     /// Run an ElastiCache on this machine: real memcached processes behind a configuration endpoint.
     #[command(subcommand)]
     Local(local::Command),
-    /// Ask which node owns a key, in the ring of any common client library; see and change the ring that a fleet goes by.
+    /// Ask which node owns a key, in the ring of any common client library; see and change the ring that a fleet goes
+    /// by.
     #[command(subcommand)]
     Ring(ring::Command),
     /// Measure what a cache under load does while its nodes change, and what a hot key costs while winners die.

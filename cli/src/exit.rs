@@ -15,8 +15,8 @@ pub(crate) enum Outcome {
     Miss,
 }
 
-/// Tells an error with its causes on one line, and chooses the exit code. Code 2 is for wrong usage, and given by the parser of
-/// arguments.
+/// Tells an error with its causes on one line, and chooses the exit code. Code 2 is for wrong usage, and given by the
+/// parser of arguments.
 ///
 /// That nobody reads our output to its end, as in `larder ring owners … | head`, is no error.
 pub(crate) fn report(result: anyhow::Result<Outcome>) -> ExitCode {

@@ -41,8 +41,8 @@ fn a_short_run_prints_what_each_change_cost_with_a_published_ring_and_without() 
 /// What must be so on the busiest machine.
 #[track_caller]
 fn check_plausible(change: &Value) {
-    // Of 760 reads on each side most are made, but for freezes of one of the two; of more where the ring takes longer to
-    // change.
+    // Of 760 reads on each side most are made, but for freezes of one of the two; of more where the ring takes longer
+    // to change.
     let count = |field: &str, side: &str| change[field][side].as_u64().unwrap();
     for side in ["before", "after"] {
         let most = if side == "before" { 900 } else { 10_000 };

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use larder_ring::{Phase, RingDocument, RingKind, RingNode, Sighting, Trust};
 
-/// Checks that `json` is refused, or read as a document that says the same when it is written and read, believes its own
-/// epoch, and whose change comes to an end over documents of which the same is true.
+/// Checks that `json` is refused, or read as a document that says the same when it is written and read, believes its
+/// own epoch, and whose change comes to an end over documents of which the same is true.
 pub fn check(json: &[u8]) {
     let Ok(mut document) = RingDocument::parse(json) else { return };
     assert!(json.len() <= RingDocument::MAX_LEN);

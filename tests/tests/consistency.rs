@@ -1,5 +1,5 @@
-//! The house under random load: environments read, write, invalidate and freeze while nodes come, go, restart and stand still,
-//! and every answer is held against the versions of the origin.
+//! The house under random load: environments read, write, invalidate and freeze while nodes come, go, restart and stand
+//! still, and every answer is held against the versions of the origin.
 //!
 //! | rule | says |
 //! | --- | --- |
@@ -12,8 +12,8 @@
 //! LARDER_STEPS=1000000 LARDER_SEED=7 cargo test --release -p larder-tests --test consistency -- --nocapture
 //! ```
 //!
-//! It has to fail where a safeguard is taken away. Tried, each in a run of 40,000 steps with seed 7, which gives up once an
-//! environment has seen nine answers that are wrong; environments run side by side, so another run counts others:
+//! It has to fail where a safeguard is taken away. Tried, each in a run of 40,000 steps with seed 7, which gives up once
+//! an environment has seen nine answers that are wrong; environments run side by side, so another run counts others:
 //!
 //! | taken away | where | wrong answers |
 //! | --- | --- | --- |

@@ -10,8 +10,8 @@
 //! | copies | lease at the next owner, read the present one, store under the lease |
 //! | clients | read by cache-aside, load, fill; commit one write and remove the key from its owners; look at the document; are frozen at any point and for any time |
 //!
-//! Time is left out. A client is *fresh* as long as it has looked at the document within the interval, and the publisher
-//! goes on when all who are fresh go by its document; a client that is not must look in its next operation.
+//! Time is left out. A client is *fresh* as long as it has looked at the document within the interval, and the
+//! publisher goes on when all who are fresh go by its document; a client that is not must look in its next operation.
 //!
 //! What the model has taught, each with a test that fails without it:
 //!
@@ -229,7 +229,8 @@ fn without_warming_nothing_is_wrong_and_nothing_is_copied() {
     assert!(!checker.model().has_seen(Event::CopyStored));
 }
 
-/// Where nothing moves but the keys of lost nodes, nobody can be wrong who goes by the ring of before: he reaches no owner.
+/// Where nothing moves but the keys of lost nodes, nobody can be wrong who goes by the ring of before: he reaches no
+/// owner.
 #[test]
 fn from_one_active_document_to_another_nobody_need_wait() {
     for scenario in [NEXT_OWNER_LOST, OTHER_NODE_LOST, OWNER_LOST] {

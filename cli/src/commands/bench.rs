@@ -1,4 +1,5 @@
-//! `larder bench`: what a cache under load does while its nodes change, and while a hot key expires; measured and checked.
+//! `larder bench`: what a cache under load does while its nodes change, and while a hot key expires; measured and
+//! checked.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -43,7 +44,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Change the nodes of a local cluster under load; print what that cost, and whether an old value was read.
     Reconfigure(reconfigure::Reconfigure),
-    /// Let many environments read one hot key while it expires and winners die; print what that cost the origin and the readers.
+    /// Let many environments read one hot key while it expires and winners die; print what that cost the origin and the
+    /// readers.
     Stampede(stampede::Stampede),
     /// One environment of a change of nodes, which starts it.
     #[command(hide = true)]

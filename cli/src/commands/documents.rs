@@ -20,8 +20,8 @@ pub(crate) struct Holder {
 }
 
 impl Documents {
-    /// Asks the configuration endpoint for the nodes, and the nodes for their documents; then those nodes that the latest
-    /// document names and nobody listed, a few times at most.
+    /// Asks the configuration endpoint for the nodes, and the nodes for their documents; then those nodes that the
+    /// latest document names and nobody listed, a few times at most.
     pub(crate) async fn ask(cluster: &Cluster) -> anyhow::Result<Self> {
         let Some(topology) = cluster.discover().await?.filter(|topology| !topology.is_single()) else {
             bail!(

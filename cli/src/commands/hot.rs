@@ -51,8 +51,8 @@ struct ChangeArgs {
 }
 
 impl ChangeArgs {
-    /// Brings `key` to so many copies; tells what happens as it happens on standard error, and what was done on standard
-    /// output.
+    /// Brings `key` to so many copies; tells what happens as it happens on standard error, and what was done on
+    /// standard output.
     fn change(&self, key: &Key, copies: Option<u32>) -> anyhow::Result<Outcome> {
         log_progress();
         let ring_check_interval = Duration::from_millis(self.ring_check_interval_ms);

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read};
 
 /// Hands the lines of `input` to `each`, as many at once as have arrived, without their ends (LF or CRLF).
 ///
-/// An empty line is an empty key: the n-th answer belongs to the n-th line. Bounds: one line has at most [`MAX_LINE`] bytes, and
-/// about [`CHUNK`] bytes are held.
+/// An empty line is an empty key: the n-th answer belongs to the n-th line. Bounds: one line has at most [`MAX_LINE`]
+/// bytes, and about [`CHUNK`] bytes are held.
 pub(crate) fn for_each_batch(
     mut input: impl Read,
     mut each: impl FnMut(&[&[u8]]) -> anyhow::Result<()>,

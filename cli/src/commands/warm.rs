@@ -22,8 +22,8 @@ use tokio::time::Instant;
 pub(crate) struct Warm {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// The keys, one a line, the most important first; - for standard input. [default: what the functions have told the nodes
-    /// that they read most]
+    /// The keys, one a line, the most important first; - for standard input. [default: what the functions have told the
+    /// nodes that they read most]
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// The most keys that are copied.

@@ -33,8 +33,8 @@ pub struct InvalidEvent;
 
 /// What `event` asks for.
 ///
-/// Only what is needed of an envelope is looked at, so that nothing else in it can make it unreadable. A record without an id
-/// makes the whole event invalid: it could not be reported by itself, and Lambda hands over all of them again.
+/// Only what is needed of an envelope is looked at, so that nothing else in it can make it unreadable. A record without
+/// an id makes the whole event invalid: it could not be reported by itself, and Lambda hands over all of them again.
 pub fn ask(event: &Value) -> Result<Ask, InvalidEvent> {
     match event.get("Records") {
         Some(Value::Array(records)) if (1..=MAX_RECORDS).contains(&records.len()) => {

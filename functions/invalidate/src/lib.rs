@@ -12,12 +12,12 @@
 //! | a batch of SQS, each message one that [`Invalidation::encode`](larder_cache::Invalidation::encode) wrote | each by itself |
 //! | `{"keys": ["flights:17"]}`, with `"soft_secs": 30` where the value may live on as stale | the same for these keys |
 //!
-//! A message is done or not, as a whole: keys of it that are forgotten twice do no harm. What there is no time for is reported
-//! without asking a node, so a batch that begins late ends in time. Nothing is to be done about what has been loaded in
-//! between; [`Invalidation`](larder_cache::Invalidation) says why.
+//! A message is done or not, as a whole: keys of it that are forgotten twice do no harm. What there is no time for is
+//! reported without asking a node, so a batch that begins late ends in time. Nothing is to be done about what has been
+//! loaded in between; [`Invalidation`](larder_cache::Invalidation) says why.
 //!
-//! The event source must report failures by message (`ReportBatchItemFailures`): without it Lambda takes every answer as
-//! success of the whole batch, and what is left would be lost.
+//! The event source must report failures by message (`ReportBatchItemFailures`): without it Lambda takes every answer
+//! as success of the whole batch, and what is left would be lost.
 
 pub mod answer;
 pub mod ask;

@@ -1,25 +1,14 @@
 //! What one invocation is charted by.
 
-use std::time::Duration;
-
-use larder_lambda::chart::Chart;
-use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 
 use crate::handle::{Handled, Work};
 
-/// The metrics of an invocation that was `handled` and took `duration`.
+/// Adds what was `handled` to the `metrics` of an invocation.
 ///
-/// All counts of [`Work`] are there even where they are 0; `Age`, that of the oldest message, only for a batch. The property
-/// `failure` names what went wrong. Times are in milliseconds.
-pub fn metrics(
-    chart: &Chart,
-    request_id: &str,
-    invocation: &Invocation,
-    handled: &Handled,
-    duration: Duration,
-) -> Metrics {
-    let mut metrics = chart.begin(request_id, invocation, duration);
+/// All counts of [`Work`] are there even where they are 0; `Age`, that of the oldest message, only for a batch. The
+/// property `failure` names what went wrong. Times are in milliseconds.
+pub fn chart(handled: &Handled, metrics: &mut Metrics) {
     let Work { invalidations, keys, keys_left, unfinished, malformed, failures, age } = handled.work;
     for (name, count) in [
         ("Invalidations", invalidations),
@@ -37,14 +26,11 @@ pub fn metrics(
     if let Err(failure) = &handled.answer {
         metrics.property("failure", failure.name());
     }
-    metrics
 }
 
 #[cfg(test)]
 mod tests {
-    use larder_lambda::deadline::TimeLimit;
-    use larder_lambda::environment::Environment;
-    use larder_lambda::thaw::Clocks;
+    use std::time::Duration;
 
     use crate::answer::Answer;
     use crate::ask::InvalidEvent;
@@ -52,14 +38,8 @@ mod tests {
     use super::*;
 
     fn line(handled: &Handled) -> serde_json::Value {
-        let chart = Chart {
-            namespace: "Larder".to_owned(),
-            service: "larder".to_owned(),
-            function_name: "invalidate".to_owned(),
-        };
-        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
-        let invocation = environment.begin(0, Clocks::now());
-        let metrics = metrics(&chart, "8f0c", &invocation, handled, Duration::from_micros(1_500));
+        let mut metrics = Metrics::new("Larder");
+        chart(handled, &mut metrics);
         serde_json::from_str(&metrics.line(1)).unwrap()
     }
 
@@ -82,7 +62,6 @@ mod tests {
             ("Unfinished", 1),
             ("Malformed", 1),
             ("Failures", 0),
-            ("ColdStarts", 1),
             ("Age", 90_000),
         ] {
             assert_eq!(line[name].as_f64(), Some(f64::from(expected)), "{name}");

@@ -30,7 +30,8 @@ fn the_queue_is_told_which_messages_are_not_done() {
     assert_eq!(value(&source, "Queue"), "!GetAtt Invalidations.Arn");
 }
 
-/// Lambda refuses a queue that hands a message over again while the function still works on it, and advises six times its timeout.
+/// Lambda refuses a queue that hands a message over again while the function still works on it, and advises six times
+/// its timeout.
 #[test]
 fn a_message_is_not_handed_over_again_while_it_is_worked_on() {
     let queue = below(&["Resources", "Invalidations", "Properties"]);

@@ -39,12 +39,10 @@ impl Ask {
         if !METHODS.contains(&request.method()) {
             return Err(Refusal::Method);
         }
-        match id {
-            Some(id) => {
-                let (id, min_version) = (id.ok_or(Refusal::NotUtf8)?, min_version(request)?);
-                Ok(Self::One { table, id, min_version })
-            }
-            None => Ok(Self::Many { table, ids: ids(request)? }),
+        match (id, min_version(request)?) {
+            (Some(id), min_version) => Ok(Self::One { table, id: id.ok_or(Refusal::NotUtf8)?, min_version }),
+            (None, None) => Ok(Self::Many { table, ids: ids(request)? }),
+            (None, Some(_)) => Err(Refusal::MinVersionOfMany),
         }
     }
 }
@@ -132,7 +130,9 @@ mod tests {
         check("/records/a/1", "min-version=3&min-version=7&min-version=5", asked(Some(7)));
         for query in ["min-version=", "min-version=x", "min-version=-1", "min-version=18446744073709551616"] {
             check("/records/a/1", query, Err(Refusal::MinVersion));
+            check("/records/a", &format!("{query}&ids=1"), Err(Refusal::MinVersion));
         }
+        check("/records/a", "ids=1,2&min-version=3", Err(Refusal::MinVersionOfMany));
     }
 
     #[test]

@@ -6,16 +6,16 @@ use larder_lambda::metrics::Metrics;
 /// How the keys that are read most are named.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HottestKeys {
-    /// By their [hashes](key_hash), 16 hex digits each, which `larder hot show --json` tells, too: keys may say more than a log
-    /// should.
+    /// By their [hashes](key_hash), 16 hex digits each, which `larder hot show --json` tells, too: keys may say more
+    /// than a log should.
     Hashed,
     /// As they are.
     InClear,
 }
 
 impl HottestKeys {
-    /// Names the keys that the environment of `cache` reads most, most read first, where it has told the fleet of them since the
-    /// last line: so once in some minutes.
+    /// Names the keys that the environment of `cache` reads most, most read first, where it has told the fleet of them
+    /// since the last line: so once in some minutes.
     pub fn name(self, cache: &Cache, metrics: &mut Metrics) {
         let hottest = cache.take_hottest();
         if !hottest.is_empty() {

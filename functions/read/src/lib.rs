@@ -14,7 +14,7 @@
 //! | | status |
 //! | --- | --- |
 //! | the record, a batch (a record that does not exist is `null`), or a list | 200 |
-//! | unknown table, bad id, no ids or too many; a `min-version` that is no version, or of a table that has none | 400 |
+//! | unknown table, bad id, no ids or too many; a `min-version` that is no version, of many records, or of a table that has none | 400 |
 //! | a list that the caller has already, by `if-none-match` | 304 |
 //! | no such record (remembered by the cache), no such list, no such path | 404 |
 //! | any method but GET and HEAD | 405 |

@@ -12,8 +12,9 @@
 //! | header `x-cache-node` | the node that has it, where known |
 //! | header `etag` | the rows: a list that was computed anew has the same one if they are the same, so it is a weak tag |
 //!
-//! A caller that names the tag in `if-none-match` is told that nothing changed: 304, without a body. It may keep the answer for
-//! that, `cache-control: private, no-cache`, and has to ask each time. Paths are taken for lists only where there are any.
+//! A caller that names the tag in `if-none-match` is told that nothing changed: 304, without a body. It may keep the
+//! answer for that, `cache-control: private, no-cache`, and has to ask each time. Paths are taken for lists only where
+//! there are any.
 
 use std::time::Duration;
 

@@ -1,26 +1,15 @@
 //! What one invocation is charted by.
 
-use std::time::Duration;
-
-use larder_lambda::chart::Chart;
-use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 
 use crate::handle::{Handled, Work};
 
-/// The metrics of an invocation that was `handled` and took `duration`.
+/// Adds what was `handled` to the `metrics` of an invocation.
 ///
-/// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`,
-/// `Misses`, `Stale` and `Bypass` are records by outcome, `Errors` records without an answer, and a list counts as one; the others say what
-/// it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
-pub fn metrics(
-    chart: &Chart,
-    request_id: &str,
-    invocation: &Invocation,
-    handled: &Handled,
-    duration: Duration,
-) -> Metrics {
-    let mut metrics = chart.begin(request_id, invocation, duration);
+/// All counts are there even where they are 0, so that shares of them can be computed for any minute. `Hits`, `Misses`,
+/// `Stale` and `Bypass` are records by outcome, `Errors` records without an answer, and a list counts as one; the
+/// others say what it took, see [`Counts`](larder_cache::Counts). Times are in milliseconds.
+pub fn chart(handled: &Handled, metrics: &mut Metrics) {
     let Work { table, list, counts, origin_time, ring_epoch } = &handled.work;
     for (name, count) in [
         ("Hits", counts.hits),
@@ -54,29 +43,21 @@ pub fn metrics(
     if let Some(epoch) = ring_epoch {
         metrics.property("ring_epoch", *epoch);
     }
-    metrics
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use larder_cache::Counts;
-    use larder_lambda::deadline::TimeLimit;
-    use larder_lambda::environment::Environment;
     use larder_lambda::http::HttpAnswer;
-    use larder_lambda::thaw::Clocks;
 
     use super::*;
 
-    fn line(function_name: &str, work: Work) -> serde_json::Value {
-        let chart = Chart {
-            namespace: "Larder".to_owned(),
-            service: "larder".to_owned(),
-            function_name: function_name.to_owned(),
-        };
-        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
+    fn line(work: Work) -> serde_json::Value {
         let handled = Handled { answer: HttpAnswer::new(200, String::new()), work };
-        let invocation = environment.begin(0, Clocks::now());
-        let metrics = metrics(&chart, "8f0c", &invocation, &handled, Duration::from_micros(1_500));
+        let mut metrics = Metrics::new("Larder");
+        chart(&handled, &mut metrics);
         serde_json::from_str(&metrics.line(1)).unwrap()
     }
 
@@ -90,7 +71,7 @@ mod tests {
             origin_time: Duration::from_millis(1),
             ring_epoch: None,
         };
-        let line = line("read", work);
+        let line = line(work);
         for (name, expected) in [
             ("Hits", 3.into()),
             ("Misses", 1.into()),
@@ -99,24 +80,18 @@ mod tests {
             ("Waits", 1.into()),
             ("OriginCalls", 1.into()),
             ("OriginTime", 1.into()),
-            ("ColdStarts", 1.into()),
-            ("Duration", serde_json::json!(1.5)),
-            ("service", "larder".into()),
-            ("function_name", "read".into()),
-            ("function_request_id", "8f0c".into()),
             ("table", "flights".into()),
             ("status", serde_json::json!(200)),
         ] {
             assert_eq!(line[name], expected, "{name}");
         }
         assert_eq!(line.get("metrics_dropped"), None);
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 18);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 16);
     }
 
     #[test]
-    fn without_a_function_name_and_an_origin_call_there_is_none_in_the_line() {
-        let line = line("", Work::default());
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], serde_json::json!([["service"]]));
+    fn without_an_origin_call_there_is_no_time_of_one() {
+        let line = line(Work::default());
         assert_eq!(line.get("OriginTime"), None);
         assert_eq!(line.get("metrics_dropped"), None);
     }

@@ -38,6 +38,9 @@ pub enum Refusal {
     /// A version that cannot be one.
     #[error("min-version is a whole number: that of a record's version")]
     MinVersion,
+    /// A version of many records, each of which has its own.
+    #[error("min-version is for one record: ask for /records/{{table}}/{{id}}")]
+    MinVersionOfMany,
     /// A version of a record of a table that has none.
     #[error("the records of this table have no versions")]
     NoVersions,
@@ -63,7 +66,7 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::UnknownTable | Self::BadId(_) | Self::NotUtf8 | Self::NoIds | Self::TooManyIds => 400,
-            Self::MinVersion | Self::NoVersions => 400,
+            Self::MinVersion | Self::MinVersionOfMany | Self::NoVersions => 400,
             Self::UnknownPath | Self::UnknownList | Self::NoSuchRecord => 404,
             Self::Method => 405,
             Self::TooLarge => 413,
@@ -83,6 +86,7 @@ impl Refusal {
             Self::NoIds => "no_ids",
             Self::TooManyIds => "too_many_ids",
             Self::MinVersion => "bad_min_version",
+            Self::MinVersionOfMany => "min_version_of_many",
             Self::NoVersions => "no_versions",
             Self::NotYet => "not_yet",
             Self::NoSuchRecord => "no_such_record",
@@ -113,7 +117,7 @@ const RETRY_AFTER_SECS: u64 = 2;
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 15] = [
+    const ALL: [Refusal; 16] = [
         Refusal::UnknownPath,
         Refusal::Method,
         Refusal::UnknownTable,
@@ -123,6 +127,7 @@ mod tests {
         Refusal::NoIds,
         Refusal::TooManyIds,
         Refusal::MinVersion,
+        Refusal::MinVersionOfMany,
         Refusal::NoVersions,
         Refusal::NotYet,
         Refusal::NoSuchRecord,

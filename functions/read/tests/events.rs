@@ -1,4 +1,5 @@
-//! Every file in `events/` itself, sent to the function over real memcached nodes and the real flights, gives what its table says.
+//! Every file in `events/` itself, sent to the function over real memcached nodes and the real flights, gives what its
+//! table says.
 
 mod support;
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A notice says when to look; what there is says discovery. So notices that come late, twice or in any order do no
-//! harm, and one that is lost is made up for by the schedule. A run that ends early is finished by the next one, for all
-//! that it knows stands on the nodes.
+//! harm, and one that is lost is made up for by the schedule. A run that ends early is finished by the next one, for
+//! all that it knows stands on the nodes.
 //!
 //! | event | what is done |
 //! | --- | --- |
@@ -18,9 +18,9 @@
 //! | an event of a schedule, `{"reconcile": true}` | the ring is brought to what is listed |
 //! | anything else | an error |
 //!
-//! A record that cannot be read is counted and logged and fails nothing. Where the function may ask ElastiCache's API, it
-//! compares what that says with the ring, and says so where the topic of the notices is not active; an API that cannot be
-//! reached is no failure. What the function is told by its environment stands in [`settings`].
+//! A record that cannot be read is counted and logged and fails nothing. Where the function may ask ElastiCache's API,
+//! it compares what that says with the ring, and says so where the topic of the notices is not active; an API that
+//! cannot be reached is no failure. What the function is told by its environment stands in [`settings`].
 
 pub mod answer;
 mod app;

@@ -1,24 +1,13 @@
 //! What one invocation is charted by.
 
-use std::time::Duration;
-
-use larder_lambda::chart::Chart;
-use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 
 use crate::handle::{Handled, Work};
 
-/// The metrics of an invocation that was `handled` and took `duration`.
+/// Adds what was `handled` to the `metrics` of an invocation.
 ///
 /// All counts of [`Work`] are there even where they are 0. Times are in milliseconds.
-pub fn metrics(
-    chart: &Chart,
-    request_id: &str,
-    invocation: &Invocation,
-    handled: &Handled,
-    duration: Duration,
-) -> Metrics {
-    let mut metrics = chart.begin(request_id, invocation, duration);
+pub fn chart(handled: &Handled, metrics: &mut Metrics) {
     let Work { comparison, .. } = &handled.work;
     for (name, count) in [
         ("NodeNotices", handled.work.node_notices),
@@ -44,5 +33,4 @@ pub fn metrics(
         }
         Err(failure) => metrics.property("failure", failure.name()),
     }
-    metrics
 }

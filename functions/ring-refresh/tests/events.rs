@@ -139,7 +139,8 @@ fn counts(work: &Work) -> Vec<&'static str> {
     counts.into_iter().filter_map(|(name, count)| (count > 0).then_some(name)).collect()
 }
 
-/// What the table of `ring-refresh` in `events/README.md` says of each file: the metrics that count it, and what is done.
+/// What the table of `ring-refresh` in `events/README.md` says of each file: the metrics that count it, and what is
+/// done.
 fn readme() -> BTreeMap<String, (Vec<&'static str>, String)> {
     let readme = fs::read_to_string(folder().join("../README.md")).unwrap();
     let metrics = include_str!("../src/metrics.rs");

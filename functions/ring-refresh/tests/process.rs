@@ -260,8 +260,8 @@ fn invoke_for_a_second(api: &RuntimeApi, request_id: &'static str, payload: Valu
     reply
 }
 
-/// Calls for the ring to be brought up to date until nothing is left to do, for a busy machine may take another call; the
-/// phases that were published.
+/// Calls for the ring to be brought up to date until nothing is left to do, for a busy machine may take another call;
+/// the phases that were published.
 fn finish(api: &RuntimeApi) -> Vec<Value> {
     let mut phases = Vec::new();
     for _ in 0..5 {

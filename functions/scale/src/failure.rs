@@ -19,8 +19,8 @@ pub enum Failure {
     /// The ring could not be left by the node, and has it back. The node was not taken away.
     #[error("the node could not be left out of the ring")]
     Ring(#[source] RingError),
-    /// The node is on its way out of the ring, or left out of it, and stays with the cluster: it could not be taken back.
-    /// Another try takes it away, or brings it back.
+    /// The node is on its way out of the ring, or left out of it, and stays with the cluster: it could not be taken
+    /// back. Another try takes it away, or brings it back.
     #[error("the node was not taken away, and could not be taken back into the ring")]
     NotRestored(#[source] RingError),
     /// The node is left out of the ring; whether it is being taken away is not known. Another try finds out.

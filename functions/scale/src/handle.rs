@@ -141,8 +141,8 @@ impl<R: Ring> Step<'_, R> {
     ) -> Result<Result<Answer, Refusal>, Failure> {
         let retired = self.retire(node).await?;
         if let Err(wrong) = self.remove_node(id, to).await {
-            // What was refused for sure, or seen not to be done, is taken back. In doubt the node stays out: another try is
-            // sure to bring it to an end, while a node that goes must not be in the ring.
+            // What was refused for sure, or seen not to be done, is taken back. In doubt the node stays out: another
+            // try is sure to bring it to an end, while a node that goes must not be in the ring.
             if wrong.leaves_doubt() {
                 return Err(Failure::Doubt(wrong));
             }

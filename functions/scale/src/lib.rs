@@ -11,8 +11,9 @@
 //!
 //! One node at a time, and none while the cluster is being changed, while anything waits to be changed, at a bound, or
 //! within the cool-down ([`settings`]). Going in, the node that was made last goes: the others are warmed with what it
-//! holds and the ring is switched *before* it is taken away. Where an earlier run was cut off in between, the node that it
-//! left out of the ring goes first, cool-down or not; going out, it is taken back into the ring instead of a new one.
+//! holds and the ring is switched *before* it is taken away. Where an earlier run was cut off in between, the node that
+//! it left out of the ring goes first, cool-down or not; going out, it is taken back into the ring instead of a new
+//! one.
 //!
 //! | event | what it asks for |
 //! | --- | --- |

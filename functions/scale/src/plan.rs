@@ -72,9 +72,9 @@ pub enum Refusal {
 
 /// The plan for `change` of a cluster that is as `state` says, whose ring is as `ring` says, at `now`.
 ///
-/// The node that goes is the one with the greatest number: it was made last, so a node that was added for a rush goes with
-/// it, and those that stay have their names from the beginning. A node that an earlier run left out of the ring goes before
-/// it, and does not wait for the cool-down, because that run was not finished.
+/// The node that goes is the one with the greatest number: it was made last, so a node that was added for a rush goes
+/// with it, and those that stay have their names from the beginning. A node that an earlier run left out of the ring
+/// goes before it, and does not wait for the cool-down, because that run was not finished.
 pub fn plan(
     change: Change,
     state: &ClusterState,

@@ -48,8 +48,8 @@ impl Ring for PublishedRing {
         let report = self.0.restore(node, deadline).await?;
         let is_it = |retired: &RingNode| retired.identity() == node.identity();
         match report.unfinished {
-            // That the node is to stay is written down at once. The way back takes as long as the way out, and any later
-            // run goes on with it.
+            // That the node is to stay is written down at once. The way back takes as long as the way out, and any
+            // later run goes on with it.
             Some(unfinished) if report.document.is_none_or(|document| document.retired.iter().any(is_it)) => {
                 Err(Unfinishable(unfinished).into())
             }

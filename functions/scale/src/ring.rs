@@ -10,17 +10,20 @@ use tokio::time::Instant;
 ///
 /// Every call is over by its `deadline`.
 pub trait Ring {
-    /// Leaves `node` out of the ring: warms the others with what it holds, then switches the fleet to the ring without it.
+    /// Leaves `node` out of the ring: warms the others with what it holds, then switches the fleet to the ring without
+    /// it.
     ///
-    /// When this returns nobody asks the node any more, and it may be taken away. Where it is left out already, there is
-    /// nothing to do. After an error the node may be anywhere on its way out; [`restore`](Self::restore) brings it back.
+    /// When this returns nobody asks the node any more, and it may be taken away. Where it is left out already, there
+    /// is nothing to do. After an error the node may be anywhere on its way out; [`restore`](Self::restore) brings it
+    /// back.
     fn retire(
         &self,
         node: &RingNode,
         deadline: Instant,
     ) -> impl Future<Output = Result<Retired, RingError>> + Send;
 
-    /// Takes `node` back into the ring, wherever it was on its way out. Where it is in the ring, there is nothing to do.
+    /// Takes `node` back into the ring, wherever it was on its way out. Where it is in the ring, there is nothing to
+    /// do.
     fn restore(
         &self,
         node: &RingNode,

@@ -59,8 +59,8 @@ fn the_alarms_of_the_function_reach_it() {
     assert!(alarmed("Scale").is_empty(), "the names of metrics are to be checked here, as for ring-refresh");
 }
 
-/// Before each of the four documents of a change everyone has to have followed the one before, and in the end the last one: a
-/// node that is asked by nobody may go.
+/// Before each of the four documents of a change everyone has to have followed the one before, and in the end the last
+/// one: a node that is asked by nobody may go.
 const WAITS: u32 = 5;
 
 /// For all that takes only moments.

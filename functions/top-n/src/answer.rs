@@ -16,8 +16,8 @@
 
 use serde::Serialize;
 
-/// What became of all lists that a run looked after, in the order in which it did. Of a schedule those that are not due are
-/// not named.
+/// What became of all lists that a run looked after, in the order in which it did. Of a schedule those that are not due
+/// are not named.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Answer {
     /// One for each list.

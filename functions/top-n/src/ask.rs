@@ -24,9 +24,9 @@ pub struct InvalidEvent;
 impl Ask {
     /// Reads `event`.
     ///
-    /// A rule of EventBridge sends `source` and `detail-type`, and EventBridge Scheduler the same where nobody gave it another
-    /// input; what else stands there (resources, a detail that is a text) is not looked at. Whoever has an input of its own
-    /// sends just that.
+    /// A rule of EventBridge sends `source` and `detail-type`, and EventBridge Scheduler the same where nobody gave it
+    /// another input; what else stands there (resources, a detail that is a text) is not looked at. Whoever has an
+    /// input of its own sends just that.
     pub fn of(event: &Value) -> Result<Self, InvalidEvent> {
         let members = event.as_object().ok_or(InvalidEvent)?;
         let names = match (members.get("list"), members.get("lists")) {

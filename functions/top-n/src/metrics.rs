@@ -1,32 +1,22 @@
 //! What one invocation is charted by.
 
-use std::time::Duration;
-
-use larder_lambda::chart::Chart;
-use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 use serde_json::{Map, Value};
 
 use crate::answer::Done;
 use crate::handle::{Handled, Work};
 
-/// The metrics of an invocation that was `handled` and took `duration`.
+/// Adds what was `handled` to the `metrics` of an invocation.
 ///
 /// Lists by what became of them, all there even where they are 0: `Refreshed`, `Unchanged`, `NotDue`, `UnderWay`,
-/// `Overtaken`, `Failed`, `Left`. `Failures` is 1 where the whole run failed, and an event that is none counts as `Failed`,
-/// too, so that one alarm hears of both. `Rows` are those of the lists that are young again. `OldestAge`, in milliseconds, is
-/// the age after the run of the oldest list that it looked at, where there is one; `QueryTime` one value for each query.
+/// `Overtaken`, `Failed`, `Left`. `Failures` is 1 where the whole run failed, and an event that is none counts as
+/// `Failed`, too, so that one alarm hears of both. `Rows` are those of the lists that are young again. `OldestAge`, in
+/// milliseconds, is the age after the run of the oldest list that it looked at, where there is one; `QueryTime` one
+/// value for each query.
 ///
 /// The property `query_ms` has the time of each query by the name of its list, `failed` and `left` the names of lists,
 /// `failure` what went wrong with the run.
-pub fn metrics(
-    chart: &Chart,
-    request_id: &str,
-    invocation: &Invocation,
-    handled: &Handled,
-    duration: Duration,
-) -> Metrics {
-    let mut metrics = chart.begin(request_id, invocation, duration);
+pub fn chart(handled: &Handled, metrics: &mut Metrics) {
     let work = &handled.work;
     for (name, count) in counts(work) {
         metrics.count(name, count);
@@ -52,7 +42,6 @@ pub fn metrics(
     if let Some(failure) = work.failure {
         metrics.property("failure", failure);
     }
-    metrics
 }
 
 fn counts(work: &Work) -> [(&'static str, u64); 9] {
@@ -86,9 +75,8 @@ fn is_left(done: &Done) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use larder_lambda::deadline::TimeLimit;
-    use larder_lambda::environment::Environment;
-    use larder_lambda::thaw::Clocks;
+    use std::time::Duration;
+
     use serde_json::json;
 
     use crate::answer::{Answer, ListDone};
@@ -96,12 +84,9 @@ mod tests {
     use super::*;
 
     fn line(work: Work) -> Value {
-        let (namespace, service) = ("Larder".to_owned(), "larder".to_owned());
-        let chart = Chart { namespace, service, function_name: "top-n".to_owned() };
-        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
-        let invocation = environment.begin(0, Clocks::now());
         let handled = Handled { answer: Ok(Answer::default()), work };
-        let metrics = metrics(&chart, "8f0c", &invocation, &handled, Duration::from_micros(1_500));
+        let mut metrics = Metrics::new("Larder");
+        chart(&handled, &mut metrics);
         serde_json::from_str(&metrics.line(1)).unwrap()
     }
 
@@ -140,8 +125,6 @@ mod tests {
             ("query_ms", json!({ "a": 2.5, "b": 1.0 })),
             ("failed", json!(["c"])),
             ("left", json!(["d"])),
-            ("ColdStarts", json!(1)),
-            ("function_name", json!("top-n")),
         ] {
             assert_eq!(line[name], expected, "{name}");
         }

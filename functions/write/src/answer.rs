@@ -15,8 +15,9 @@
 //! | `queued` | some of the cache could not be told and may have what is older, until `functions/invalidate` has told it |
 //! | `unforgotten` | the same, and nobody will tell it: the old value ends by its time to live |
 //!
-//! The last two hold for whatever could not be told, the record itself or one that depends on it. The body is the row as a read
-//! gives it, and nothing where it is gone. Nothing may store an answer on its way (`cache-control: no-store`).
+//! The last two hold for whatever could not be told, the record itself or one that depends on it. The body is the row
+//! as a read gives it, and nothing where it is gone. Nothing may store an answer on its way (`cache-control:
+//! no-store`).
 
 use larder_lambda::http::HttpAnswer;
 use larder_origin::{Change, Written};

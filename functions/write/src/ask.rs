@@ -5,7 +5,8 @@ use larder_origin::{Change, Fields, IdempotencyKey};
 
 use crate::refusal::Refusal;
 
-/// A change of one record, as the request has it. Whether the table is served, and what the row takes, the origin knows.
+/// A change of one record, as the request has it. Whether the table is served, and what the row takes, the origin
+/// knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
     /// The table's name.
@@ -23,8 +24,8 @@ pub struct Ask {
 impl Ask {
     /// Reads a request: its path first, then its method, its headers, and its body at last.
     ///
-    /// The gateway's own path parameters `table` and `id` are taken where a route gives them, for they hold under any stage and
-    /// any mapped base path; otherwise the path is read. The body of a `DELETE` is not looked at.
+    /// The gateway's own path parameters `table` and `id` are taken where a route gives them, for they hold under any
+    /// stage and any mapped base path; otherwise the path is read. The body of a `DELETE` is not looked at.
     pub fn of(request: &HttpRequest) -> Result<Self, Refusal> {
         let (table, id) = target(request).ok_or(Refusal::UnknownPath)?;
         let change = match request.method() {

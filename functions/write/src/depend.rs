@@ -51,8 +51,8 @@ pub(crate) fn how(policy: &Policy) -> Forget {
     policy.stale_ttl().map_or(Forget::Hard, Forget::Soft)
 }
 
-/// The keys of the parents of a row of `table`: those that any of `rows` names, which are rows in JSON as they were and as they
-/// are, and those that `fields` name, which are to be set.
+/// The keys of the parents of a row of `table`: those that any of `rows` names, which are rows in JSON as they were and
+/// as they are, and those that `fields` name, which are to be set.
 pub(crate) fn parents<T: Target>(
     app: &App<T>,
     table: &Table,

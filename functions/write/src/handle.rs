@@ -64,8 +64,8 @@ pub struct Work {
 
 /// Answers `request` by `deadline`.
 ///
-/// Never fails: what goes wrong is an answer, too, and logged here if the caller is not to blame. If the future is dropped, the
-/// row may be written and the cache not know of it.
+/// Never fails: what goes wrong is an answer, too, and logged here if the caller is not to blame. If the future is
+/// dropped, the row may be written and the cache not know of it.
 pub async fn handle<T: Target>(app: &App<T>, request: &HttpRequest, deadline: Instant) -> Handled {
     let mut work = Work::default();
     let answer = match Asked::new(app, request) {
@@ -223,8 +223,9 @@ impl<'a> Asked<'a> {
         refusal
     }
 
-    /// All that has to be forgotten beside the row's own key, which is forgotten by `own`: this is the one place where it is
-    /// gathered. `rows` are the row as it was and as it is, as far as that is known, `fields` what is to be set where it is not.
+    /// All that has to be forgotten beside the row's own key, which is forgotten by `own`: this is the one place where
+    /// it is gathered. `rows` are the row as it was and as it is, as far as that is known, `fields` what is to be set
+    /// where it is not.
     fn dependents<T: Target>(
         &self,
         app: &App<T>,

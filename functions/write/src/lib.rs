@@ -7,8 +7,8 @@
 //!                   nothing was written                              └─► Queue::send ──► functions/invalidate
 //! ```
 //!
-//! `PUT`, `PATCH` and `DELETE /records/{table}/{id}`. A `PUT` has all columns of the row, those that are left out get their
-//! default; a `PATCH` has those that change. The body is a JSON object of columns and plain values.
+//! `PUT`, `PATCH` and `DELETE /records/{table}/{id}`. A `PUT` has all columns of the row, those that are left out get
+//! their default; a `PATCH` has those that change. The body is a JSON object of columns and plain values.
 //!
 //! | request header | |
 //! | --- | --- |
@@ -16,8 +16,8 @@
 //! | `if-match` | `"<version>"`, or the number alone: the row is written only if it has this version |
 //! | `idempotency-key` | the name of the write: sent again under it, it does not happen again, for a day at least |
 //!
-//! What stands in the headers and the body of the answer is told in [`answer`], what is refused and how in [`refusal`], and
-//! what the function is told by its environment in [`settings`].
+//! What stands in the headers and the body of the answer is told in [`answer`], what is refused and how in [`refusal`],
+//! and what the function is told by its environment in [`settings`].
 //!
 //! | | status |
 //! | --- | --- |
@@ -34,20 +34,20 @@
 //!
 //! # What holds when it is answered
 //!
-//! **The origin first.** The cache is told of nothing that the origin has not committed. What goes wrong afterwards is never an
-//! error: the row *is* written, and `x-cache` says what the cache knows of it.
+//! **The origin first.** The cache is told of nothing that the origin has not committed. What goes wrong afterwards is
+//! never an error: the row *is* written, and `x-cache` says what the cache knows of it.
 //!
-//! **Read your writes.** Where the cache could be told, whoever reads after the answer gets this version or a newer one. Where
-//! it could not (`queued`, `unforgotten`), a reader that says `?min-version=` with the `x-record-version` of the answer does.
-//! So does one that was refused by 412 and wants to see why.
+//! **Read your writes.** Where the cache could be told, whoever reads after the answer gets this version or a newer
+//! one. Where it could not (`queued`, `unforgotten`), a reader that says `?min-version=` with the `x-record-version` of
+//! the answer does. So does one that was refused by 412 and wants to see why.
 //!
-//! **What depends on the row** is forgotten with it: the records of its parents, before and after the change, and what another
-//! version of the functions keeps of them while one is deployed. What was deleted is removed, whatever the policy; what was
-//! changed is removed or marked stale, each as the policy of its table says.
+//! **What depends on the row** is forgotten with it: the records of its parents, before and after the change, and what
+//! another version of the functions keeps of them while one is deployed. What was deleted is removed, whatever the
+//! policy; what was changed is removed or marked stale, each as the policy of its table says.
 //!
-//! **Again.** A write that was cut off between the origin and the cache leaves the cache as it was. Sent again, with the same
-//! `idempotency-key`, it forgets all that it would have forgotten. Without one it is a new write, which no longer knows
-//! which parents there were before the first.
+//! **Again.** A write that was cut off between the origin and the cache leaves the cache as it was. Sent again, with
+//! the same `idempotency-key`, it forgets all that it would have forgotten. Without one it is a new write, which no
+//! longer knows which parents there were before the first.
 
 pub mod answer;
 mod app;

@@ -1,26 +1,15 @@
 //! What one invocation is charted by.
 
-use std::time::Duration;
-
-use larder_lambda::chart::Chart;
-use larder_lambda::environment::Invocation;
 use larder_lambda::metrics::Metrics;
 
 use crate::handle::{Handled, Work};
 
-/// The metrics of an invocation that was `handled` and took `duration`.
+/// Adds what was `handled` to the `metrics` of an invocation.
 ///
-/// All counts of [`Work`] are there even where they are 0, and `Errors`, 1 for an answer of 500 and above. `Stored` and `Newer`
-/// are rows, `Forgotten`, `Queued` and `Unforgotten` are keys. Times are in milliseconds, and there only where the origin was
-/// asked.
-pub fn metrics(
-    chart: &Chart,
-    request_id: &str,
-    invocation: &Invocation,
-    handled: &Handled,
-    duration: Duration,
-) -> Metrics {
-    let mut metrics = chart.begin(request_id, invocation, duration);
+/// All counts of [`Work`] are there even where they are 0, and `Errors`, 1 for an answer of 500 and above. `Stored` and
+/// `Newer` are rows, `Forgotten`, `Queued` and `Unforgotten` are keys. Times are in milliseconds, and there only where
+/// the origin was asked.
+pub fn chart(handled: &Handled, metrics: &mut Metrics) {
     let Work {
         table,
         puts,
@@ -64,29 +53,21 @@ pub fn metrics(
     if let Some(epoch) = ring_epoch {
         metrics.property("ring_epoch", *epoch);
     }
-    metrics
 }
 
 #[cfg(test)]
 mod tests {
-    use larder_lambda::deadline::TimeLimit;
-    use larder_lambda::environment::Environment;
+    use std::time::Duration;
+
     use larder_lambda::http::HttpAnswer;
-    use larder_lambda::thaw::Clocks;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn line(status: u16, work: Work) -> Value {
-        let chart = Chart {
-            namespace: "Larder".to_owned(),
-            service: "larder".to_owned(),
-            function_name: "write".to_owned(),
-        };
-        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
         let handled = Handled { answer: HttpAnswer::new(status, String::new()), work };
-        let invocation = environment.begin(0, Clocks::now());
-        let metrics = metrics(&chart, "8f0c", &invocation, &handled, Duration::from_micros(1_500));
+        let mut metrics = Metrics::new("Larder");
+        chart(&handled, &mut metrics);
         serde_json::from_str(&metrics.line(1)).unwrap()
     }
 

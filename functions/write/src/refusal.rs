@@ -120,8 +120,8 @@ impl Refusal {
         }
     }
 
-    /// The answer: `{"error":{"code":…,"message":…}}`, and with a conflict `"version"`, the present one, `null` where there is
-    /// no row. Nothing of the request is repeated in it.
+    /// The answer: `{"error":{"code":…,"message":…}}`, and with a conflict `"version"`, the present one, `null` where
+    /// there is no row. Nothing of the request is repeated in it.
     pub fn answer(self) -> HttpAnswer {
         let mut error = serde_json::json!({ "code": self.code(), "message": self.to_string() });
         if let Self::Conflict { present } = self {

@@ -11,8 +11,8 @@
 //! | `POWERTOOLS_METRICS_NAMESPACE` | the namespace of the metrics | `Larder` | |
 //! | `AWS_LAMBDA_LOG_LEVEL`, `RUST_LOG` | what is logged | `INFO` | see [`larder_lambda::logs`] |
 //!
-//! The origin has three quarters of a request's time: see [`Shares`](crate::Shares). An empty value counts as unset. Any other
-//! variable that begins with `LARDER_` is refused as a misspelt one.
+//! The origin has three quarters of a request's time: see [`Shares`](crate::Shares). An empty value counts as unset.
+//! Any other variable that begins with `LARDER_` is refused as a misspelt one.
 
 use std::time::Duration;
 

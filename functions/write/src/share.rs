@@ -4,8 +4,8 @@ use tokio::time::Instant;
 
 /// When each step of a write has to be over.
 ///
-/// A write that has been committed must yet be told to the cache, and what the cache cannot be told to the queue: so the origin
-/// does not get all the time that there is. What one step leaves, the next one has.
+/// A write that has been committed must yet be told to the cache, and what the cache cannot be told to the queue: so
+/// the origin does not get all the time that there is. What one step leaves, the next one has.
 ///
 /// ```
 /// use larder_write::Shares;

@@ -53,12 +53,13 @@ pub(crate) struct Store<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Commit {
     Certain,
-    /// It may yet, after the cache has forgotten what was there: who loads in between loads what is old. So all of it is
-    /// forgotten once more, from the queue.
+    /// It may yet, after the cache has forgotten what was there: who loads in between loads what is old. So all of it
+    /// is forgotten once more, from the queue.
     Unknown,
 }
 
-/// Stores the row where there is one `to_store`, has all of `to_forget` forgotten, side by side, and queues what is left.
+/// Stores the row where there is one `to_store`, has all of `to_forget` forgotten, side by side, and queues what is
+/// left.
 pub(crate) async fn tell<T>(
     app: &App<T>,
     to_store: Option<Store<'_>>,

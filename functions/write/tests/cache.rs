@@ -1,5 +1,5 @@
-//! What the cache knows of a write while others read and write, when nodes cannot be told, and when nobody knows whether the write
-//! has happened.
+//! What the cache knows of a write while others read and write, when nodes cannot be told, and when nobody knows
+//! whether the write has happened.
 
 mod support;
 

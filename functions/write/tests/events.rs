@@ -1,4 +1,5 @@
-//! Every file in `events/write/` itself, sent to the function over real nodes and a real SQLite file, gives what its table says.
+//! Every file in `events/write/` itself, sent to the function over real nodes and a real SQLite file, gives what its
+//! table says.
 
 mod support;
 

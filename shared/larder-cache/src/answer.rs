@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::value::Loaded;
+
 /// The answer for one key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
@@ -15,7 +17,8 @@ pub struct Answer {
     pub version: Option<u64>,
     /// Where it came from.
     pub outcome: Outcome,
-    /// `host:port` of the node that answered; `None` where none did: the origin, or of a hit this environment's own memory.
+    /// `host:port` of the node that answered; `None` where none did: the origin, or of a hit this environment's own
+    /// memory.
     pub node: Option<Arc<str>>,
     /// How long ago it was stored, to the second; `None` where it was not found in the cache, and where that cannot be
     /// told: of a value that was invalidated, or is fresh for a time of its own.
@@ -29,8 +32,8 @@ pub enum Outcome {
     Hit,
     /// The cache did not have it; the origin was asked.
     Miss,
-    /// The cache had a value past its time, and there is a reason to answer it: somebody else refreshes it, or the origin
-    /// failed.
+    /// The cache had a value past its time, and there is a reason to answer it: somebody else refreshes it, or the
+    /// origin failed.
     Stale,
     /// The cache could not be asked; the origin was.
     Bypass,
@@ -43,8 +46,8 @@ pub enum LoadError<E> {
     /// The origin failed.
     #[error("the origin failed")]
     Origin(#[source] Arc<E>),
-    /// The origin took longer than [`Policy::load_for`](crate::Policy::load_for).
-    #[error("the origin took longer than {0:?}")]
+    /// The origin took longer than so: what the guard had left of [`Policy::load_for`](crate::Policy::load_for).
+    #[error("the origin took longer than {} ms", .0.as_millis())]
     Slow(Duration),
     /// The origin has failed for this key a moment ago, and is left alone.
     #[error("the origin has failed a moment ago")]
@@ -138,6 +141,15 @@ pub struct Counts {
     pub fills_failed: u32,
 }
 
+impl Answer {
+    /// What the origin has `loaded`, after `node` did not have it.
+    pub(crate) fn of_loaded(loaded: Option<Loaded>, outcome: Outcome, node: Option<Arc<str>>) -> Self {
+        let version = loaded.as_ref().and_then(|loaded| loaded.version);
+        let value = loaded.map(|loaded| loaded.value);
+        Self { value, version, outcome, node, age: None }
+    }
+}
+
 impl<E> Batch<E> {
     /// Sums the `answers` up, beside what was counted on the way.
     pub(crate) fn new(answers: Vec<Result<Answer, LoadError<E>>>, counts: Counts) -> Self {
@@ -158,6 +170,13 @@ impl Counts {
             Outcome::Bypass => &mut self.bypasses,
         };
         *count += 1;
+    }
+
+    /// What it took to get answers that were of no use.
+    pub(crate) fn of_no_use(self) -> Self {
+        let (hits, misses, stale, bypasses, errors) = (0, 0, 0, 0, 0);
+        let (negative_hits, near_hits, failing) = (0, 0, 0);
+        Self { hits, misses, stale, bypasses, errors, negative_hits, near_hits, failing, ..self }
     }
 
     pub(crate) fn add<E>(&mut self, answer: &Result<Answer, LoadError<E>>) {

@@ -1,16 +1,17 @@
 //! Cache-aside: read the cache, load what is missing once, fill it for the others.
 //!
 //! 1. All keys are read, each node once. What that means for a key says the table of `work.rs`.
-//! 2. What is left by winners who are dead is taken over, and read again.
-//! 3. What we are to load is loaded by one call to the origin, and stored, each node once.
-//! 4. What others load is waited for, in rounds that read all of it at once; what is waited for in vain is loaded.
+//! 2. What we are to load is loaded by one call to the origin, and stored, each node once.
+//! 3. What is left by winners who are dead is taken over, read again, and loaded.
+//! 4. What others load is waited for, in rounds that read all of it at once. What we win in a round is loaded at once,
+//!    what is waited for in vain in the end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use larder_client::{Cluster, Fill, Key, Lease, Stored};
+use larder_client::{Cas, Cluster, Fill, Key, Lease, Stored};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Answer, Batch, Counts, LoadError};
@@ -44,15 +45,15 @@ impl Cache {
         Self { cluster, guard, sampler: None, rivals, flights, near }
     }
 
-    /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be warmed:
-    /// a record of at most [`Record::MAX_LEN`] bytes to one node, along with a read.
+    /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be
+    /// warmed: a record of at most [`Record::MAX_LEN`] bytes to one node, along with a read.
     #[must_use]
     pub fn sampled_by(self, sampler: Sampler) -> Self {
         Self { sampler: Some(sampler), ..self }
     }
 
-    /// The keys that this environment reads most, where it has told the fleet since this was asked last, most read first; see
-    /// [`Sampler::take_hottest`].
+    /// The keys that this environment reads most, where it has told the fleet since this was asked last, most read
+    /// first; see [`Sampler::take_hottest`].
     pub fn take_hottest(&self) -> Vec<Counted> {
         self.sampler.as_ref().map(Sampler::take_hottest).unwrap_or_default()
     }
@@ -99,11 +100,12 @@ impl Cache {
     /// Answers the values under `keys`: from the cache, or from `load`.
     ///
     /// `load` gets the indices of the keys to load and answers as many values in their order, `None` for "no such
-    /// record", which is cached, too. It is called once for all keys that this caller has to load, and once more
-    /// where it waited for others in vain; a key that stands in `keys` twice is loaded once, for both. The nodes are
-    /// asked side by side, each once, and filled side by side. An error of `load` says that the origin is out of order:
-    /// where the policy has a time for that, nobody asks again for these keys until it is over. What cannot be a key of the
-    /// origin is therefore no error, but no record.
+    /// record", which is cached, too. It is called once for all keys that nobody loads, and once more for those that
+    /// come to be this caller's to load while it waits: whoever loads them has failed, died, or takes too long. A key
+    /// that stands in `keys` twice is loaded once, for both. The nodes are asked side by side, each once, and filled
+    /// side by side. An error of `load` says that the origin is out of order: where the policy has a time for that,
+    /// nobody asks again for these keys until it is over. What cannot be a key of the origin is therefore no error, but
+    /// no record.
     ///
     /// Everything ends by `deadline`; whenever the cache is asked it may take half of the time left, so that the
     /// origin has the rest. A fault of the cache makes a read slower, never an error; a fault of the origin is an
@@ -152,8 +154,8 @@ impl Cache {
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
         let chosen = if near.is_empty() { reads.chosen } else { reads.chosen.at(&others_at(keys, &near)) };
-        let (mut work, mut counts) = (Work::new(keys, chosen, policy, reads.tags), Counts::default());
-        counts.tag_reads = reads.tag_reads;
+        let mut work = Work::new(keys, chosen, reads.tags, policy, deadline);
+        work.counts.tag_reads = reads.tag_reads;
         let (mut near, mut reads) = (near.into_iter().peekable(), reads.reads.into_iter());
         for index in 0..keys.len() {
             match near.next_if(|(at, _)| *at == index) {
@@ -161,12 +163,10 @@ impl Cache {
                 None => work.sort(index, reads.next().flatten(), self.leases()),
             }
         }
-        self.take_over(&mut work, &mut counts, deadline).await;
-        self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
-        counts.waits = work.to_await.len() as u32;
-        self.wait_for_others(&mut work, &mut counts, deadline).await;
-        self.load_and_fill(&mut work, &mut counts, deadline, &load).await;
-        Batch::new(work.into_answers(), counts)
+        self.load_ours(&mut work, &load).await;
+        work.counts.waits = work.to_await.len() as u32;
+        self.wait_for_others(&mut work, &load).await;
+        work.into_batch()
     }
 
     fn leases(&self) -> Leases<'_> {
@@ -174,64 +174,82 @@ impl Cache {
     }
 
     /// Takes over what dead winners have left, and reads it again.
-    async fn take_over<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
+    async fn take_over<E>(&self, work: &mut Work<'_, E>) {
         let left = std::mem::take(&mut work.to_take_over);
-        if left.is_empty() {
-            return;
-        }
-        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
         let taken = left.iter().map(|(index, read)| cluster.take_over(work.key(*index), read));
         let taken = join_all(taken).await;
-        counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
+        work.counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
         let indices: Vec<usize> = left.iter().map(|(index, _)| *index).collect();
-        let reads = self.read_again(&indices, work, counts, deadline).await;
+        let reads = self.read_again(&indices, work).await;
         for ((index, before), now) in left.into_iter().zip(reads) {
             work.sort_taken(index, before, now, self.leases());
         }
     }
 
-    /// Asks again for what others load, until it is there or patience is at its end; what is left is to be loaded. Patience begins
-    /// anew with another lease: who has taken a dead one over is alive.
-    async fn wait_for_others<E>(&self, work: &mut Work<'_, E>, counts: &mut Counts, deadline: Instant) {
-        let (last, wait_for) = (Instant::now() + half_until(deadline), work.policy.wait_for);
+    /// Loads what is to be loaded, takes over what dead winners have left, and loads that, too. In this order: others
+    /// wait for what we have won.
+    async fn load_ours<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
+        self.load_and_fill(work, load).await;
+        if !work.to_take_over.is_empty() {
+            self.take_over(work).await;
+            self.load_and_fill(work, load).await;
+        }
+    }
+
+    /// Asks again for what others load, until all of it is there; what is not when patience is at its end is loaded.
+    /// Patience begins anew with another lease: who has taken a dead one over is alive.
+    async fn wait_for_others<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Vec<Option<V>>, E>>,
+    {
+        let (last, wait_for) = (Instant::now() + half_until(work.deadline), work.policy.wait_for);
         let patience = || last.min(Instant::now() + wait_for);
         let mut end = patience();
         let mut pause = FIRST_PAUSE;
         while !work.to_await.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return work.load_awaited();
-            }
             rest(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left), &mut work.to_await).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let mut to_read = Vec::new();
-            for key in std::mem::take(&mut work.to_await) {
-                match key.landed() {
-                    Some(answer) => work.answer(key.index, Ok(answer)),
-                    None if key.is_under_way() => work.to_await.push(key),
-                    None => to_read.push((key.index, key.cas)),
-                }
-            }
-            let indices: Vec<usize> = to_read.iter().map(|(index, _)| *index).collect();
-            let reads = self.read_again(&indices, work, counts, deadline).await;
-            for (index, read) in indices.into_iter().zip(reads) {
-                work.sort(index, read, self.leases());
-            }
-            self.take_over(work, counts, deadline).await;
-            if to_read.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
+            let awaited = self.look_again(work).await;
+            self.load_ours(work, load).await;
+            if awaited.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
                 end = patience();
+            }
+            if Instant::now() >= end {
+                work.load_awaited();
+                self.load_ours(work, load).await;
             }
         }
     }
 
+    /// Looks what has come of the keys that others load; answers which ones were read, and under which leases they were
+    /// loaded.
+    async fn look_again<E>(&self, work: &mut Work<'_, E>) -> Vec<(usize, Cas)> {
+        let mut to_read = Vec::new();
+        for key in std::mem::take(&mut work.to_await) {
+            match key.landed() {
+                Some(answer) => work.answer(key.index, Ok(answer)),
+                None if key.is_under_way() => work.to_await.push(key),
+                None => to_read.push((key.index, key.cas)),
+            }
+        }
+        let indices: Vec<usize> = to_read.iter().map(|(index, _)| *index).collect();
+        let reads = self.read_again(&indices, work).await;
+        for (index, read) in indices.into_iter().zip(reads) {
+            work.sort(index, read, self.leases());
+        }
+        to_read
+    }
+
     /// Loads what is to be loaded with one call to the origin, and stores what there is a lease for.
-    async fn load_and_fill<E, V, F>(
-        &self,
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-        load: &impl Fn(Vec<usize>) -> F,
-    ) where
+    async fn load_and_fill<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
+    where
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
@@ -239,20 +257,15 @@ impl Cache {
         if to_load.is_empty() {
             return;
         }
-        let leased =
-            to_load.iter().filter_map(|key| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas())));
-        let begun = self.flights.begin(leased, work.tags);
-        match self.call_origin(work.policy, &to_load, counts, deadline, load).await {
+        let leased = |key: &ToLoad| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas()));
+        let begun = self.flights.begin(to_load.iter().map(leased), work.tags);
+        let (policy, deadline) = (work.policy, work.deadline);
+        match self.call_origin(policy, &to_load, &mut work.counts, deadline, load).await {
             Ok(values) => {
-                for (key, loaded) in to_load.iter().zip(&values) {
-                    begun.land(work.key(key.index), loaded.as_ref());
-                }
-                self.fill(work, &to_load, &values, counts, deadline).await;
+                begun.land(&values);
+                self.fill(work, &to_load, &values).await;
                 for (key, loaded) in to_load.into_iter().zip(values) {
-                    let version = loaded.as_ref().and_then(|loaded| loaded.version);
-                    let value = loaded.map(|loaded| loaded.value);
-                    let answer = Answer { value, version, outcome: key.outcome, node: key.node, age: None };
-                    work.answer(key.index, Ok(answer));
+                    work.answer(key.index, Ok(Answer::of_loaded(loaded, key.outcome, key.node)));
                 }
             }
             Err(error) => {
@@ -276,15 +289,21 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
+        // Whoever holds a lease for longer is taken for dead, wherever it stands.
+        let limit = Instant::now() + policy.load_for;
         // Whoever has something to answer need not stand in a queue.
         let is_needed = to_load.iter().any(|key| key.fallback.is_none());
-        let patience = if is_needed { policy.wait_for.min(half_until(deadline)) } else { Duration::ZERO };
-        let _permit = self.guard.enter(patience).await.ok_or(LoadError::Guarded)?;
+        let most = policy.wait_for.min(policy.load_for / 2).min(half_until(deadline));
+        let _permit = self
+            .guard
+            .enter(if is_needed { most } else { Duration::ZERO })
+            .await
+            .ok_or(LoadError::Guarded)?;
         let asked = to_load.len();
         counts.origin_calls += 1;
-        let limit = Instant::now() + policy.load_for;
+        let begun = Instant::now();
         let loading = load(to_load.iter().map(|key| key.index).collect());
-        let late = || if limit < deadline { LoadError::Slow(policy.load_for) } else { LoadError::Deadline };
+        let late = || if limit < deadline { LoadError::Slow(limit - begun) } else { LoadError::Deadline };
         let loaded = timeout_at(limit.min(deadline), loading).await.map_err(|_| late())?;
         // An origin that keeps to the caller's deadline itself is not out of order.
         let is_late = Instant::now() >= deadline;
@@ -298,14 +317,7 @@ impl Cache {
     }
 
     /// Stores `values` where there is a lease. What cannot be stored is good for this caller all the same.
-    async fn fill<E>(
-        &self,
-        work: &Work<'_, E>,
-        to_load: &[ToLoad],
-        values: &[Option<Loaded>],
-        counts: &mut Counts,
-        deadline: Instant,
-    ) {
+    async fn fill<E>(&self, work: &mut Work<'_, E>, to_load: &[ToLoad], values: &[Option<Loaded>]) {
         let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
             let lease = key.lease.as_ref()?;
             Some((key, lease, Packed::of(value.as_ref(), work.key(key.index), work.policy, work.tags)))
@@ -314,23 +326,24 @@ impl Cache {
         let fills =
             packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key(key.index)), lease });
         let fills: Vec<Fill<'_>> = fills.collect();
+        let filled = self.cluster.until(work.deadline).fill_many(&fills).await;
         let mut failed = Vec::new();
-        for ((key, ..), filled) in packed.iter().zip(self.cluster.until(deadline).fill_many(&fills).await) {
+        for ((key, ..), filled) in packed.iter().zip(filled) {
             match filled {
-                Ok(Stored::Yes) => counts.fills += 1,
-                Ok(Stored::Refused | Stored::Missing) => counts.fills_refused += 1,
+                Ok(Stored::Yes) => work.counts.fills += 1,
+                Ok(Stored::Refused | Stored::Missing) => work.counts.fills_refused += 1,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "value not stored");
                     failed.push(*key);
                 }
             }
         }
-        counts.fills_failed += failed.len() as u32;
+        work.counts.fills_failed += failed.len() as u32;
         self.give_back(work, failed).await;
     }
 
-    /// Leaves word that the origin is out of order where it `is_outage`, so that others leave it alone for a moment; else
-    /// gives the leases back.
+    /// Leaves word that the origin is out of order where it `is_outage`, so that others leave it alone for a moment;
+    /// else gives the leases back.
     async fn give_up<E>(&self, work: &Work<'_, E>, to_load: &[ToLoad], is_outage: bool) {
         let Some(ttl) = work.policy.error_for.filter(|_| is_outage) else {
             return self.give_back(work, to_load).await;
@@ -359,8 +372,8 @@ impl Cache {
     }
 }
 
-/// Those of `keys` for which the cache has no answer. What it has for the others would go with their leases, which are left to
-/// be taken over: that the origin is asked again when they have been silent for long enough is what it needs.
+/// Those of `keys` for which the cache has no answer. What it has for the others would go with their leases, which are
+/// left to be taken over: that the origin is asked again when they have been silent for long enough is what it needs.
 fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<Item = &'k ToLoad> {
     keys.into_iter().filter(|key| key.fallback.is_none())
 }
@@ -388,4 +401,4 @@ pub(crate) fn half_until(deadline: Instant) -> Duration {
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Giving a lease back is a courtesy that may take a little of the margin after the deadline.
-const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);
+pub(crate) const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);

@@ -66,11 +66,11 @@ impl Catalogue {
         Self { keys }
     }
 
-    /// How much each key weighs on one of so many `nodes`, in the same order; keys above `most_share` of the mean reads of a
-    /// node are advised copies, as many as bring each of them down to it, and no more than a key may have.
+    /// How much each key weighs on one of so many `nodes`, in the same order; keys above `most_share` of the mean reads
+    /// of a node are advised copies, as many as bring each of them down to it, and no more than a key may have.
     ///
-    /// Compared with the keys of the catalogue alone, as if no others were read, and with all that environments have read,
-    /// near values included: so a share is too large rather than too small.
+    /// Compared with the keys of the catalogue alone, as if no others were read, and with all that environments have
+    /// read, near values included: so a share is too large rather than too small.
     pub fn loads(&self, nodes: usize, most_share: f64) -> impl Iterator<Item = KeyLoad<'_>> {
         let total: f64 = self.keys.iter().map(|(_, reads)| reads).sum();
         let mean = total / nodes.max(1) as f64;
@@ -91,8 +91,8 @@ impl Catalogue {
     }
 }
 
-/// What is told in a record where one stands `before`: its counts, weighted by its age, and those of `counted`, of which
-/// only what is [`certain`](Counted::certain) is told.
+/// What is told in a record where one stands `before`: its counts, weighted by its age, and those of `counted`, of
+/// which only what is [`certain`](Counted::certain) is told.
 pub(crate) fn joined(before: Option<Record>, counted: Vec<Counted>, now_secs: u64) -> Vec<Counted> {
     let mut sums: HashMap<Key, u64> = HashMap::new();
     for counted in counted {

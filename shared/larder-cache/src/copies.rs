@@ -1,8 +1,8 @@
 //! Copies of hot keys: which one is read, and that all hear of every write.
 //!
-//! The ring document says which keys have copies. Each copy is a key of its own, with its own node, lease and value; whoever
-//! reads picks one by chance, whoever writes tells all. What may be read is looked at once more when a read has ended, and what
-//! has to be told when a write has: the call itself may have found another document.
+//! The ring document says which keys have copies. Each copy is a key of its own, with its own node, lease and value;
+//! whoever reads picks one by chance, whoever writes tells all. What may be read is looked at once more when a read has
+//! ended, and what has to be told when a write has: the call itself may have found another document.
 
 use futures_util::future::join_all;
 use larder_client::{Cluster, Copies, Error, Key, Ttl};
@@ -75,6 +75,11 @@ impl Chosen {
         self.0.extend(part.at(indices).0);
         self.0.sort_unstable_by_key(|choice| choice.index);
     }
+}
+
+/// Whether `key` is `name` itself, or a copy of it that is read.
+pub(crate) fn is_read(cluster: &Cluster, name: &Key, key: &Key) -> bool {
+    key == name || (1..read_copies(cluster.copies_of(name))).any(|number| name.copy_at(number) == *key)
 }
 
 /// How many copies there are of `key`, itself included: so many have to hear of a write.

@@ -1,18 +1,18 @@
 //! Russian dolls: the key of a parent that holds its children's versions.
 //!
-//! What is made of several records, such as a page or a list with its items, can be kept under a key that names the version of
-//! each. When a child changes, the next reader asks for another key, and nobody has to be told of the parent: its old value is
-//! not asked for any more, and ends by its own time. Its reader has to know the versions of the children first, which takes one
-//! read of many keys; only what is built from them is saved.
+//! What is made of several records, such as a page or a list with its items, can be kept under a key that names the
+//! version of each. When a child changes, the next reader asks for another key, and nobody has to be told of the
+//! parent: its old value is not asked for any more, and ends by its own time. Its reader has to know the versions of
+//! the children first, which takes one read of many keys; only what is built from them is saved.
 
 use larder_client::{InvalidKey, Key};
 use sha2::{Digest, Sha256};
 
-/// The key of a parent that is named by `parts`, as [`Key::compose`] takes them, and made of `children`: the key of each, and
-/// its version, `None` for one that does not exist or has none.
+/// The key of a parent that is named by `parts`, as [`Key::compose`] takes them, and made of `children`: the key of
+/// each, and its version, `None` for one that does not exist or has none.
 ///
-/// The children are a set: their order does not count, and a child that is named twice with the same version counts once. The
-/// last part of the key is their digest, 32 hexadecimal digits: the first 128 bits of a SHA-256.
+/// The children are a set: their order does not count, and a child that is named twice with the same version counts
+/// once. The last part of the key is their digest, 32 hexadecimal digits: the first 128 bits of a SHA-256.
 ///
 /// ```
 /// use larder_cache::doll_key;
@@ -43,8 +43,8 @@ pub fn doll_key<'k, P: AsRef<[u8]>>(
     Key::compose(parts.iter().map(AsRef::as_ref).chain([digest.as_bytes()]))
 }
 
-/// The digest of `children`, of which no two lists are the same bytes: each key stands behind its length, which is one byte,
-/// and each version behind whether there is one.
+/// The digest of `children`, of which no two lists are the same bytes: each key stands behind its length, which is one
+/// byte, and each version behind whether there is one.
 fn digest(children: &[(&[u8], Option<u64>)]) -> String {
     let mut hasher = Sha256::new();
     for (key, version) in children {

@@ -16,8 +16,8 @@ use crate::value::Loaded;
 pub(crate) type Landing = watch::Receiver<Landed>;
 type Landed = Option<Option<Loaded>>;
 
-/// The loads under way, each by the lease that it was begun under and how its tags stood then: a lease that came later is
-/// another load, for what that one finds may be newer, and so are tags that stand otherwise.
+/// The loads under way, each by the lease that it was begun under and how its tags stood then: a lease that came later
+/// is another load, for what that one finds may be newer, and so are tags that stand otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Flights(Mutex<HashMap<Key, (Terms, Landing)>>);
 
@@ -28,20 +28,21 @@ type Terms = (Cas, Standing);
 #[derive(Debug)]
 pub(crate) struct Begun<'f> {
     flights: &'f Flights,
-    keys: Vec<(Key, Terms, watch::Sender<Landed>)>,
+    /// One for every key; `None` without a lease.
+    loads: Vec<Option<(Key, Terms, watch::Sender<Landed>)>>,
 }
 
 impl Flights {
-    /// Begins to load `keys`.
-    pub(crate) fn begin(&self, keys: impl Iterator<Item = (Key, Cas)>, tags: Standing) -> Begun<'_> {
+    /// Begins to load keys, each under the lease that there is for it: without one, nobody waits for it.
+    pub(crate) fn begin(&self, keys: impl Iterator<Item = Option<(Key, Cas)>>, tags: Standing) -> Begun<'_> {
         let mut flights = self.lock();
-        let keys = keys.map(|(key, cas)| {
+        let mut begin = |(key, cas): (Key, Cas)| {
             let (sender, landing) = watch::channel(None);
             flights.insert(key.clone(), ((cas, tags), landing));
             (key, (cas, tags), sender)
-        });
-        let keys = keys.collect();
-        Begun { flights: self, keys }
+        };
+        let loads = keys.map(|leased| leased.map(&mut begin)).collect();
+        Begun { flights: self, loads }
     }
 
     /// The load under way of `key` under this very lease.
@@ -55,10 +56,12 @@ impl Flights {
 }
 
 impl Begun<'_> {
-    /// Tells whoever waits for `key` what was loaded.
-    pub(crate) fn land(&self, key: &Key, loaded: Option<&Loaded>) {
-        if let Some((.., sender)) = self.keys.iter().find(|(begun, ..)| begun == key) {
-            sender.send_replace(Some(loaded.cloned()));
+    /// Tells whoever waits what was loaded: as many values as there are keys, in their order.
+    pub(crate) fn land(&self, values: &[Option<Loaded>]) {
+        for (load, value) in self.loads.iter().zip(values) {
+            if let Some((.., sender)) = load {
+                sender.send_replace(Some(value.clone()));
+            }
         }
     }
 }
@@ -66,7 +69,7 @@ impl Begun<'_> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let mut flights = self.flights.lock();
-        for (key, terms, _) in &self.keys {
+        for (key, terms, _) in self.loads.iter().flatten() {
             if flights.get(key).is_some_and(|(begun, _)| begun == terms) {
                 flights.remove(key);
             }

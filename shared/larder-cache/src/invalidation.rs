@@ -1,12 +1,13 @@
 //! Forgetting keys, so that what fails can be written down and repeated.
 //!
-//! On Lambda a retry in memory is worth nothing: between invocations nothing runs, and the environment may never be thawed.
-//! So an invalidation that fails becomes a message of a durable queue, and is repeated from there until it is done.
+//! On Lambda a retry in memory is worth nothing: between invocations nothing runs, and the environment may never be
+//! thawed. So an invalidation that fails becomes a message of a durable queue, and is repeated from there until it is
+//! done.
 //!
-//! **Twice does no harm.** A hard one that comes again removes what has been loaded since, which costs a load. A soft one that
-//! comes late may meet a value that is newer than the event: it is served as stale until its refresh, which costs one, too.
-//! Nothing older than the event can come back in between: both void the leases that are under way, and where there is no
-//! item there is none to void, because a fill needs the stub that its lease left.
+//! **Twice does no harm.** A hard one that comes again removes what has been loaded since, which costs a load. A soft
+//! one that comes late may meet a value that is newer than the event: it is served as stale until its refresh, which
+//! costs one, too. Nothing older than the event can come back in between: both void the leases that are under way, and
+//! where there is no item there is none to void, because a fill needs the stub that its lease left.
 
 use std::borrow::Cow;
 
@@ -67,11 +68,12 @@ pub struct Invalidated {
 impl Invalidation {
     /// The most bytes of a message.
     ///
-    /// SQS took no more until 2025, and takes 1 MiB since. Source: "Amazon SQS message quotas" in the SQS developer guide.
+    /// SQS took no more until 2025, and takes 1 MiB since. Source: "Amazon SQS message quotas" in the SQS developer
+    /// guide.
     pub const MAX_BYTES: usize = 256 << 10;
-    /// The most keys of a part that [`split`](Self::split) makes: as many as are never over [`MAX_BYTES`](Self::MAX_BYTES),
-    /// however long, and few enough to be forgotten in one go, so that a message is rarely begun anew because its time was
-    /// over.
+    /// The most keys of a part that [`split`](Self::split) makes: as many as are never over
+    /// [`MAX_BYTES`](Self::MAX_BYTES), however long, and few enough to be forgotten in one go, so that a message is
+    /// rarely begun anew because its time was over.
     pub const MAX_PART_KEYS: usize = 500;
 
     /// As a message of a queue: JSON with a name and a version, in characters that SQS takes.
@@ -107,9 +109,10 @@ impl Invalidation {
 
     /// Has `cluster` forget the keys, many side by side, by `deadline`.
     ///
-    /// A key that nobody holds is done. A hot one is done when all copies have heard that `cluster` knows of: whoever repeats it
-    /// looks for himself. While the ring changes, both owners of a key that moves have heard of it, or the key
-    /// is left. A failed node leaves its own keys alone. If the future is dropped, any of the keys may be forgotten.
+    /// A key that nobody holds is done. A hot one is done when all copies have heard that `cluster` knows of: whoever
+    /// repeats it looks for himself. While the ring changes, both owners of a key that moves have heard of it, or the
+    /// key is left. A failed node leaves its own keys alone. If the future is dropped, any of the keys may be
+    /// forgotten.
     pub async fn run(&self, cluster: &Cluster, deadline: Instant) -> Invalidated {
         let cluster = cluster.until(deadline);
         let mut invalidated = Invalidated::default();

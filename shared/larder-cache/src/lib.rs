@@ -1,5 +1,5 @@
-//! Caching patterns for a fleet: cache-aside and write-through with leases, tags, invalidations that are repeated, lists on a
-//! schedule, hot keys, and the ring that all go by, published.
+//! Caching patterns for a fleet: cache-aside and write-through with leases, tags, invalidations that are repeated, lists
+//! on a schedule, hot keys, and the ring that all go by, published.
 //!
 //! On Lambda a lock in memory stops nobody: a thousand environments miss the same key at once. So the node itself
 //! says who loads: of all who miss, one wins a lease, the others wait a moment for its value. A cache that fails
@@ -46,7 +46,7 @@
 //! | `copies.rs` | keys of which several nodes have copies: which one is read, and that all hear of every write |
 //! | `near.rs` | what is read most, kept in memory for a moment |
 //! | `sampler.rs` | [`Sampler`]: which reads are counted, and when that is told |
-//! | `publisher.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
+//! | `publisher.rs`, `run.rs`, `warm.rs` | [`Publisher`]: from the ring that the fleet has to the one that it should have; [`Warmer`] |
 //! | `record.rs`, `catalogue.rs` | [`Record`], [`Catalogue`]: what an environment read most, and what the fleet did |
 
 mod answer;
@@ -67,6 +67,7 @@ mod publisher;
 mod reading;
 mod record;
 mod rivals;
+mod run;
 mod sampler;
 mod sketch;
 mod survey;

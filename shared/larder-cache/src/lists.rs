@@ -11,23 +11,26 @@
 //! | | the same rows | touches the list |
 //! | | an origin that fails | nothing: the old list stays for as long as it had left |
 //!
-//! One refresher at a time holds a lease on a key of its own, `larder~refresh~` and that of the list. A lease on the list's own
-//! key would not do: memcached gives the right to refresh an item once, and only a new item ends it, so a refresher that
-//! dies, whose query fails, or that finds the same rows would have to store the list anew. That lease saves queries; it is not
-//! what keeps lists right. What was read before the query has to be there yet, and nobody may have touched it since, else
-//! nothing is stored: an older run that was frozen in between never overwrites what a newer one has left.
+//! One refresher at a time holds a lease on a key of its own, `larder~refresh~` and that of the list. A lease on the
+//! list's own key would not do: memcached gives the right to refresh an item once, and only a new item ends it, so a
+//! refresher that dies, whose query fails, or that finds the same rows would have to store the list anew. That lease
+//! saves queries; it is not what keeps lists right. What was read before the query has to be there yet, and nobody may
+//! have touched it since, else nothing is stored: an older run that was frozen in between never overwrites what a newer
+//! one has left.
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use larder_client::{Claim, Cluster, Error, Lease, Read, ReadOptions, Stored};
 use larder_ring::Phase;
 use tokio::time::Instant;
 
 use crate::answer::{Counts, LoadError, Outcome};
-use crate::cache_aside::{Cache, half_until};
+use crate::cache_aside::{Cache, GIVE_BACK_LIMIT, half_until};
 use crate::packed::Packed;
 use crate::tags::Standing;
 use crate::timed_list::{KeptList, ListAnswer, ListItems, TimedList};
+use crate::value::Loaded;
 use crate::work::{Found, ToLoad};
 
 /// What became of a refresh.
@@ -38,7 +41,8 @@ pub enum Refreshed {
         /// How many rows it has.
         count: u32,
     },
-    /// The rows are the same: the list was touched, or, where its period changed or the ring is changing, stored once more.
+    /// The rows are the same: the list was touched, or, where its period changed or the ring is changing, stored once
+    /// more.
     Unchanged {
         /// How many rows it has.
         count: u32,
@@ -50,8 +54,8 @@ pub enum Refreshed {
     },
     /// Somebody else is at work on it. The origin was not asked.
     UnderWay,
-    /// Somebody else has stored, touched or forgotten the list meanwhile; what was loaded may be older than that, and was
-    /// thrown away.
+    /// Somebody else has stored, touched or forgotten the list meanwhile; what was loaded may be older than that, and
+    /// was thrown away.
     Overtaken,
 }
 
@@ -74,8 +78,8 @@ impl Cache {
     /// Answers a list: the one in the cache, however old it is; where there is none, what `load` gives.
     ///
     /// A list that was never there, or has been forgotten, is computed by one reader, and stored for
-    /// [`TimedList::ttl`]; the others wait for it. Everything ends by `deadline`. A fault of the cache is no error: the list
-    /// is then computed, behind the origin's guard.
+    /// [`TimedList::ttl`]; the others wait for it. Everything ends by `deadline`. A fault of the cache is no error: the
+    /// list is then computed, behind the origin's guard.
     ///
     /// # Errors
     ///
@@ -102,10 +106,7 @@ impl Cache {
                 read.item = None;
             }
         }
-        let load_one = |_| async {
-            let begun = SystemTime::now();
-            load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())])
-        };
+        let load_one = |_| load_kept(list, &load);
         // Boxed, for most reads end above and need not carry it along.
         let mut batch = Box::pin(self.go_on(keys, Vec::new(), reads, &list.policy, deadline, load_one)).await;
         let answer = batch.answers.pop().unwrap_or(Err(LoadError::Deadline)).and_then(|answer| {
@@ -157,6 +158,10 @@ impl Cache {
     }
 
     /// How old each of `lists` is, by `deadline`; `None` for one that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] for a list whose node could not be asked.
     pub async fn list_ages(
         &self,
         lists: &[&TimedList],
@@ -165,6 +170,9 @@ impl Cache {
         let keys: Vec<_> = lists.iter().map(|list| list.key.clone()).collect();
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
         let reads = cluster.read_many(&keys, ReadOptions::default()).await;
+        // Who reads one that is marked stale wins the right to refresh it, whether it asks for it or not.
+        let read = lists.iter().zip(&reads).filter_map(|(list, read)| Some((*list, read.as_ref().ok()?)));
+        join_all(read.map(|(list, read)| self.release_list(list, read))).await;
         let age = |list: &TimedList, read: &Read| list.found(read).map(|answer| answer.age);
         lists.iter().zip(reads).map(|(list, read)| read.map(|read| age(list, &read))).collect()
     }
@@ -189,16 +197,13 @@ impl Cache {
         let mut read = self.look(list, deadline).await?;
         for _ in 0..MOST_TRIES {
             let old = list.found(&read);
-            match (&old, &read.claim) {
-                (Some(old), _) if old.age < least_age => return Ok(Refreshed::NotDue { age: old.age }),
-                // A reader computes what was not there.
-                (None, Claim::Lost(_)) if read.item.is_none() => return Ok(Refreshed::UnderWay),
-                _ => {}
+            if let Some(why_not) = why_not(old.as_ref(), &read, least_age) {
+                return Ok(why_not);
             }
             let new = match self.query(list, deadline, load).await {
                 Ok(new) => new,
                 Err(error) => {
-                    self.give_unfilled_back(list, &read).await;
+                    self.release_list(list, &read).await;
                     return Err(RefreshError::Load(error));
                 }
             };
@@ -216,7 +221,7 @@ impl Cache {
             }
             return self.replace_list(list, old.as_ref(), new, &now, deadline).await;
         }
-        self.give_unfilled_back(list, &read).await;
+        self.release_list(list, &read).await;
         Ok(Refreshed::Overtaken)
     }
 
@@ -238,9 +243,7 @@ impl Cache {
     {
         let left = deadline.saturating_duration_since(Instant::now());
         let deadline = deadline - TO_STORE.min(left / 4);
-        let begun = SystemTime::now();
-        let load_one =
-            |_| async { load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())]) };
+        let load_one = |_| load_kept(list, load);
         let to_load = [ToLoad { index: 0, outcome: Outcome::Miss, node: None, lease: None, fallback: None }];
         let mut counts = Counts::default();
         let values = self.call_origin(&list.policy, &to_load, &mut counts, deadline, &load_one).await?;
@@ -268,7 +271,8 @@ impl Cache {
         }
     }
 
-    /// Stores `new` in place of the `old` list that was `read`; touches that one where its rows are the same and that will do.
+    /// Stores `new` in place of the `old` list that was `read`; touches that one where its rows are the same and that
+    /// will do.
     async fn replace_list<E>(
         &self,
         list: &TimedList,
@@ -305,14 +309,33 @@ impl Cache {
         cluster: &Cluster,
     ) -> Result<Refreshed, RefreshError<E>> {
         let now = cluster.read(&list.key, ReadOptions::default()).await.map_err(RefreshError::Cache)?;
+        self.release_list(list, &now).await;
         if is_untouched(read, &now) { Err(RefreshError::NotStored) } else { Ok(Refreshed::Overtaken) }
     }
 
-    /// Gives the right back to fill a list that is not there: the next reader need not wait for us.
-    async fn give_unfilled_back(&self, list: &TimedList, read: &Read) {
-        if let Read { item: None, claim: Claim::Won(lease), .. } = read {
-            self.give_one_back(&list.key, lease).await;
-        }
+    /// Gives the right to fill a list back, if one was won by what was `read`: the next reader need not wait for us.
+    async fn release_list(&self, list: &TimedList, read: &Read) {
+        // If that fails, it is taken over.
+        let _ = self.cluster().until(Instant::now() + GIVE_BACK_LIMIT).release(&list.key, read).await;
+    }
+}
+
+/// What `load` gives now, as it is stored.
+async fn load_kept<E, F>(list: &TimedList, load: impl Fn() -> F) -> Result<Vec<Option<Loaded>>, E>
+where
+    F: Future<Output = Result<ListItems, E>>,
+{
+    let begun = SystemTime::now();
+    load().await.map(|items| vec![Some(list.keep(items, begun).to_loaded())])
+}
+
+/// Why there is nothing to do about a list that was `read`, of which the `old` one was found: if so.
+fn why_not(old: Option<&ListAnswer>, read: &Read, least_age: Duration) -> Option<Refreshed> {
+    match (old, &read.claim) {
+        (Some(old), _) if old.age < least_age => Some(Refreshed::NotDue { age: old.age }),
+        // A reader computes what was not there.
+        (None, Claim::Lost(_)) if read.item.is_none() => Some(Refreshed::UnderWay),
+        _ => None,
     }
 }
 
@@ -322,8 +345,8 @@ fn is_untouched(read: &Read, now: &Read) -> bool {
     now.item.is_some() && cas(read) == cas(now) && now.ttl_secs <= read.ttl_secs
 }
 
-/// Whether no key is moving to another owner, as far as is known. Where one is, a touch is a write as any other: it goes to one
-/// owner and takes the key away from the other one, which may be the one that has the list.
+/// Whether no key is moving to another owner, as far as is known. Where one is, a touch is a write as any other: it
+/// goes to one owner and takes the key away from the other one, which may be the one that has the list.
 async fn is_ring_at_rest(cluster: &Cluster) -> bool {
     match cluster.ring_document().await {
         Ok(document) => document.is_none_or(|document| document.phase == Phase::Active),

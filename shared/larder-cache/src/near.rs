@@ -1,14 +1,15 @@
 //! Near values: what this environment reads most, kept in its own memory for a moment.
 //!
-//! A key that everybody reads costs its node a reply for every read. An environment that reads it again and again gets it from
-//! its memory instead, for [`Policy::near_for`](crate::Policy::near_for): nobody can tell a frozen environment to drop what it
-//! holds, so that time is all that bounds how old it may be.
+//! A key that everybody reads costs its node a reply for every read. An environment that reads it again and again gets
+//! it from its memory instead, for [`Policy::near_for`](crate::Policy::near_for): nobody can tell a frozen environment
+//! to drop what it holds, so that time is all that bounds how old it may be.
 //!
-//! - Only keys that are [hot](crate::Sampler::is_hot) here, and that somebody had read before; only fresh values that nobody is
-//!   to refresh, and never into the time in which one reader is to: an early refresh is not held up.
+//! - Only keys that are [hot](crate::Sampler::is_hot) here, and that somebody had read before; only fresh values that
+//!   nobody is to refresh, and never into the time in which one reader is to: an early refresh is not held up.
 //! - Only without [tags](crate::Policy::tags): how those stand has to be read in any case.
 //! - Its time is over when it is by either clock; a wall clock that was set back ends it, too.
-//! - What this environment writes or forgets is dropped before and after, and nothing is kept of a read that was under way.
+//! - What this environment writes or forgets is dropped before and after, and nothing is kept of a read that was under
+//!   way.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,9 +57,13 @@ pub(crate) struct ToKeep {
     pub(crate) lives_for: Duration,
 }
 
-/// How often something had been dropped when a read began: what it has found is not kept if that was so since.
+/// A read that began: how often something had been dropped by then, for what it has found is not kept if that was so
+/// since, and when, for what it finds may be as old as that.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun(u64);
+pub(crate) struct Begun {
+    drops: u64,
+    at: Clocks,
+}
 
 /// Keeps a key away while it is written: drops it now, and again when this is dropped.
 #[derive(Debug)]
@@ -81,17 +86,17 @@ impl Near {
         }
     }
 
-    /// To be called before a read whose values are to be kept.
-    pub(crate) fn begin(&self) -> Begun {
-        Begun(self.lock().drops)
+    /// To be called before a read whose values are to be kept, which begins `now`.
+    pub(crate) fn begin(&self, now: Clocks) -> Begun {
+        Begun { drops: self.lock().drops, at: now }
     }
 
-    /// Keeps what a read has found under `key` that began with `begun` and ended at `now`; not where there is no room, and
-    /// not where anything was dropped meanwhile.
+    /// Keeps what a read has found under `key` that began with `begun` and ended at `now`; not where there is no room,
+    /// and not where anything was dropped meanwhile.
     pub(crate) fn keep(&self, key: &Key, found: ToKeep, begun: Begun, now: Clocks) {
         let mut held = self.lock();
         let len = key.as_bytes().len() + found.answer.value.as_ref().map_or(0, Bytes::len);
-        if held.drops != begun.0 || len > MOST_BYTES || found.lives_for.is_zero() {
+        if held.drops != begun.drops || len > MOST_BYTES || found.lives_for.is_zero() {
             return;
         }
         held.remove(key);
@@ -102,7 +107,8 @@ impl Near {
         let ToKeep { answer, schema, lives_for } = found;
         // It may share the buffer that it was received in.
         let value = answer.value.as_deref().map(Bytes::copy_from_slice);
-        let entry = Entry { answer: Answer { value, node: None, ..answer }, schema, since: now, lives_for };
+        let entry =
+            Entry { answer: Answer { value, node: None, ..answer }, schema, since: begun.at, lives_for };
         held.entries.insert(key.clone(), entry);
         held.bytes += len;
     }
@@ -226,17 +232,25 @@ mod tests {
     #[test]
     fn what_was_dropped_while_it_was_read_is_not_kept() {
         let (near, now) = (Near::default(), Clocks::now());
-        let begun = near.begin();
+        let begun = near.begin(now);
         near.drop_key(&key("k"));
         near.keep(&key("k"), to_keep(1, 2000), begun, now);
         check(&near, now, false);
     }
 
     #[test]
+    fn its_time_counts_from_when_its_read_began() {
+        let (near, start) = (Near::default(), Clocks::now());
+        near.keep(&key("k"), to_keep(1, 2000), near.begin(start), start.later(1500, 1500));
+        check(&near, start.later(1999, 1999), true);
+        check(&near, start.later(2000, 2000), false);
+    }
+
+    #[test]
     fn a_key_is_kept_away_until_its_write_has_ended_however_it_ends() {
         let (near, now, key) = (Near::default(), Clocks::now(), key("k"));
         let kept_away = near.keep_away(&key);
-        let begun = near.begin();
+        let begun = near.begin(now);
         near.keep(&key, to_keep(1, 2000), begun, now);
         drop(kept_away);
         check(&near, now, false);
@@ -259,7 +273,9 @@ mod tests {
         assert_eq!(near.lock().entries.len(), MOST_ENTRIES);
         let later = now.later(1000, 1000);
         let large = MOST_BYTES / 2;
-        (0..3).for_each(|id| near.keep(&key(&format!("l{id}")), to_keep(large, 1000), near.begin(), later));
+        (0..3).for_each(|id| {
+            near.keep(&key(&format!("l{id}")), to_keep(large, 1000), near.begin(later), later)
+        });
         assert_eq!(near.lock().entries.len(), 1);
         assert_eq!(near.lock().bytes, large + 2);
     }
@@ -270,7 +286,7 @@ mod tests {
     }
 
     fn keep(near: &Near, text: &str, millis: u64, now: Clocks) {
-        near.keep(&key(text), to_keep(1, millis), near.begin(), now);
+        near.keep(&key(text), to_keep(1, millis), near.begin(now), now);
     }
 
     fn to_keep(len: usize, millis: u64) -> ToKeep {

@@ -1,9 +1,11 @@
 //! A value as it is stored: behind how its tags stood and its version, and compressed where that makes it smaller.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use larder_client::{Item, Key, NewItem, Read, Ttl};
+use zstd::bulk::Decompressor;
 
 use crate::format::{ItemFlags, Kind};
 use crate::policy::Policy;
@@ -19,9 +21,14 @@ pub(crate) struct Packed<'v> {
 }
 
 impl<'v> Packed<'v> {
-    /// What the origin has loaded for `key`, or that it has no such record, with its `tags` as they stood before it was asked.
+    /// What the origin has loaded for `key`, or that it has no such record, with its `tags` as they stood before it was
+    /// asked.
     pub(crate) fn of(loaded: Option<&'v Loaded>, key: &Key, policy: &Policy, tags: Standing) -> Self {
-        let tags = if let Standing::Known(tags) = tags { Some(tags) } else { None };
+        let tags = match tags {
+            Standing::Known(tags) => Some(tags),
+            // Nothing is stored whose tags are not known.
+            Standing::Untagged | Standing::Unknown => None,
+        };
         let Some(loaded) = loaded else {
             let flags =
                 ItemFlags { has_tags: tags.is_some(), ..ItemFlags::new(Kind::NotFound, policy.schema) };
@@ -64,8 +71,8 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
-    /// How the tags of what was `read` stood when it was stored; `None` for a miss, for what is not ours, and for what says
-    /// nothing of the record.
+    /// How the tags of what was `read` stood when it was stored; `None` for a miss, for what is not ours, and for what
+    /// says nothing of the record.
     pub(crate) fn tags_of(read: &Read, schema: u8) -> Option<Option<u64>> {
         let item = read.item.as_ref()?;
         let flags = ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == schema)?;
@@ -121,8 +128,15 @@ fn decompress(compressed: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     // The length that the bytes claim bounds what is reserved, and what is reserved bounds what is written.
-    let len = zstd::bulk::Decompressor::upper_bound(compressed)?;
-    (len <= MOST_VALUE_LEN).then(|| zstd::bulk::decompress(compressed, len).ok()).flatten()
+    let len = Decompressor::upper_bound(compressed)?;
+    let decompress =
+        || DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(compressed, len).ok());
+    (len <= MOST_VALUE_LEN).then(decompress).flatten()
+}
+
+thread_local! {
+    /// Its context of some 100 KiB is made once, and not for every hit.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
 }
 
 const NUMBER_LEN: usize = 8;
@@ -130,3 +144,70 @@ const NUMBER_LEN: usize = 8;
 const LEVEL: i32 = 1;
 /// The longest value that is compressed, in bytes: a small item must not become a large one in an environment's memory.
 const MOST_VALUE_LEN: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_value_comes_back_as_it_was_however_it_is_stored(
+            bytes in prop_oneof![vec(any::<u8>(), 0..3000), vec(Just(b'v'), 0..3000)],
+            is_json: bool,
+            version: Option<u64>,
+            tags: Option<u64>,
+            compress_from in proptest::option::of(0..3000_usize),
+        ) {
+            let policy = Policy { compress_from, schema: 7, ..Policy::fresh_for(Ttl::clamped(100)) };
+            let loaded = Loaded { value: bytes.clone().into(), is_json, version, fresh_for: None };
+            let standing = tags.map_or(Standing::Untagged, Standing::Known);
+            let key = Key::new(b"k").unwrap();
+            let packed = Packed::of(Some(&loaded), &key, &policy, standing);
+            let stored = packed.item(&key);
+            prop_assert!(stored.value.len() <= bytes.len() + 2 * NUMBER_LEN, "no longer by compression");
+            let item = Item { value: Bytes::copy_from_slice(stored.value), client_flags: stored.client_flags };
+            let unpacked = Unpacked::of(&item, 7).unwrap();
+            prop_assert_eq!((unpacked.value, unpacked.version, unpacked.tags), (bytes.into(), version, tags));
+            prop_assert!(Unpacked::of(&item, 8).is_none(), "another schema");
+        }
+
+        #[test]
+        fn bytes_of_whatever_origin_are_a_value_within_bounds_or_none(
+            value in vec(any::<u8>(), 0..200),
+            client_flags in 0..0x1_0000_u32,
+        ) {
+            check_bounds(value, client_flags);
+        }
+
+        #[test]
+        fn what_was_compressed_and_then_broken_is_a_value_within_bounds_or_none(
+            at in 0..1000_usize,
+            by in 1..=255_u8,
+            cut in 0..1000_usize,
+        ) {
+            let mut value = zstd::bulk::compress(&[b'v'; 100_000], LEVEL).unwrap();
+            let len = value.len();
+            value[at % len] ^= by;
+            value.truncate(len - cut % len);
+            check_bounds(value, 0x09);
+        }
+    }
+
+    #[test]
+    fn what_would_be_too_long_is_none_whatever_it_claims() {
+        let bomb = zstd::bulk::compress(&vec![0; MOST_VALUE_LEN + 1], LEVEL).unwrap();
+        assert!(bomb.len() < 10_000);
+        assert!(Unpacked::of(&Item { value: bomb.into(), client_flags: 0x09 }, 0).is_none());
+    }
+
+    fn check_bounds(value: Vec<u8>, client_flags: u32) {
+        let (len, schema) = (value.len(), (client_flags >> 8) as u8);
+        if let Some(unpacked) = Unpacked::of(&Item { value: value.into(), client_flags }, schema) {
+            let most = if unpacked.flags.is_compressed { MOST_VALUE_LEN } else { len };
+            assert!(unpacked.value.len() <= most);
+        }
+    }
+}

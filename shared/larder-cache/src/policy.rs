@@ -20,39 +20,43 @@ use crate::tags::Tag;
 pub struct Policy {
     /// How long a value is fresh, before jitter.
     pub fresh_for: Ttl,
-    /// How long after that a value is kept yet, in whole seconds: to be answered while somebody else refreshes it, or where
-    /// the origin fails. Zero for not at all.
+    /// How long after that a value is kept yet, in whole seconds: to be answered while somebody else refreshes it, or
+    /// where the origin fails. Zero for not at all.
     pub grace: Duration,
-    /// How long before its end a fresh value is refreshed, by one reader of all, in whole seconds. Zero for not before it ends.
+    /// How long before its end a fresh value is refreshed, by one reader of all, in whole seconds. Zero for not before
+    /// it ends.
     pub early: Duration,
     /// How long "there is no such record" is believed, before jitter.
     pub negative_for: Ttl,
-    /// How long nobody asks the origin again for a key for which it has failed, a second less at worst; `None` for not at
-    /// all.
+    /// How long nobody asks the origin again for a key for which it has failed, a second less at worst; `None` for not
+    /// at all.
     pub error_for: Option<Ttl>,
-    /// How long the origin may take: a load that takes longer has failed, and whoever is silent for longer is dead.
+    /// How long a load may take, the wait for the origin's guard included: one that takes longer has failed, and
+    /// whoever is silent for longer is dead.
     pub load_for: Duration,
-    /// How long a winner keeps its lease at most, at least 2 s longer than the origin may take: else nothing that is loaded
-    /// in time could be stored.
+    /// How long a winner keeps its lease at most, at least 2 s longer than the origin may take: else nothing that is
+    /// loaded in time could be stored.
     pub lease_for: Ttl,
     /// How long a loser waits for the winner's value before it loads on its own; also how long a load waits for the
-    /// origin's guard.
+    /// origin's guard, which may take half of [`load_for`](Self::load_for) at most.
     pub wait_for: Duration,
     /// The share of a TTL, from 0 to 0.5, that jitter may take, so that what is stored together does not end
     /// together.
     pub jitter: f64,
     /// Whether a value in its grace is answered where the origin fails. If not, the failure is.
     pub stale_on_error: bool,
-    /// Whether a value that was invalidated softly is answered: while somebody else refreshes it, and where the origin fails.
-    /// If not, it is as if it were missing.
+    /// Whether a value that was invalidated softly is answered: while somebody else refreshes it, and where the origin
+    /// fails. If not, it is as if it were missing.
     pub stale_after_invalidate: bool,
     /// From how many bytes on a value is compressed; `None` for never.
     pub compress_from: Option<usize>,
-    /// How long a value that this environment reads most is answered from its own memory, 1 to 3 s: so much longer an old one
-    /// may be answered here after it was changed elsewhere. `None` for not at all, as for values with [`tags`](Self::tags),
-    /// which have to be read in any case. Only with a [`Sampler`](crate::Sampler), which says what is [hot](crate::Sampler::is_hot).
+    /// How long a value that this environment reads most is answered from its own memory, 1 to 3 s: so much longer an
+    /// old one may be answered here after it was changed elsewhere. `None` for not at all, as for values with
+    /// [`tags`](Self::tags), which have to be read in any case. Only with a [`Sampler`](crate::Sampler), which says
+    /// what is [hot](crate::Sampler::is_hot).
     pub near_for: Option<Duration>,
     /// What else the value depends on: forgotten, it is a miss. Each costs one more key to read, beside the others.
+    /// Other tags need another [`schema`](Self::schema): readers that differ in them throw each other's values away.
     pub tags: Vec<Tag>,
     /// The shape of the value, see [`schema`]. A value of another shape is a miss, and stays as it is.
     pub schema: u8,
@@ -61,9 +65,9 @@ pub struct Policy {
 impl Policy {
     /// The defaults, for values that are fresh for `ttl`.
     ///
-    /// Kept for as long again, an hour at most, and refreshed in the last tenth of their freshness, 2 s at most; 30 s for "no such
-    /// record" at most, 2 s for a failure; 2 s for a load, as long to wait for it, leases of 10 s; jitter of 15 %. Stale
-    /// values are answered, but not where they were invalidated. Compressed from 2 KiB on.
+    /// Kept for as long again, an hour at most, and refreshed in the last tenth of their freshness, 2 s at most; 30 s
+    /// for "no such record" at most, 2 s for a failure; 2 s for a load, as long to wait for it, leases of 10 s; jitter
+    /// of 15 %. Stale values are answered, but not where they were invalidated. Compressed from 2 KiB on.
     pub const fn fresh_for(ttl: Ttl) -> Self {
         let secs = ttl.as_secs();
         let most_grace = Ttl::MAX.as_secs() - secs;
@@ -87,6 +91,10 @@ impl Policy {
     }
 
     /// Says what is wrong with it, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicy`]: the first time, share or number that is out of its bounds, or does not go with the others.
     pub fn check(&self) -> Result<(), InvalidPolicy> {
         if !(0.0..=MOST_JITTER).contains(&self.jitter) {
             return Err(InvalidPolicy::Jitter(self.jitter));
@@ -138,8 +146,8 @@ impl Policy {
         lengthened(fresh, self.grace.as_secs())
     }
 
-    /// How long "there is no such record" is stored under `key`: it is refreshed when it has been believed for its time, not
-    /// before.
+    /// How long "there is no such record" is stored under `key`: it is refreshed when it has been believed for its
+    /// time, not before.
     pub(crate) fn negative_ttl(&self, key: &Key) -> Ttl {
         lengthened(shortened(self.negative_for, self.jitter, key), self.window_secs())
     }
@@ -150,8 +158,8 @@ impl Policy {
     }
 }
 
-/// A number for the shape of a value, to be told from others by [`Policy::schema`]: of a text that says what it looks like,
-/// or of its version. Two texts have the same number once in 256 times.
+/// A number for the shape of a value, to be told from others by [`Policy::schema`]: of a text that says what it looks
+/// like, or of its version. Two texts have the same number once in 256 times.
 ///
 /// ```
 /// use larder_cache::schema;
@@ -229,8 +237,8 @@ fn shortened(ttl: Ttl, jitter: f64, key: &Key) -> Ttl {
     Ttl::clamped((f64::from(ttl.as_secs()) * (1.0 - jitter * share)).round() as u64)
 }
 
-/// A number for a key, by which it may be named where it should not be told: in a log, say. The same everywhere and for good;
-/// whoever can guess the key can check it.
+/// A number for a key, by which it may be named where it should not be told: in a log, say. The same everywhere and for
+/// good; whoever can guess the key can check it.
 pub fn key_hash(key: &Key) -> u64 {
     fnv1a(key.as_bytes())
 }

@@ -12,10 +12,10 @@ use futures_util::future::{join, join_all};
 use larder_client::{Claim, Cluster, Key, Lease, NewItem, Read, ReadOptions, Usage};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, Counts};
+use crate::answer::Answer;
 use crate::cache_aside::{Cache, half_until};
 use crate::catalogue::joined;
-use crate::copies::Chosen;
+use crate::copies::{self, Chosen};
 use crate::near::{Clocks, ToKeep};
 use crate::packed::Unpacked;
 use crate::policy::Policy;
@@ -26,8 +26,9 @@ use crate::tags::{self, Standing};
 use crate::work::{Found, Work};
 
 impl Cache {
-    /// Asks the cache for `keys`, of which it picks a copy where there are several, for half of the time to `deadline` at most:
-    /// where a node hangs, the origin needs the rest. What has other tags than now is thrown away, and asked for once more.
+    /// Asks the cache for `keys`, of which it picks a copy where there are several, for half of the time to `deadline`
+    /// at most: where a node hangs, the origin needs the rest. What has other tags than now is thrown away, and asked
+    /// for once more.
     pub(crate) async fn read(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
         let cluster = self.cluster.until(Instant::now() + half_until(deadline));
         let chosen = Chosen::of(&cluster, keys);
@@ -38,8 +39,8 @@ impl Cache {
         Box::pin(self.read_copies(&cluster, keys, chosen, policy)).await
     }
 
-    /// Asks for the copies of `keys` that were `chosen`, and again for those that are not read any more when that has ended:
-    /// nobody tells them of writes.
+    /// Asks for the copies of `keys` that were `chosen`, and again for those that are not read any more when that has
+    /// ended: nobody tells them of writes.
     async fn read_copies(
         &self,
         cluster: &Cluster,
@@ -77,24 +78,18 @@ impl Cache {
     }
 
     /// The same in the middle of `work`, for the keys at `indices`; it is told how its tags stand now.
-    pub(crate) async fn read_again<E>(
-        &self,
-        indices: &[usize],
-        work: &mut Work<'_, E>,
-        counts: &mut Counts,
-        deadline: Instant,
-    ) -> Vec<Option<Read>> {
+    pub(crate) async fn read_again<E>(&self, indices: &[usize], work: &mut Work<'_, E>) -> Vec<Option<Read>> {
         if indices.is_empty() {
             return Vec::new();
         }
         let keys: Vec<Key> = indices.iter().map(|index| work.keys[*index].clone()).collect();
-        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
         // The same copies again, for it is them that somebody loads.
         let chosen = work.chosen.part(indices);
         let reads = self.read_copies(&cluster, &keys, chosen, work.policy).await;
         work.chosen.replace(indices, reads.chosen);
         work.tags = reads.tags;
-        counts.tag_reads += reads.tag_reads;
+        work.counts.tag_reads += reads.tag_reads;
         reads.reads
     }
 
@@ -160,7 +155,7 @@ impl Cache {
         policy: &Policy,
         read: impl Future<Output = Vec<Result<Read, larder_client::Error>>>,
     ) -> Vec<Result<Read, larder_client::Error>> {
-        let begun = policy.near().map(|near_for| (near_for, self.near.begin()));
+        let begun = policy.near().map(|near_for| (near_for, self.near.begin(Clocks::now())));
         let due = sampler.due(Instant::now(), SystemTime::now());
         let (reads, ()) = join(read, async {
             if let Some(counted) = due {
@@ -172,8 +167,10 @@ impl Cache {
         sampler.saw(names.iter().zip(&reads).filter_map(usage));
         if let Some((near_for, begun)) = begun {
             for ((name, key), read) in names.iter().zip(keys).zip(&reads) {
-                let to_keep = read.as_ref().ok().and_then(|read| to_keep(read, key, policy, near_for));
-                if let Some(to_keep) = to_keep.filter(|_| sampler.is_hot(name)) {
+                let read = read.as_ref().ok().filter(|_| sampler.is_hot(name));
+                // Nobody tells a copy that is not read any more of writes.
+                let read = read.filter(|_| copies::is_read(cluster, name, key));
+                if let Some(to_keep) = read.and_then(|read| to_keep(read, key, policy, near_for)) {
                     self.near.keep(name, to_keep, begun, Clocks::now());
                 }
             }
@@ -181,7 +178,8 @@ impl Cache {
         reads
     }
 
-    /// What is kept near of `key`. It counts as a read of an item in use, so that what is hot does not become cold by it.
+    /// What is kept near of `key`. It counts as a read of an item in use, so that what is hot does not become cold by
+    /// it.
     pub(crate) fn near_answer(&self, key: &Key, policy: &Policy) -> Option<Answer> {
         let (near_for, sampler) = (policy.near()?, self.sampler.as_ref()?);
         let answer = self.near.find(key, policy.schema, near_for, Clocks::now())?;
@@ -239,8 +237,8 @@ pub(crate) fn others_at(keys: &[Key], near: &[(usize, Answer)]) -> Vec<usize> {
     (0..keys.len()).filter(is_other).collect()
 }
 
-/// What is to be kept near of what was `read` under `key`: a fresh value that others had read before, for `near_for`, or for
-/// as long as nobody is to refresh it.
+/// What is to be kept near of what was `read` under `key`: a fresh value that others had read before, for `near_for`,
+/// or for as long as nobody is to refresh it.
 fn to_keep(read: &Read, key: &Key, policy: &Policy, near_for: Duration) -> Option<ToKeep> {
     let is_settled = matches!(read.claim, Claim::None) && read.usage.is_some_and(|usage| usage.hit_before);
     let left = Duration::from_secs(read.ttl_secs.saturating_sub(policy.window_secs()));

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The first line names the format, its version, and when it was written, in seconds since 1970. Every other line holds
-//! a count and a key. Thousands of environments share a few slots on every node: each adds to what stands there. Where two
-//! do so at once, one is lost, which changes little.
+//! a count and a key. Thousands of environments share a few slots on every node: each adds to what stands there. Where
+//! two do so at once, one is lost, which changes little.
 
 use std::cmp::Reverse;
 

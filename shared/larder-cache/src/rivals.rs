@@ -1,9 +1,9 @@
 //! Who holds a lease, and for how long we have seen it: whoever is silent for longer than a load may take is dead.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use larder_client::{Cas, Key};
-use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::policy::fnv1a;

@@ -53,7 +53,8 @@ struct State {
 impl Sampler {
     /// The share of its sampled reads for which a key that is hot is read. So no more than fifty are at once.
     pub const HOT_SHARE: f64 = 0.02;
-    /// What a hot key counts for at least, for each read of which one is sampled: eight sampled reads of an item in use.
+    /// What a hot key counts for at least, for each read of which one is sampled: eight sampled reads of an item in
+    /// use.
     pub const HOT_LEAST: u64 = 32;
     /// How many keys [`take_hottest`](Self::take_hottest) names at most.
     pub const MOST_HOTTEST: usize = 3;
@@ -94,8 +95,8 @@ impl Sampler {
     }
 
     /// Whether `key` is hot in this environment: certainly read for a [share](Self::HOT_SHARE) of what was sampled, and
-    /// [often enough](Self::HOT_LEAST) to say so. Reads count as [`saw`](Self::saw) weighs them, so that of two keys which
-    /// are read as often here the one that the fleet reads, too, is the hotter.
+    /// [often enough](Self::HOT_LEAST) to say so. Reads count as [`saw`](Self::saw) weighs them, so that of two keys
+    /// which are read as often here the one that the fleet reads, too, is the hotter.
     pub fn is_hot(&self, key: &Key) -> bool {
         let state = self.state();
         let certain = state.sketch.certain(key);
@@ -103,8 +104,8 @@ impl Sampler {
             && certain as f64 >= state.sketch.total() as f64 * Self::HOT_SHARE
     }
 
-    /// The keys that stood first in the last report, [`MOST_HOTTEST`](Self::MOST_HOTTEST) at most and most read first: once for
-    /// each report, and none in between.
+    /// The keys that stood first in the last report, [`MOST_HOTTEST`](Self::MOST_HOTTEST) at most and most read first:
+    /// once for each report, and none in between.
     pub fn take_hottest(&self) -> Vec<Counted> {
         std::mem::take(&mut self.state().hottest)
     }

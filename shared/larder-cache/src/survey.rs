@@ -103,8 +103,8 @@ impl Survey {
 
     /// The nodes of `current` that do not answer and are not listed, or are dead and have not come to own anything yet.
     ///
-    /// A new node that is silent is not lost while it is listed: those who reach it go by the document that it holds, and
-    /// may not be left two steps behind.
+    /// A new node that is silent is not lost while it is listed: those who reach it go by the document that it holds,
+    /// and may not be left two steps behind.
     pub(crate) fn lost(&self, current: &RingDocument) -> Vec<RingNode> {
         let is_new = |node: &Surveyed| !node.id.is_in(&current.nodes);
         let is_dead = |node: &Surveyed| matches!(node.held, Held::Dead);
@@ -114,8 +114,8 @@ impl Survey {
         lost.map(|node| node.id.clone()).collect()
     }
 
-    /// Whether a node holds up the step from `current` to another document, for it may hold an older one yet, and somebody
-    /// look there.
+    /// Whether a node holds up the step from `current` to another document, for it may hold an older one yet, and
+    /// somebody look there.
     pub(crate) fn is_held_up(&self, current: &RingDocument) -> bool {
         let (all, lost) = (current.all_nodes(), self.lost(current));
         let is_looked_at = |id: &RingNode| id.is_in(&all) || id.is_in(&current.retired);
@@ -171,9 +171,9 @@ async fn ask(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
     .await
 }
 
-/// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one epoch
-/// are the work of two runs of which one could not reach the node that decides, or of one that lost its memory in between;
-/// environments take the one that was published later, and so do we.
+/// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one
+/// epoch are the work of two runs of which one could not reach the node that decides, or of one that lost its memory in
+/// between; environments take the one that was published later, and so do we.
 fn latest(nodes: &[Surveyed], remembered: Option<&RingDocument>) -> Option<RingDocument> {
     let documents = nodes.iter().filter_map(|node| match &node.held {
         Held::Document(document, _) => Some(&**document),

@@ -1,9 +1,9 @@
 //! Tags: what many items have in common, so that all of them can be forgotten at once.
 //!
-//! A tag is an item of its own that holds a number which was never used before. What is stored under a policy with tags is
-//! stored with their numbers, as they were before it was loaded; what is read counts only where they are still the same.
-//! Removing the item of a tag therefore makes all that has it a miss, at once and everywhere: the next reader makes up
-//! another number. The same happens where the item is lost, which costs misses and nothing else.
+//! A tag is an item of its own that holds a number which was never used before. What is stored under a policy with tags
+//! is stored with their numbers, as they were before it was loaded; what is read counts only where they are still the
+//! same. Removing the item of a tag therefore makes all that has it a miss, at once and everywhere: the next reader
+//! makes up another number. The same happens where the item is lost, which costs misses and nothing else.
 //!
 //! No clock is asked: there is no time at which something was invalidated that could be compared with that of another
 //! machine. The price is one more key to read, beside the others, and counted.
@@ -77,31 +77,9 @@ pub(crate) async fn read(cluster: &Cluster, tags: &[Tag]) -> Standing {
         if round > 0 {
             sleep(PAUSE).await;
         }
-        let missing: Vec<usize> = (0..tags.len()).filter(|at| numbers[*at].is_none()).collect();
-        let keys: Vec<Key> = missing.iter().map(|at| tags[*at].key().clone()).collect();
-        let mut made = Vec::new();
-        for (at, read) in missing.into_iter().zip(cluster.read_many(&keys, LEASE).await) {
-            match read {
-                // There is none, or one that was marked stale: forgotten is forgotten, here.
-                Ok(Read { claim: Claim::Won(lease), .. }) => made.push((at, fastrand::u64(..), lease)),
-                Ok(read @ Read { item: Some(_), is_stale: false, .. }) => {
-                    numbers[at] = keep(cluster, &tags[at], &read).await;
-                }
-                Ok(_) => {}
-                Err(error) => return unknown(&error),
-            }
-        }
-        let values: Vec<[u8; 8]> = made.iter().map(|(_, number, _)| number.to_be_bytes()).collect();
-        let fills = made.iter().zip(&values);
-        let fills = fills.map(|((at, _, lease), value)| Fill { item: item(&tags[*at], value), lease });
-        let fills: Vec<Fill<'_>> = fills.collect();
-        for ((at, number, _), filled) in made.iter().zip(cluster.fill_many(&fills).await) {
-            match filled {
-                Ok(Stored::Yes) => numbers[*at] = Some(*number),
-                // Forgotten in between: another number is to be made up.
-                Ok(_) => {}
-                Err(error) => return unknown(&error),
-            }
+        if let Err(error) = look(cluster, tags, &mut numbers).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "tags not read, cache bypassed");
+            return Standing::Unknown;
         }
         if numbers.iter().all(Option::is_some) {
             return Standing::Known(digest(tags, numbers.iter().flatten()));
@@ -110,13 +88,44 @@ pub(crate) async fn read(cluster: &Cluster, tags: &[Tag]) -> Standing {
     Standing::Unknown
 }
 
-/// The number that was `read`, whose item is kept from ending; `None` for what is no number.
+/// Looks for those of the `numbers` of `tags` that are not known yet, and makes up those that are nowhere.
+async fn look(cluster: &Cluster, tags: &[Tag], numbers: &mut [Option<u64>]) -> Result<(), Error> {
+    let missing: Vec<usize> = (0..tags.len()).filter(|at| numbers[*at].is_none()).collect();
+    let keys: Vec<Key> = missing.iter().map(|at| tags[*at].key().clone()).collect();
+    let mut made = Vec::new();
+    for (at, read) in missing.into_iter().zip(cluster.read_many(&keys, LEASE).await) {
+        match read? {
+            // There is none, or one that was marked stale: forgotten is forgotten, here.
+            Read { claim: Claim::Won(lease), .. } => made.push((at, fastrand::u64(..), lease)),
+            read @ Read { item: Some(_), is_stale: false, .. } => {
+                numbers[at] = keep(cluster, &tags[at], &read).await;
+            }
+            _ => {}
+        }
+    }
+    let values: Vec<[u8; 8]> = made.iter().map(|(_, number, _)| number.to_be_bytes()).collect();
+    let fills = made.iter().zip(&values);
+    let fills = fills.map(|((at, _, lease), value)| Fill { item: item(&tags[*at], value), lease });
+    let fills: Vec<Fill<'_>> = fills.collect();
+    for ((at, number, _), filled) in made.iter().zip(cluster.fill_many(&fills).await) {
+        // One that was forgotten in between is to be made up anew.
+        numbers[*at] = (filled? == Stored::Yes).then_some(*number);
+    }
+    Ok(())
+}
+
+/// The number that was `read`, whose item is kept from ending; `None` for what is no number, which is removed.
 async fn keep(cluster: &Cluster, tag: &Tag, read: &Read) -> Option<u64> {
-    if read.ttl_secs < KEEP_BELOW_SECS {
-        // If that fails, the next one does it.
+    let number = read.item.as_ref().and_then(|item| item.value[..].try_into().ok());
+    // Where that fails, the next one does it.
+    if number.is_none()
+        && let Some(lease) = read.in_place()
+    {
+        let _ = cluster.give_back(tag.key(), lease).await;
+    } else if read.ttl_secs < KEEP_BELOW_SECS {
         let _ = cluster.touch(tag.key(), Ttl::MAX).await;
     }
-    Some(u64::from_be_bytes(read.item.as_ref()?.value[..].try_into().ok()?))
+    number.map(u64::from_be_bytes)
 }
 
 fn item<'a>(tag: &'a Tag, number: &'a [u8; 8]) -> NewItem<'a> {
@@ -127,11 +136,6 @@ fn item<'a>(tag: &'a Tag, number: &'a [u8; 8]) -> NewItem<'a> {
 fn digest<'n>(tags: &[Tag], numbers: impl Iterator<Item = &'n u64>) -> u64 {
     let one = |(tag, number): (&Tag, &u64)| fnv1a(&[tag.key().as_bytes(), &number.to_be_bytes()].concat());
     tags.iter().zip(numbers).map(one).fold(0, u64::wrapping_add)
-}
-
-fn unknown(error: &Error) -> Standing {
-    tracing::warn!(error = error as &dyn std::error::Error, "tags not read, cache bypassed");
-    Standing::Unknown
 }
 
 pub(crate) const PREFIX: &[u8] = b"larder~tag~";

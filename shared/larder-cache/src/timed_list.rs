@@ -1,12 +1,12 @@
 //! A list that is refreshed on a schedule: how long it is kept, and how it is stored.
 //!
-//! The list is one item, so that readers have the old one or the new one and nothing in between. Before its rows stand 32
-//! bytes: when it was computed (seconds since 1970, 8 bytes), its period (seconds, 4), how many rows it has (4), and a digest
-//! of them (16), all with the greatest byte first.
+//! The list is one item, so that readers have the old one or the new one and nothing in between. Before its rows stand
+//! 32 bytes: when it was computed (seconds since 1970, 8 bytes), its period (seconds, 4), how many rows it has (4), and
+//! a digest of them (16), all with the greatest byte first.
 //!
 //! How old a list is says the time that its item has left: it is stored, and touched, for a time that follows from its
-//! period, so no writer's clock is compared with a reader's. A refresh that finds the same rows touches the item, and its age
-//! begins anew; the time in front of the rows stays, for it says when they were first seen so.
+//! period, so no writer's clock is compared with a reader's. A refresh that finds the same rows touches the item, and
+//! its age begins anew; the time in front of the rows stays, for it says when they were first seen so.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ impl TimedList {
     ///
     /// # Errors
     ///
-    /// [`InvalidTimedList`] for other periods, and for a query that may take so long that one who died of it would not be
-    /// replaced by the next run.
+    /// [`InvalidTimedList`] for other periods, and for a query that may take so long that one who died of it would not
+    /// be replaced by the next run.
     pub fn new(key: Key, period: Duration, load_for: Duration) -> Result<Self, InvalidTimedList> {
         if !(Self::MIN_PERIOD..=Self::MAX_PERIOD).contains(&period) {
             return Err(InvalidTimedList::Period);
@@ -93,14 +93,14 @@ impl TimedList {
         self.policy.load_for
     }
 
-    /// How long it is kept where nobody refreshes it: three periods, and 15 minutes at least, which is longer than a change
-    /// of the ring, in which no item is replaced.
+    /// How long it is kept where nobody refreshes it: three periods, and 15 minutes at least, which is longer than a
+    /// change of the ring, in which no item is replaced.
     pub fn ttl(&self) -> Ttl {
         self.policy.fresh_for
     }
 
-    /// How long the query of a list with this `period` may take: whoever refreshes it has a lease for as long, which has to
-    /// end before the next run.
+    /// How long the query of a list with this `period` may take: whoever refreshes it has a lease for as long, which
+    /// has to end before the next run.
     pub fn longest_load(period: Duration) -> Duration {
         let leased = period.min(LONGEST_LEASE);
         leased.saturating_sub(LEASE_MARGIN)
@@ -194,8 +194,8 @@ pub struct ListAnswer {
 
 /// A digest of rows: the first 128 bits of their SHA-256.
 ///
-/// It says "unchanged" to whoever refreshes the list and to every client that has it already, so no two lists may have the
-/// same one, not even by design; a checksum would not do. SHA-256 is linked in for keys, anyway.
+/// It says "unchanged" to whoever refreshes the list and to every client that has it already, so no two lists may have
+/// the same one, not even by design; a checksum would not do. SHA-256 is linked in for keys, anyway.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct ListDigest([u8; 16]);
 
@@ -311,11 +311,37 @@ const LONGEST_LEASE: Duration = Duration::from_secs(900);
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn list(period_secs: u64) -> TimedList {
         let key = Key::new(b"top-list:a").unwrap();
         TimedList::new(key, Duration::from_secs(period_secs), Duration::from_secs(1)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_comes_back_as_it_was(
+            computed_at: u64,
+            period_secs: u32,
+            rows in vec("[ -~]{0,20}", 0..10),
+        ) {
+            let ListItems { json, count } = ListItems::of(&rows);
+            let kept =
+                KeptList { computed_at, period_secs, count, digest: ListDigest::of(&json), items: json };
+            prop_assert_eq!(count as usize, rows.len());
+            prop_assert_eq!(KeptList::decode(&kept.encode()), Some(kept));
+        }
+
+        #[test]
+        fn bytes_of_whatever_origin_are_a_list_that_is_stored_as_just_them_or_none(value in vec(any::<u8>(), 0..100)) {
+            let value = Bytes::from(value);
+            if let Some(kept) = KeptList::decode(&value) {
+                prop_assert_eq!(kept.encode(), value);
+            }
+        }
     }
 
     #[test]

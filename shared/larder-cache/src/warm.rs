@@ -15,8 +15,8 @@ use crate::record::{Record, record_key};
 /// How nodes are warmed: within which limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUp {
-    /// How long a warm-up lasts at least, from the document on that begins it. Meanwhile every key that is read is copied
-    /// by its reader, so what is read within this time is warm, whether it stands in the catalogue or not.
+    /// How long a warm-up lasts at least, from the document on that begins it. Meanwhile every key that is read is
+    /// copied by its reader, so what is read within this time is warm, whether it stands in the catalogue or not.
     pub least: Duration,
     /// How long it lasts at most, from the same document on, whatever is left to copy and however many runs it takes.
     pub most: Duration,
@@ -58,7 +58,8 @@ pub struct Warmed {
     pub bytes: u64,
 }
 
-/// One warm-up: what [`Publisher`](crate::Publisher) does between two steps of a change, and whoever warms nodes by hand.
+/// One warm-up: what [`Publisher`](crate::Publisher) does between two steps of a change, and whoever warms nodes by
+/// hand.
 ///
 /// ```no_run
 /// # async fn example(cluster: larder_client::Cluster) -> Result<(), larder_client::Error> {
@@ -88,9 +89,8 @@ impl<'a> Warmer<'a> {
         Self { cluster, warm_up }
     }
 
-    /// Copies the copies of hot keys, which no catalogue names, and the keys of the catalogue that move under `document`, most
-    /// read first, until `deadline` at most; lasts for
-    /// [`WarmUp::least`] at least.
+    /// Copies the copies of hot keys, which no catalogue names, and the keys of the catalogue that move under
+    /// `document`, most read first, until `deadline` at most; lasts for [`WarmUp::least`] at least.
     pub(crate) async fn warm(&self, document: &RingDocument, deadline: Instant) -> Warmed {
         let begun = self.begun(document);
         let most = deadline.min(begun + self.warm_up.most);
@@ -115,8 +115,8 @@ impl<'a> Warmer<'a> {
         warmed
     }
 
-    /// When `document` was published, or now if that is in the future, by a clock that was ahead. A run that goes on where
-    /// another one ended does not begin anew: else many short ones would never come to an end.
+    /// When `document` was published, or now if that is in the future, by a clock that was ahead. A run that goes on
+    /// where another one ended does not begin anew: else many short ones would never come to an end.
     fn begun(&self, document: &RingDocument) -> Instant {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let age = now.saturating_sub(Duration::from_millis(document.time_ms));
@@ -153,8 +153,8 @@ impl<'a> Warmer<'a> {
         Catalogue::merge(records, now.as_secs(), self.warm_up.keys.max(Catalogue::MOST_KEYS))
     }
 
-    /// Those of `keys` that change their owner from the present ring of `document` to the next one, in their order. None
-    /// where there is no next ring.
+    /// Those of `keys` that change their owner from the present ring of `document` to the next one, in their order.
+    /// None where there is no next ring.
     pub fn moving(&self, document: &RingDocument, keys: &[Key]) -> Vec<Key> {
         let kind = self.cluster.ring_kind();
         let (Ok(present), Ok(next)) = (Ring::new(kind, &document.nodes), Ring::new(kind, &document.next))
@@ -169,8 +169,8 @@ impl<'a> Warmer<'a> {
     /// Copies `keys`, in their order, until `end` at most or until [`WarmUp::bytes`] are reached, and no faster than
     /// [`WarmUp::keys_per_sec`]; tells `progress` what it has come to after every few hundred.
     ///
-    /// Keys are copied while the cluster goes by a document in the phase `warming`. In any other nothing is done for them,
-    /// and they are counted as moving alone. If the future is dropped, what has been copied stays.
+    /// Keys are copied while the cluster goes by a document in the phase `warming`. In any other nothing is done for
+    /// them, and they are counted as moving alone. If the future is dropped, what has been copied stays.
     pub async fn copy(&self, keys: Vec<Key>, end: Instant, mut progress: impl FnMut(&Warmed)) -> Warmed {
         let mut warmed = Warmed { moving: keys.len(), ..Warmed::default() };
         let mut left = &keys[..keys.len().min(self.warm_up.keys)];
@@ -198,8 +198,8 @@ impl<'a> Warmer<'a> {
 }
 
 impl Warmer<'_> {
-    /// How many keys are copied next: as many as hold [`BATCH_BYTES`], and no more than the limit leaves, if they are of
-    /// average length.
+    /// How many keys are copied next: as many as hold [`BATCH_BYTES`], and no more than the limit leaves, if they are
+    /// of average length.
     fn batch_len(&self, warmed: &Warmed) -> usize {
         let values = (warmed.copied + warmed.there) as u64;
         let bytes = self.warm_up.bytes.saturating_sub(warmed.bytes).min(BATCH_BYTES);

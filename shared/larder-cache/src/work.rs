@@ -8,7 +8,8 @@
 //! | that the origin has failed | an error, for as long as that is believed |
 //! | nothing, and we won the lease | loaded, and stored |
 //! | nothing, and somebody else has the lease | waited for |
-//! | something that is not ours, or of other tags | loaded, and not stored |
+//! | something that is not ours, or of another schema | loaded, and not stored |
+//! | something that had other tags | asked again, for it was thrown away: see `reading.rs` |
 //! | an error | loaded, and not stored |
 //!
 //! Whoever holds a lease for longer than a load may take is dead: what is there is taken over.
@@ -20,7 +21,7 @@ use std::time::Duration;
 use larder_client::{Cas, Claim, Key, Lease, Read};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, LoadError, Outcome};
+use crate::answer::{Answer, Batch, Counts, LoadError, Outcome};
 use crate::copies::Chosen;
 use crate::flights::{Flights, Landing};
 use crate::format::Kind;
@@ -28,7 +29,6 @@ use crate::packed::Unpacked;
 use crate::policy::Policy;
 use crate::rivals::Rivals;
 use crate::tags::Standing;
-use crate::value::Loaded;
 
 /// A batch in the making.
 pub(crate) struct Work<'a, E> {
@@ -36,6 +36,10 @@ pub(crate) struct Work<'a, E> {
     /// Which copies of them are read.
     pub(crate) chosen: Chosen,
     pub(crate) policy: &'a Policy,
+    /// When all of it has to be answered.
+    pub(crate) deadline: Instant,
+    /// What it took so far.
+    pub(crate) counts: Counts,
     /// How the tags of the policy stood when the cache was asked last.
     pub(crate) tags: Standing,
     pub(crate) to_load: Vec<ToLoad>,
@@ -90,11 +94,20 @@ pub(crate) enum Found {
 }
 
 impl<'a, E> Work<'a, E> {
-    pub(crate) fn new(keys: &'a [Key], chosen: Chosen, policy: &'a Policy, tags: Standing) -> Self {
+    /// One of `keys`, of which these copies were chosen and whose tags stand so.
+    pub(crate) fn new(
+        keys: &'a [Key],
+        chosen: Chosen,
+        tags: Standing,
+        policy: &'a Policy,
+        deadline: Instant,
+    ) -> Self {
         Self {
             keys,
             chosen,
             policy,
+            deadline,
+            counts: Counts::default(),
             tags,
             to_load: Vec::new(),
             to_await: Vec::new(),
@@ -140,8 +153,8 @@ impl<'a, E> Work<'a, E> {
         self.load(ToLoad { index, outcome: Outcome::Miss, node: Some(read.node), lease, fallback });
     }
 
-    /// Decides what to do about the key at `index` once more, after a try to take its lease over: by what is read `now`, or,
-    /// where the node does not answer any more, by what was read `before`.
+    /// Decides what to do about the key at `index` once more, after a try to take its lease over: by what is read
+    /// `now`, or, where the node does not answer any more, by what was read `before`.
     pub(crate) fn sort_taken(&mut self, index: usize, before: Read, now: Option<Read>, leases: Leases<'_>) {
         let left = now.as_ref().unwrap_or(&before);
         match &left.claim {
@@ -180,12 +193,13 @@ impl<'a, E> Work<'a, E> {
         }));
     }
 
-    /// The answers, in the order of the keys.
-    pub(crate) fn into_answers(mut self) -> Vec<Result<Answer, LoadError<E>>> {
+    /// The answers, in the order of the keys, and what they took.
+    pub(crate) fn into_batch(mut self) -> Batch<E> {
         for (index, first) in self.twins {
             self.answers[index] = self.answers[first].clone();
         }
-        self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline))).collect()
+        let answers = self.answers.into_iter().map(|answer| answer.unwrap_or(Err(LoadError::Deadline)));
+        Batch::new(answers.collect(), self.counts)
     }
 
     /// What `read` has found of the key at `index`, as far as the policy allows to answer it.
@@ -277,13 +291,8 @@ impl ToAwait {
     /// What has come of it, if it is somebody in this environment who loads it.
     pub(crate) fn landed(&self) -> Option<Answer> {
         let loaded = self.landing.as_ref()?.borrow().clone()?;
-        Some(Answer {
-            version: loaded.as_ref().and_then(|loaded| loaded.version),
-            value: loaded.map(|Loaded { value, .. }| value),
-            outcome: Outcome::Hit,
-            node: Some(Arc::clone(&self.node)),
-            age: Some(Duration::ZERO),
-        })
+        let answer = Answer::of_loaded(loaded, Outcome::Hit, Some(Arc::clone(&self.node)));
+        Some(Answer { age: Some(Duration::ZERO), ..answer })
     }
 
     /// Whether it is somebody in this environment who loads it, and has not given up.

@@ -6,17 +6,17 @@
 //! | 2 | changes the origin |
 //! | 3 | stores the new value in place of just what it read |
 //!
-//! Whatever was there in step 1 is older than what is stored in step 3, and nothing that came in between is overwritten: where
-//! something did, versions decide, and where there are none the key is forgotten. A reader who loaded the old value meanwhile
-//! cannot store it, for its lease is void.
+//! Whatever was there in step 1 is older than what is stored in step 3, and nothing that came in between is
+//! overwritten: where something did, versions decide, and where there are none the key is forgotten. A reader who
+//! loaded the old value meanwhile cannot store it, for its lease is void.
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use larder_client::{Claim, Cluster, Error, Key, Lease, Read, ReadOptions, Stored};
+use larder_client::{Cluster, Error, Key, Lease, Read, ReadOptions, Stored};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Counts, LoadError, Outcome};
-use crate::cache_aside::{Cache, half_until};
+use crate::cache_aside::{Cache, GIVE_BACK_LIMIT, half_until};
 use crate::copies;
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
@@ -24,7 +24,8 @@ use crate::tags::{self, Standing};
 use crate::value::Loaded;
 use crate::work::ToLoad;
 
-/// What a writer has read of the cache before it changes the origin. Dropped, it leaves a lease that ends by its own time.
+/// What a writer has read of the cache before it changes the origin. Dropped, it leaves a lease that ends by its own
+/// time.
 #[derive(Debug)]
 #[must_use = "a lease may depend on it: see `Cache::written` and `Cache::abandon`"]
 pub struct Intent {
@@ -65,8 +66,9 @@ pub enum Written {
 impl Cache {
     /// Begins to change the row of `key`, by `deadline`: to be called before the origin is asked to.
     ///
-    /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be under way
-    /// at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written).
+    /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be
+    /// under way at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written). If the
+    /// future is dropped, leases that it won end by their own time, or are taken over.
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
         let _kept_away = self.near.keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
@@ -79,12 +81,13 @@ impl Cache {
         Intent { key: key.clone(), parts, tags }
     }
 
-    /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed it.
+    /// Tells the cache what the origin has now, by `deadline`: to be called when it was changed, by the one who changed
+    /// it.
     ///
     /// # Errors
     ///
     /// [`Error`] where the cache could not be told: it may have the old value yet, and has to be told to
-    /// [`forget`](Self::forget) it.
+    /// [`forget`](Self::forget) it. So it has where the future is dropped.
     pub async fn written(
         &self,
         intent: Intent,
@@ -105,33 +108,30 @@ impl Cache {
         Ok(written.first().copied().unwrap_or(Written::Forgotten))
     }
 
-    /// Gives up what was intended: the origin was not changed.
+    /// Gives up what was intended: the origin was not changed. Whoever reads next may load, and what was marked stale
+    /// stays. What cannot be given up in 20 ms is taken over. If the future is dropped, leases end by their own time.
     pub async fn abandon(&self, intent: Intent) {
-        let given = intent.parts.iter().filter_map(|part| match &part.read {
-            Ok(Read { claim: Claim::Won(lease), item: None, .. }) => {
-                Some(self.give_one_back(&part.key, lease))
-            }
-            _ => None,
-        });
-        join_all(given).await;
+        let cluster = self.cluster().until(Instant::now() + GIVE_BACK_LIMIT);
+        let read = intent.parts.iter().filter_map(|part| Some((&part.key, part.read.as_ref().ok()?)));
+        join_all(read.map(|(key, read)| cluster.release(key, read))).await;
     }
 
-    /// Forgets what is kept under `key`, and all copies of it, as the policy says: it is removed, or marked stale where it may be answered until
-    /// somebody has refreshed it. Whatever is being loaded is not stored.
+    /// Forgets what is kept under `key`, and all copies of it, as the policy says: it is removed, or marked stale where
+    /// it may be answered until somebody has refreshed it. Whatever is being loaded is not stored.
     ///
     /// # Errors
     ///
-    /// [`Error`] where that is not known to be done: it has to be done yet.
+    /// [`Error`] where that is not known to be done: it has to be done yet. So it has where the future is dropped.
     pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
         let _kept_away = self.near.keep_away(key);
         copies::forget(&self.cluster().until(deadline), key, 0, copies::how(policy.stale_ttl())).await
     }
 
-    /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has written it,
-    /// or has read it elsewhere.
+    /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has
+    /// written it, or has read it elsewhere.
     ///
-    /// What the cache has is loaded anew where it is older, or where it has no version. What the origin has counts even where
-    /// that is no such record; a value of its that is older is [`LoadError::Older`].
+    /// What the cache has is loaded anew where it is older, or where it has no version. What the origin has counts even
+    /// where that is no such record; a value of its that is older is [`LoadError::Older`].
     pub async fn get_at_least<E, V, F>(
         &self,
         key: &Key,
@@ -145,45 +145,51 @@ impl Cache {
         F: Future<Output = Result<Option<V>, E>>,
     {
         self.near.drop_older(key, version);
-        let (answer, mut counts) = self.get_or_load(key, policy, deadline, &load).await;
-        let is_loaded =
-            matches!(&answer, Ok(answer) if matches!(answer.outcome, Outcome::Miss | Outcome::Bypass));
+        let (answer, counts) = self.get_or_load(key, policy, deadline, &load).await;
         match answer {
-            Ok(answer) if answer.version >= Some(version) => return (Ok(answer), counts),
-            Ok(answer) if is_loaded => return (at_least(version, answer), counts),
-            Ok(_) => {}
-            Err(error) => return (Err(error), counts),
+            Ok(answer) if answer.version >= Some(version) => (Ok(answer), counts),
+            Ok(Answer { outcome: Outcome::Hit | Outcome::Stale, .. }) => {
+                let mut counts = counts.of_no_use();
+                let answer = self.load_at_least(key, version, policy, &mut counts, deadline, load).await;
+                counts.add(&answer);
+                (answer, counts)
+            }
+            loaded => (loaded.and_then(|answer| at_least(version, answer)), counts),
         }
-        // What was counted was of no use.
-        let before = std::mem::take(&mut counts);
-        counts.waits = before.waits;
+    }
+
+    /// Loads a value of `version` at least, whatever the cache has, and tells the cache of it as a writer does.
+    async fn load_at_least<E, V, F>(
+        &self,
+        key: &Key,
+        version: u64,
+        policy: &Policy,
+        counts: &mut Counts,
+        deadline: Instant,
+        load: impl Fn() -> F,
+    ) -> Result<Answer, LoadError<E>>
+    where
+        V: Into<Loaded>,
+        F: Future<Output = Result<Option<V>, E>>,
+    {
         let intent = self.intend(key, policy, deadline).await;
+        counts.tag_reads += policy.tags.len() as u32;
         let load_one = |_| async { load().await.map(|value| vec![value]) };
         let to_load = [ToLoad { index: 0, outcome: Outcome::Miss, node: None, lease: None, fallback: None }];
-        let answer = match self.call_origin(policy, &to_load, &mut counts, deadline, &load_one).await {
-            Ok(mut values) => {
-                let value = values.pop().flatten();
-                let told = match &value {
-                    Some(value) => self.written(intent, value, policy, deadline).await.map(drop),
-                    None => self.forget(key, policy, deadline).await,
-                };
-                counts.fills += u32::from(told.is_ok() && value.is_some());
-                counts.fills_failed += u32::from(told.is_err());
-                let value_version = value.as_ref().and_then(|value| value.version);
-                let value = value.map(|value| value.value);
-                at_least(
-                    version,
-                    Answer { value, version: value_version, outcome: Outcome::Miss, node: None, age: None },
-                )
-            }
+        let loaded = match self.call_origin(policy, &to_load, counts, deadline, &load_one).await {
+            Ok(mut values) => values.pop().flatten(),
             Err(error) => {
                 self.abandon(intent).await;
-                Err(error)
+                return Err(error);
             }
         };
-        counts.origin_calls += before.origin_calls;
-        counts.add(&answer);
-        (answer, counts)
+        let told = match &loaded {
+            Some(loaded) => self.written(intent, loaded, policy, deadline).await.map(drop),
+            None => self.forget(key, policy, deadline).await,
+        };
+        counts.fills += u32::from(told.is_ok() && loaded.is_some());
+        counts.fills_failed += u32::from(told.is_err());
+        at_least(version, Answer::of_loaded(loaded, Outcome::Miss, None))
     }
 }
 
@@ -206,7 +212,9 @@ async fn put(
         let read = cluster.read(&key, ReadOptions::default()).await?;
         match compare(&read, value, policy) {
             Present::Older(older) => lease = Some(older),
-            Present::Newer => return Ok(Written::Newer),
+            // While it moves, another owner may have an older one yet.
+            Present::Newer if cluster.has_one_owner(&key) => return Ok(Written::Newer),
+            Present::Newer => break,
             Present::Unknown => break,
         }
     }

@@ -32,8 +32,8 @@ impl Cluster {
     /// Reads the items under `keys`, in their order; `None` for a miss.
     ///
     /// One request per node (per 16 KiB of keys), all nodes at once. The keys of a node that fails are errors, the
-    /// others are not touched by it; the whole call ends by its deadline. Of keys that move to another owner, those that
-    /// are not there yet take a second round, and a third one that copies them.
+    /// others are not touched by it; the whole call ends by its deadline. Of keys that move to another owner, those
+    /// that are not there yet take a second round, and a third one that copies them.
     pub async fn get_many(&self, keys: &[Key]) -> Vec<Result<Option<Item>, Error>> {
         let mut view = match self.view().await {
             Ok(view) => view,
@@ -104,8 +104,8 @@ impl Cluster {
     /// Reads the items under `keys`, in their order, with all that a cache-aside read needs to know; may win the
     /// right to fill some of them. See [`read`](Self::read).
     ///
-    /// One write per node, all nodes at once. The keys of a node that fails are errors, the others are not touched
-    /// by it. Of keys that move to another owner, those that are not there yet take a second round, and a third one that
+    /// One write per node, all nodes at once. The keys of a node that fails are errors, the others are not touched by
+    /// it. Of keys that move to another owner, those that are not there yet take a second round, and a third one that
     /// copies them.
     pub async fn read_many(&self, keys: &[Key], options: ReadOptions) -> Vec<Result<Read, Error>> {
         match self.view().await {

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::item::Stored;
 use crate::moment::Moment;
 use crate::node::{Node, Request};
-use crate::place::Copies;
+use crate::place::{Copies, Place};
 use crate::refresh::Shared;
 use crate::requests::Stats;
 use crate::view::View;
@@ -101,12 +101,18 @@ impl Cluster {
         Ok(self.shared.peek(now, deadline).await?.document.clone())
     }
 
-    /// The copies of `key`, if it is a hot one by the ring document in use. Asks nobody: whoever has to know asks again when
-    /// a call that it made has ended, for that one may have found another document.
+    /// The copies of `key`, if it is a hot one by the ring document in use. Asks nobody: whoever has to know asks again
+    /// when a call that it made has ended, for that one may have found another document.
     ///
     /// While there are no hot keys it looks at one flag, and at nothing else.
     pub fn copies_of(&self, key: &Key) -> Option<Copies> {
         self.shared.hot()?.copies_of(key)
+    }
+
+    /// Whether `key` has one owner by the ring in use, so that what one node says of it holds everywhere; not while it
+    /// moves, or nothing is known yet. Asks nobody, as [`copies_of`](Self::copies_of).
+    pub fn has_one_owner(&self, key: &Key) -> bool {
+        self.shared.known().is_some_and(|fleet| matches!(fleet.place(key), Place::Settled(_)))
     }
 
     /// The ring as a call sees it that begins now.

@@ -18,8 +18,8 @@ use crate::{Error, NodeError};
 
 /// One node, on the connection that the cluster shares. Every call is bounded as those of its [`Cluster`].
 ///
-/// A sign of life and the ring document are asked for, and stored, whether the node is marked down or not: a publisher has
-/// to know how it is now.
+/// A sign of life and the ring document are asked for, and stored, whether the node is marked down or not: a publisher
+/// has to know how it is now.
 #[derive(Clone, Debug)]
 pub struct DirectNode {
     pub(crate) cluster: Cluster,
@@ -35,8 +35,8 @@ pub struct HeldDocument {
     pub version: HeldVersion,
 }
 
-/// Which document a node holds. Good on the connection that it came by: CAS tokens start again when a node restarts, and
-/// an old one could match another document.
+/// Which document a node holds. Good on the connection that it came by: CAS tokens start again when a node restarts,
+/// and an old one could match another document.
 #[derive(Clone, Debug)]
 pub struct HeldVersion {
     token: u64,
@@ -96,8 +96,8 @@ impl DirectNode {
             .map(|(document, token)| HeldDocument { document, version: HeldVersion { token, connection } }))
     }
 
-    /// Stores `document` in the place of what the node held `before`; `None` where that was nothing. Refused if somebody
-    /// else has stored one since, or if the connection by which it was seen is gone.
+    /// Stores `document` in the place of what the node held `before`; `None` where that was nothing. Refused if
+    /// somebody else has stored one since, or if the connection by which it was seen is gone.
     ///
     /// It lives for 30 days, the longest there is, and is to be stored again in time.
     pub async fn store_document(
@@ -156,8 +156,8 @@ impl DirectNode {
         stored(reply).map(drop).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
-    /// Removes the item under `key` from this node, whoever owns it; answers whether there was one. Asked whether the node is
-    /// marked down or not, as for the ring document.
+    /// Removes the item under `key` from this node, whoever owns it; answers whether there was one. Asked whether the
+    /// node is marked down or not, as for the ring document.
     pub async fn delete(&self, key: &Key) -> Result<bool, Error> {
         let (reply, _) = self.insist(&Delete { key, delete: MetaDelete::default() }).await?;
         removed(reply).map_err(|error| self.cluster.failed(&self.node, error))

@@ -216,8 +216,8 @@ impl Fleet {
         self.document.as_ref().is_some_and(|document| document.phase == Phase::Warming)
     }
 
-    /// The indices of those of the `keys` whose place is as `wanted`, and of the others. Where `members` are given, only
-    /// these of the keys are looked at.
+    /// The indices of those of the `keys` whose place is as `wanted`, and of the others. Where `members` are given,
+    /// only these of the keys are looked at.
     pub(crate) fn split<'f, K: AsRef<[u8]>>(
         &'f self,
         keys: &[K],

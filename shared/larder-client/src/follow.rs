@@ -1,8 +1,9 @@
 //! Following the ring document: what a look at it, in passing, leads to.
 //!
 //! A view is confirmed by that very document, on a node that stays in the ring, and by nothing else: an earlier one or
-//! none is no confirmation, nor is what a node says that comes or leaves. That there is none at all, only all nodes can say
-//! together. Whoever cannot confirm a view that is too old leaves the cache alone. `tests/tests/ring_model.rs` shows what each of these is for.
+//! none is no confirmation, nor is what a node says that comes or leaves. That there is none at all, only all nodes can
+//! say together. Whoever cannot confirm a view that is too old leaves the cache alone. `tests/tests/ring_model.rs`
+//! shows what each of these is for.
 
 use std::sync::{Arc, PoisonError};
 
@@ -32,8 +33,8 @@ pub(crate) enum After {
 }
 
 impl After {
-    /// The newer view, if there is one; an error where the `result` of the call cannot be answered. One that is an error
-    /// itself says more.
+    /// The newer view, if there is one; an error where the `result` of the call cannot be answered. One that is an
+    /// error itself says more.
     pub(crate) fn newer<T>(self, result: &Result<T, Error>) -> Result<Option<View>, Error> {
         match self {
             Self::Stands => Ok(None),
@@ -109,8 +110,8 @@ impl Shared {
         }
     }
 
-    /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval, for
-    /// the item may be of none at all.
+    /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval,
+    /// for the item may be of none at all.
     async fn look_ahead(&self, view: &View, ahead: &Arc<Node>) -> After {
         if !self.times().ring.may_try(view.now, self.common.config.ring_check_interval) {
             return After::Stands;
@@ -202,8 +203,8 @@ impl Shared {
         None
     }
 
-    /// Whether the document of `view` is lost on all nodes, and the topology, asked for now, is its ring: then nobody goes by
-    /// another one.
+    /// Whether the document of `view` is lost on all nodes, and the topology, asked for now, is its ring: then nobody
+    /// goes by another one.
     async fn is_lost_everywhere(&self, view: &View, begun: Moment) -> bool {
         let interval = self.common.config.ring_check_interval;
         let Some(document) = view.fleet.document.as_ref().filter(|document| document.phase == Phase::Active)

@@ -147,8 +147,8 @@ impl Read {
         })
     }
 
-    /// The right to store another item in place of what was found, for as long as it is that: for a writer who knows that
-    /// it is older. `None` for a miss without a lease.
+    /// The right to store another item in place of what was found, for as long as it is that: for a writer who knows
+    /// that it is older. `None` for a miss without a lease; while somebody else fills the key, it voids that lease.
     pub fn in_place(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }

@@ -81,8 +81,8 @@ impl Cluster {
         members.iter().map(|member| item(reads[*member as usize].take())).collect()
     }
 
-    /// Copies those of `keys` that move to their next owners, as a read would: for whoever warms them. In any other phase
-    /// than `warming` nothing moves, and nothing is copied that the ring has gone past meanwhile.
+    /// Copies those of `keys` that move to their next owners, as a read would: for whoever warms them. In any other
+    /// phase than `warming` nothing moves, and nothing is copied that the ring has gone past meanwhile.
     ///
     /// For items that [`fill`](Self::fill) stored. Takes the three rounds of a read, one request per node each.
     pub async fn copy_moving(&self, keys: &[Key]) -> Result<Copied, Error> {
@@ -206,9 +206,9 @@ impl Cluster {
         }
     }
 
-    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left: what is about to end
-    /// is no longer worth it, and nothing is after a freeze. Other leases are given back, but for those of a caller who
-    /// fills misses and stale items.
+    /// Stores what was `found` under the leases that the next owners gave, for as long as it has left: what is about to
+    /// end is no longer worth it, and nothing is after a freeze. Other leases are given back, but for those of a caller
+    /// who fills misses and stale items.
     async fn copy(&self, view: &View, keys: &[Key], members: &[u32], ask: Ask, reads: &Reads, found: &Reads) {
         let may_copy = !self.shared.has_aged(view);
         let (mut fills, mut unused) = (Vec::new(), Vec::new());
@@ -255,8 +255,8 @@ impl Cluster {
 
     // Items of an older ring.
 
-    /// Whether what was read by `place` may be answered under the `newer` view: it would be read from there, too, and its item
-    /// would be trusted.
+    /// Whether what was read by `place` may be answered under the `newer` view: it would be read from there, too, and
+    /// its item would be trusted.
     pub(crate) fn is_good_under(
         &self,
         newer: &View,
@@ -311,7 +311,8 @@ impl Cluster {
         }
     }
 
-    /// What a `read` is under `view`, which is the ring in force: an item of a later one, of which nobody knows, is none.
+    /// What a `read` is under `view`, which is the ring in force: an item of a later one, of which nobody knows, is
+    /// none.
     pub(crate) fn known_to(&self, view: &View, key: &Key, read: Read) -> Read {
         let is_unknown = view.ahead().is_some()
             && self.trust(view, view.fleet.place(key).read_first(), key, &read) == Trust::Newer;

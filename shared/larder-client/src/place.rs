@@ -83,8 +83,8 @@ impl<'f> Place<'f> {
         Arc::ptr_eq(self.read_first(), other.read_first()) && is_same(self.read_then(), other.read_then())
     }
 
-    /// Whether a read that went by this place has asked whom the `other` asks, in its order; what it found may be of a node
-    /// that the other does not ask.
+    /// Whether a read that went by this place has asked whom the `other` asks, in its order; what it found may be of a
+    /// node that the other does not ask.
     pub(crate) fn reads_all_of(self, other: Self) -> bool {
         Arc::ptr_eq(self.read_first(), other.read_first())
             && (other.read_then().is_none() || is_same(self.read_then(), other.read_then()))

@@ -64,8 +64,8 @@ impl Shared {
         Ok(Self { common, endpoint, fleet, is_hot: false.into(), times: Mutex::default(), asking })
     }
 
-    /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the ring
-    /// document, the call's first request is to carry the look.
+    /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the
+    /// ring document, the call's first request is to carry the look.
     ///
     /// While keys are copied in passing, a ring that nobody has confirmed for too long is confirmed before anything is
     /// asked: a copy that should not be cannot be taken back.

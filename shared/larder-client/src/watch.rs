@@ -6,8 +6,8 @@ use crate::moment::Moment;
 
 /// When somebody last made sure which ring the fleet uses.
 ///
-/// One request in an interval carries the look. A view that nobody has confirmed for two intervals is too old to go
-/// by: then every request carries one, until one comes back, and its answer counts only if the view was right. So a view
+/// One request in an interval carries the look. A view that nobody has confirmed for two intervals is too old to go by:
+/// then every request carries one, until one comes back, and its answer counts only if the view was right. So a view
 /// that is used is at most [`MOST_INTERVALS`] intervals old, however long the environment was frozen.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {

@@ -61,9 +61,9 @@ impl Cluster {
         }
     }
 
-    /// Stores `item` in place of what a read found, for a writer who knows that it is newer: refused as [`fill`](Self::fill)
-    /// is, and where its key has no single owner that has been read. All others know of a refused write only what
-    /// [`delete`](Self::delete) tells them.
+    /// Stores `item` in place of what a read found, for a writer who knows that it is newer: refused as
+    /// [`fill`](Self::fill) is, and where its key has no single owner that has been read. All others know of a refused
+    /// write only what [`delete`](Self::delete) tells them.
     pub async fn put_in_place(&self, item: NewItem<'_>, lease: &Lease) -> Result<Stored, Error> {
         let view = self.view().await?;
         let is_read_there = |view: &View| match view.fleet.place(item.key) {
@@ -81,51 +81,62 @@ impl Cluster {
         }
     }
 
-    /// Ends the lease that somebody else holds, if it is still the one that was `read`: the next reader wins it. For whoever
-    /// knows that the other is dead; a value that it stores yet is refused.
+    /// Ends the lease that somebody else holds, if it is still the one that was `read`: the next reader wins it. For
+    /// whoever knows that the other is dead; a value that it stores yet is refused.
     ///
-    /// An item that was found stays as it is, marked stale or not, for as long as it had left. Answers whether the lease was
-    /// ended; of many who try, one does. Not on 1.6.12 for an item that is marked stale, where it is as if somebody else
-    /// had been quicker.
+    /// An item that was found stays as it is, marked stale or not, for as long as it had left. Answers whether the
+    /// lease was ended; of many who try, one does. Not on 1.6.12 for an item that is marked stale, where it is as if
+    /// somebody else had been quicker.
     pub async fn take_over(&self, key: &Key, read: &Read) -> Result<bool, Error> {
-        let Claim::Lost(lease) = &read.claim else { return Ok(false) };
-        let item = read.item.as_ref().filter(|_| read.lease.as_ref().is_some_and(|own| own.cas == lease.cas));
-        let ttl = Ttl::from_secs(read.ttl_secs.min(Ttl::MAX.as_secs().into()));
-        match (item, ttl) {
-            (None, _) => self.ask_under(lease, &Expire { key, cas: lease.cas }).await,
-            (Some(item), Ok(ttl)) if !read.is_stale => {
-                let set = MetaSet {
-                    compare: Some(lease.cas.token),
-                    client_flags: read.stamped(item),
-                    ..MetaSet::new(ttl)
-                };
-                self.ask_under(lease, &Set { key, value: &item.value, set }).await
-            }
-            (Some(_), Ok(ttl)) => {
-                let delete = MetaDelete {
-                    compare: Some(lease.cas.token),
-                    stale: true,
-                    ttl: Some(ttl),
-                    ..MetaDelete::default()
-                };
-                self.ask_under(lease, &Delete { key, delete }).await
-            }
-            // It ends by itself, at once.
-            (Some(_), Err(_)) => Ok(false),
+        match &read.claim {
+            Claim::Lost(lease) => self.end_lease(key, read, lease).await,
+            _ => Ok(false),
         }
+    }
+
+    /// Ends the lease that was won by what was `read`, and fills nothing: the next reader wins it.
+    ///
+    /// An item that was found stays as it is, as with [`take_over`](Self::take_over); on 1.6.12 one that is marked
+    /// stale goes with the lease.
+    pub async fn release(&self, key: &Key, read: &Read) -> Result<(), Error> {
+        let Claim::Won(lease) = &read.claim else { return Ok(()) };
+        if self.end_lease(key, read, lease).await? {
+            return Ok(());
+        }
+        // Where that was refused because the lease is void, this is, too.
+        self.give_back(key, lease).await
+    }
+
+    /// Ends `lease`, under which what was `read` is to be filled, and leaves what there is; answers whether it was
+    /// ended.
+    async fn end_lease(&self, key: &Key, read: &Read, lease: &Lease) -> Result<bool, Error> {
+        let item = read.item.as_ref().filter(|_| read.lease.as_ref().is_some_and(|own| own.cas == lease.cas));
+        let Some(item) = item else {
+            return self.ask_under(lease, &Expire { key, cas: lease.cas }).await;
+        };
+        let Ok(ttl) = Ttl::from_secs(read.ttl_secs.min(Ttl::MAX.as_secs().into())) else {
+            // It ends by itself, at once.
+            return Ok(false);
+        };
+        let compare = Some(lease.cas.token);
+        if read.is_stale {
+            let delete = MetaDelete { compare, stale: true, ttl: Some(ttl), ..MetaDelete::default() };
+            return self.ask_under(lease, &Delete { key, delete }).await;
+        }
+        let set = MetaSet { compare, client_flags: read.stamped(item), ..MetaSet::new(ttl) };
+        self.ask_under(lease, &Set { key, value: &item.value, set }).await
     }
 
     /// Whether `request`, which compares, was done on the connection of `lease`.
     async fn ask_under<R: Request>(&self, lease: &Lease, request: &R) -> Result<bool, Error> {
         let Lease { node, connection, .. } = lease;
-        match node.ask_on(connection, self.deadline(), request).await {
-            Ok(answer) => {
-                let reply = answer.into_reply().map_err(|error| self.failed(node, error.into()))?;
-                Ok(matches!(reply, Reply::Done(_)))
-            }
-            Err(NodeError::Lost { .. }) => Ok(false),
-            Err(error) => Err(self.failed(node, error)),
-        }
+        let answer = match node.ask_on(connection, self.deadline(), request).await {
+            Err(NodeError::Lost { .. }) => return Ok(false),
+            answer => answer,
+        };
+        let stored = answer
+            .and_then(|answer| stored(answer.into_reply()?).inspect_err(|error| connection.distrust(error)));
+        stored.map(|stored| stored == Stored::Yes).map_err(|error| self.failed(node, error))
     }
 
     /// Removes the item under `key`; answers whether there was one.
@@ -211,8 +222,8 @@ impl Cluster {
     }
 
     /// Sends `request` to whoever is to be written, and has the other owner of a moving key forget it; again, if the
-    /// ring turns out to be another one. A request that compares is for the node `only_on` alone: for others it is as if
-    /// they had replied that they have another version.
+    /// ring turns out to be another one. A request that compares is for the node `only_on` alone: for others it is as
+    /// if they had replied that they have another version.
     async fn write<R: Request, T>(
         &self,
         key: &Key,

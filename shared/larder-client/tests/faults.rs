@@ -381,6 +381,28 @@ async fn a_fill_that_is_not_answered_as_one_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_lease_whose_end_is_not_answered_as_one_ends_the_connection() {
+    for (flag, request) in [('Z', "take over"), ('W', "release"), ('W', "give back")] {
+        let lease = exchange("mg k N60 t c f v\r\n", &format!("VA 0 t60 c7 f0 {flag}\r\n\r\n"));
+        let steps = [opening(), lease, exchange("ms k 0 T-1 C7\r\n\r\n", "EN\r\n")].concat();
+        let script = Script::start([[&steps[..], &[Step::ExpectEnd]].concat(), call_k("2")]).await;
+        let cluster = script.cluster();
+        let options = ReadOptions { lease_for: Some(MINUTE), ..ReadOptions::default() };
+        let (key, read) = (key("k"), cluster.read(&key("k"), options).await.unwrap());
+        let error = match (request, &read.claim) {
+            ("take over", _) => fault(cluster.take_over(&key, &read).await),
+            ("release", _) => fault(cluster.release(&key, &read).await),
+            (_, Claim::Won(lease)) => fault(cluster.give_back(&key, lease).await),
+            _ => panic!("it should be won"),
+        };
+        assert!(matches!(error, NodeError::Protocol(_)), "{request}: {error:?}");
+        check_k(&cluster, "2").await;
+        drop(read);
+        script.finish(cluster).await;
+    }
+}
+
+#[tokio::test]
 async fn more_than_was_asked_for_ends_the_connection_after_its_answer() {
     for more in ["EN\r\n", "HD\r\n", "VA 1 f1\r\nX\r\n", "x"] {
         let steps = [&opening()[..], &exchange(GET_K, &(value_k("1") + more)), &[Step::ExpectEnd]].concat();

@@ -6,7 +6,8 @@ use std::error::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// The cluster is being changed, or too much is asked of the API. Nothing was done; later the same may be asked again.
+    /// The cluster is being changed, or too much is asked of the API. Nothing was done; later the same may be asked
+    /// again.
     #[error("not now: {0}")]
     Busy(String),
     /// A quota, or the zone, has no room for another node. Asking again does not help soon.
@@ -24,8 +25,8 @@ pub enum ControlError {
     /// No connection was made, so nothing was done: no interface endpoint in the subnets, no such name, nobody listens.
     #[error("the control plane is out of reach")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
-    /// Asked, and not answered: the time was over, the connection lost, or it failed over there. Whether a change was made
-    /// is not known; what [`describe`](crate::ControlPlane::describe) tells next is.
+    /// Asked, and not answered: the time was over, the connection lost, or it failed over there. Whether a change was
+    /// made is not known; what [`describe`](crate::ControlPlane::describe) tells next is.
     #[error("the control plane gave no answer")]
     NoAnswer(#[source] Box<dyn Error + Send + Sync>),
     /// The answer makes no sense, or lacks what every answer has.

@@ -5,6 +5,7 @@ use std::iter::successors;
 
 use aws_sdk_elasticache::config::http::HttpResponse;
 use aws_sdk_elasticache::error::{ProvideErrorMetadata, SdkError};
+use larder_lambda::logs::chain;
 
 use crate::ControlError;
 
@@ -64,17 +65,7 @@ fn meaning(code: &str) -> Option<fn(String) -> ControlError> {
 
 /// Whether the connection was never made: not resolved, refused, not made in time, no TLS session.
 fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| {
+    successors(Some(error), |&error| error.source()).any(|cause| {
         cause.downcast_ref().is_some_and(|cause: &hyper_util::client::legacy::Error| cause.is_connect())
     })
-}
-
-/// The messages of an error and of its causes, on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let messages: Vec<_> = causes(error).map(ToString::to_string).collect();
-    messages.join(": ")
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |&error| error.source())
 }

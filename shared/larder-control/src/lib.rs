@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A client needs none of this: it finds its nodes by the configuration endpoint, which answers where the API does not.
-//! The API tells what that endpoint cannot: what is *about* to change, what has happened, and whether notices arrive. In
-//! private subnets it is reached through an interface endpoint that may not be there, so its absence is an error of its
-//! own, [`ControlError::Unreachable`], and comes soon.
+//! The API tells what that endpoint cannot: what is *about* to change, what has happened, and whether notices arrive.
+//! In private subnets it is reached through an interface endpoint that may not be there, so its absence is an error of
+//! its own, [`ControlError::Unreachable`], and comes soon.
 //!
 //! Nothing is connected or loaded before the first call, no connection outlives its call, and nothing is read from the
 //! environment: what a function is told, [`settings`] reads from values at hand.

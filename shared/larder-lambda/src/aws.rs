@@ -1,7 +1,7 @@
 //! What Lambda tells of AWS: the region, and the rights that requests are signed with.
 //!
-//! A function asks for it when a setting says that it needs a service; what is missing then is a fault, as with any other
-//! setting.
+//! A function asks for it when a setting says that it needs a service; what is missing then is a fault, as with any
+//! other setting.
 
 use std::fmt;
 

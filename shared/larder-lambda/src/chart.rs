@@ -36,9 +36,9 @@ impl Chart {
         }
     }
 
-    /// Begins the metrics of an `invocation` that took `duration`: the count `ColdStarts`, 0 or 1, the time `Duration`, and the
-    /// properties `function_request_id` and, but for a cold start, `idle_ms`, milliseconds.
-    pub fn begin(&self, request_id: &str, invocation: &Invocation, duration: Duration) -> Metrics {
+    /// Begins the metrics of an `invocation` that took `duration`: the count `ColdStarts`, 0 or 1, the time `Duration`,
+    /// and the properties `function_request_id` and, but for a cold start, `idle_ms`, milliseconds.
+    pub fn begin(&self, invocation: &Invocation<'_>, duration: Duration) -> Metrics {
         let mut metrics = Metrics::new(&self.namespace);
         metrics.dimension("service", &self.service);
         if !self.function_name.is_empty() {
@@ -46,7 +46,7 @@ impl Chart {
         }
         metrics.count("ColdStarts", invocation.is_cold_start.into());
         metrics.time("Duration", duration);
-        metrics.property("function_request_id", request_id);
+        metrics.property("function_request_id", invocation.request_id);
         if let Some(idle) = invocation.idle {
             metrics.property("idle_ms", idle.as_millis() as u64);
         }
@@ -77,8 +77,7 @@ mod tests {
             ("POWERTOOLS_SERVICE_NAME", "flights"),
             ("AWS_LAMBDA_FUNCTION_NAME", "read"),
         ];
-        let chart = Chart::of(&variables.into_iter().collect());
-        let lines = lines(&chart);
+        let lines = lines(&variables.into_iter().collect());
         for line in &lines {
             assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Air");
             assert_eq!((&line["service"], &line["function_name"]), (&"flights".into(), &"read".into()));
@@ -94,20 +93,19 @@ mod tests {
 
     #[test]
     fn without_a_function_name_there_is_none_in_the_line() {
-        let chart = Chart::of(&Variables::default());
-        for line in lines(&chart) {
+        for line in lines(&Variables::default()) {
             assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], serde_json::json!([["service"]]));
             assert_eq!(line.get("metrics_dropped"), None);
         }
     }
 
     /// The lines of a cold start and of the invocation after it.
-    fn lines(chart: &Chart) -> [Value; 2] {
-        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)));
+    fn lines(variables: &Variables) -> [Value; 2] {
+        let environment = Environment::new(TimeLimit::new(Duration::from_secs(1)), variables);
         [(); 2].map(|()| {
-            let invocation = environment.begin(0, Clocks::now());
-            environment.end(&invocation, Clocks::now());
-            let metrics = chart.begin("8f0c", &invocation, Duration::from_micros(1_500));
+            let invocation = environment.begin("8f0c", 0, Clocks::now());
+            environment.end(&invocation, |_| ());
+            let metrics = Chart::of(variables).begin(&invocation, Duration::from_micros(1_500));
             serde_json::from_str(&metrics.line(1)).unwrap()
         })
     }

@@ -1,9 +1,9 @@
 //! The HTTP request and answer of an API Gateway HTTP API (payload format 2.0) and of a function URL.
 //!
 //! Only what a handler reads is decoded, and nothing in a request can make decoding fail that the gateway lets through:
-//! cookies and the ready-made query map (which joins repeated names with commas) are not looked at, headers not before a
-//! handler asks for one, and the body not at all.
-//! Source: "Create AWS Lambda proxy integrations for HTTP APIs", API Gateway developer guide.
+//! cookies and the ready-made query map (which joins repeated names with commas) are not looked at, headers not before
+//! a handler asks for one, and the body not at all. Source: "Create AWS Lambda proxy integrations for HTTP APIs", API
+//! Gateway developer guide.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -51,7 +51,8 @@ impl HttpRequest {
         &self.request_context.http.method
     }
 
-    /// Whether the caller has what `etag` names: by its header `if-none-match`, which names one or more, or `*` for any.
+    /// Whether the caller has what `etag` names: by its header `if-none-match`, which names one or more, or `*` for
+    /// any.
     ///
     /// A weak tag is the same as a strong one here. Source: RFC 9110, sections 8.8.3.2 and 13.1.2.
     pub fn has(&self, etag: &str) -> bool {
@@ -84,8 +85,8 @@ impl HttpRequest {
             .filter_map(move |(key, value)| decode_query(key).is_some_and(|key| key == name).then_some(value))
     }
 
-    /// The value of the header `name`, without blanks around it; those of a header that came several times are joined with
-    /// commas. Capitals do not count. Reads all headers anew, so ask once.
+    /// The value of the header `name`, without blanks around it; those of a header that came several times are joined
+    /// with commas. Capitals do not count. Reads all headers anew, so ask once.
     pub fn header(&self, name: &str) -> Option<String> {
         let headers: BTreeMap<Cow<'_, str>, Value> =
             serde_json::from_str(self.headers.as_ref()?.get()).ok()?;
@@ -97,8 +98,8 @@ impl HttpRequest {
     /// base64.
     ///
     /// # Errors
-    /// [`BadBody`] for one of more than `most` bytes, which is then not decoded, and for one that is no base64 where it should
-    /// be.
+    /// [`BadBody`] for one of more than `most` bytes, which is then not decoded, and for one that is no base64 where it
+    /// should be.
     pub fn body(&self, most: usize) -> Result<Cow<'_, [u8]>, BadBody> {
         let body = self.body.as_deref().unwrap_or_default();
         let is_base64 = self.is_base64_encoded == Some(true);

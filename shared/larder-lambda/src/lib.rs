@@ -8,13 +8,13 @@
 //! | [`logs`] | JSON lines with Powertools' keys |
 //! | [`metrics`] | one embedded-metric line an invocation |
 //! | [`chart`] | under which names, and what every function charts |
-//! | [`environment`] | what an environment remembers from invocation to invocation |
+//! | [`environment`] | what an environment remembers from invocation to invocation; begin and end of each |
 //! | [`deadline`] | when the answer must be ready |
 //! | [`thaw`] | how long the environment stood still |
 //! | [`http`] | request and answer of HTTP APIs and function URLs |
 //!
-//! Only [`process`], [`settings::Variables::of_process`], [`thaw::Clocks::now`], [`logs::init`] and
-//! [`metrics::Metrics::print`] look at the process; all else takes what it needs.
+//! Only [`process`], [`settings::Variables::of_process`], [`thaw::Clocks::now`], [`logs::init`],
+//! [`metrics::Metrics::print`] and [`environment::Environment::end`] look at the process; all else takes what it needs.
 //!
 //! ```
 //! use std::time::Duration;

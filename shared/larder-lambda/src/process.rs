@@ -7,28 +7,26 @@ use crate::chart::service;
 use crate::logs;
 use crate::settings::{InvalidSettings, Variables};
 
-/// Sets up the logs and reads the settings of this process, by `read`.
+/// Sets up the logs, reads the settings of this process by `read`, and has `serve` run with them; answers the code of
+/// the process.
 ///
-/// Wrong settings are logged, all of them, and end the process: the code is to be answered by `main`.
-pub fn begin<S>(
+/// Wrong settings are logged, all of them, and end the process, as does a runtime that ended with an error.
+pub async fn run<S>(
     read: impl FnOnce(&Variables) -> Result<S, InvalidSettings>,
-) -> Result<(S, Variables), ExitCode> {
+    serve: impl AsyncFnOnce(S, Variables) -> Result<(), Box<dyn Error + Send + Sync>>,
+) -> ExitCode {
     let variables = Variables::of_process();
     if let Err(wrong) = logs::init(service(&variables), &variables) {
         eprintln!("logs are set up already: {wrong}");
     }
-    match read(&variables) {
-        Ok(settings) => Ok((settings, variables)),
+    let settings = match read(&variables) {
+        Ok(settings) => settings,
         Err(wrong) => {
             tracing::error!(error = &wrong as &dyn Error, "could not start");
-            Err(ExitCode::FAILURE)
+            return ExitCode::FAILURE;
         }
-    }
-}
-
-/// The code of a process whose runtime has ended, with an error that is logged or without.
-pub fn end(ended: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
-    match ended {
+    };
+    match serve(settings, variables).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(wrong) => {
             tracing::error!(error = &*wrong as &dyn Error, "the runtime ended");

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// Hands out loopback addresses, each node its own as on ElastiCache, none of them twice.
 ///
-/// Linux answers on all of 127.0.0.0/8. macOS has 127.0.0.1 alone until others are added by hand; nodes then share it, each on
-/// a port of its own.
+/// Linux answers on all of 127.0.0.0/8. macOS has 127.0.0.1 alone until others are added by hand; nodes then share it,
+/// each on a port of its own.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     /// The port that every node gets where it has an address of its own.

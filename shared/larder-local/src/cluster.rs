@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// A local ElastiCache.
 ///
-/// It runs on a thread and a runtime of its own: a test may pause its clock, block its thread or freeze its tasks, and the
-/// cluster goes on. Its futures may be awaited on any runtime; one that is dropped leaves its change to be made. Changes are made
-/// one after the other.
+/// It runs on a thread and a runtime of its own: a test may pause its clock, block its thread or freeze its tasks, and
+/// the cluster goes on. Its futures may be awaited on any runtime; one that is dropped leaves its change to be made.
+/// Changes are made one after the other.
 ///
 /// Dropping the handle ends the cluster and waits, a few milliseconds, until its last process is gone.
 #[derive(Debug)]
@@ -90,7 +90,8 @@ impl LocalCluster {
         self.order(|done| Order::Reboot(id, done)).await
     }
 
-    /// Stops a node's process (`SIGSTOP`): connections are taken, nothing is answered. It has stopped when this returns.
+    /// Stops a node's process (`SIGSTOP`): connections are taken, nothing is answered. It has stopped when this
+    /// returns.
     pub async fn pause_node(&self, id: NodeId) -> Result<NodeStatus, LocalError> {
         self.order(|done| Order::Pause(id, done)).await
     }

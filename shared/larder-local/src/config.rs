@@ -18,8 +18,8 @@ pub enum ConfigReply {
     Raw(Vec<u8>),
     /// These bytes, then the end of the stream.
     RawThenClose(Vec<u8>),
-    /// The question goes to memcached, which knows no such command: `ERROR`, or `END` to the old form. So answer a plain
-    /// memcached and ElastiCache Serverless.
+    /// The question goes to memcached, which knows no such command: `ERROR`, or `END` to the old form. So answer a
+    /// plain memcached and ElastiCache Serverless.
     NotSupported,
 }
 
@@ -66,8 +66,8 @@ pub(crate) fn payload(version: u64, nodes: &[(String, SocketAddr)]) -> Vec<u8> {
     format!("{version}\n{}\n", nodes.join(" ")).into_bytes()
 }
 
-/// The name of a node of `cluster`, made like ElastiCache's (`name.xxxxxx.0001.use1.cache.amazonaws.com`) under a domain
-/// that is reserved for private use.
+/// The name of a node of `cluster`, made like ElastiCache's (`name.xxxxxx.0001.use1.cache.amazonaws.com`) under a
+/// domain that is reserved for private use.
 pub(crate) fn node_name(cluster: &str, id: NodeId) -> String {
     format!("{cluster}.local.{id}.cache.internal")
 }

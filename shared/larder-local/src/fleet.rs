@@ -299,7 +299,8 @@ impl Node {
     }
 }
 
-/// Listens where a door has just been closed, with some patience where its socket may live on for a moment (see [`Front::close`]).
+/// Listens where a door has just been closed, with some patience where its socket may live on for a moment (see
+/// [`Front::close`]).
 async fn listen_again(address: SocketAddr) -> Result<TcpListener, LocalError> {
     for _ in 0..LISTEN_TRIES {
         match listen(address) {

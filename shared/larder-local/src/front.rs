@@ -19,9 +19,9 @@ use tokio::time::sleep;
 
 /// A listening address and the connections through it, each with a connection of its own to memcached.
 ///
-/// memcached's replies are never read, only carried, so they arrive as they left. Order is kept without knowing them: when a
-/// question is met, the connection to memcached is closed for writing, memcached answers what it has and closes, the
-/// configuration follows, and the next command opens a new connection. So a paused node answers no question either.
+/// memcached's replies are never read, only carried, so they arrive as they left. Order is kept without knowing them:
+/// when a question is met, the connection to memcached is closed for writing, memcached answers what it has and closes,
+/// the configuration follows, and the next command opens a new connection. So a paused node answers no question either.
 ///
 /// Cost: one more hop, about as long as the way to memcached itself (see the crate's front page).
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl Front {
 
     /// Ends all connections; when this returns, new ones are refused.
     ///
-    /// To close the socket would not do: a process that is being started elsewhere in this one holds a copy of it for a moment,
-    /// and it would go on listening. Where a listening socket cannot be shut down (macOS), that moment remains.
+    /// To close the socket would not do: a process that is being started elsewhere in this one holds a copy of it for a
+    /// moment, and it would go on listening. Where a listening socket cannot be shut down (macOS), that moment remains.
     pub(crate) async fn close(self) {
         let _ = shutdown(&*self.listener, Shutdown::Both);
         self.task.abort();

@@ -7,7 +7,8 @@ use std::path::Path;
 
 /// Writes `names` to `path` as lines of `IP name`, the format of `/etc/hosts`.
 ///
-/// A reader sees the old file or the new one, never a part: the new one is written beside it and takes its name at once.
+/// A reader sees the old file or the new one, never a part: the new one is written beside it and takes its name at
+/// once.
 pub(crate) fn write(path: &Path, names: &[(String, IpAddr)]) -> io::Result<()> {
     let lines: String = names.iter().map(|(name, ip)| format!("{ip} {name}\n")).collect();
     let beside = path.with_extension("new");

@@ -6,15 +6,16 @@
 //!   client ──▶ node 0002  127.0.0.3:P ─┘   each connection has its own to memcached, over a Unix socket
 //! ```
 //!
-//! As on ElastiCache, every node answers for the configuration, and the endpoint is one more name of a node. So each memcached
-//! process stands behind a door of ours, which reads requests just far enough to find those questions and never reads a
-//! reply. **The door costs time**: one more hop on the way, which takes a round trip over loopback from 16 to 30 µs in an optimised
-//! build, so figures about speed come from memcached itself and not from here. In behaviour it is not to be seen: bytes, order, ends of streams and refused connections are the node's own.
+//! As on ElastiCache, every node answers for the configuration, and the endpoint is one more name of a node. So each
+//! memcached process stands behind a door of ours, which reads requests just far enough to find those questions and
+//! never reads a reply. **The door costs time**: one more hop on the way, which takes a round trip over loopback from
+//! 16 to 30 µs in an optimised build, so figures about speed come from memcached itself and not from here. In behaviour
+//! it is not to be seen: bytes, order, ends of streams and refused connections are the node's own.
 //!
 //! Nothing of the wire is shared with Larder's client: a mistake made on both sides would hide.
 //!
-//! Names stand in a file of the format of `/etc/hosts`; the machine's own is never touched. No process outlives the one that
-//! started it, whatever ends that (see `watchdog`).
+//! Names stand in a file of the format of `/etc/hosts`; the machine's own is never touched. No process outlives the one
+//! that started it, whatever ends that (see `watchdog`).
 //!
 //! ```
 //! use larder_local::{LocalCluster, NodeId, Options};

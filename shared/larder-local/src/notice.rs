@@ -29,11 +29,11 @@ impl Event {
     }
 }
 
-/// Posts the notices of a cluster one after the other, apart from the changes themselves: a function that is slow, or not there,
-/// holds no change up.
+/// Posts the notices of a cluster one after the other, apart from the changes themselves: a function that is slow, or
+/// not there, holds no change up.
 ///
-/// As with SNS, delivery is an attempt and not a promise: a notice that fails is logged, one too many is dropped and logged, and
-/// those still waiting when the cluster ends are lost.
+/// As with SNS, delivery is an attempt and not a promise: a notice that fails is logged, one too many is dropped and
+/// logged, and those still waiting when the cluster ends are lost.
 #[derive(Debug)]
 pub(crate) struct Notices {
     cluster: String,
@@ -76,7 +76,8 @@ async fn deliver(mut notices: mpsc::Receiver<Notice>, function: FunctionUrl) {
     }
 }
 
-/// One record, with every field that Lambda gives; the message is JSON in a string, with the cluster's id under the event's name.
+/// One record, with every field that Lambda gives; the message is JSON in a string, with the cluster's id under the
+/// event's name.
 fn envelope(cluster: &str, event: Event, timestamp: &str) -> Value {
     let topic = format!("arn:aws:sns:local:000000000000:{cluster}");
     let message = json!({ event.name(): cluster }).to_string();
@@ -105,8 +106,8 @@ fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// An id in the form of a UUID. Each hasher of the standard library starts from other random bits, which is enough for an id that
-/// guards nothing.
+/// An id in the form of a UUID. Each hasher of the standard library starts from other random bits, which is enough for
+/// an id that guards nothing.
 fn random_uuid() -> String {
     let [a, b] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
     format!(

@@ -11,8 +11,8 @@ pub struct Options {
     pub name: String,
     /// How many nodes to start with, 1 to [`MAX_NODES`].
     pub nodes: usize,
-    /// The port of the endpoint and, where each node can have an address of its own, of every node. 0 lets the system choose a
-    /// port for each.
+    /// The port of the endpoint and, where each node can have an address of its own, of every node. 0 lets the system
+    /// choose a port for each.
     pub port: u16,
     /// Where sockets, logs and the hosts file live, made if missing. `None` is a fresh one that goes with the cluster.
     pub dir: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! One HTTP POST to a function on this machine or near it.
 //!
-//! Written by hand because the task is this small: one request on one connection, no redirect, no TLS, and of the reply only the
-//! status counts. An HTTP client would be the largest dependency of this crate.
+//! Written by hand because the task is this small: one request on one connection, no redirect, no TLS, and of the reply
+//! only the status counts. An HTTP client would be the largest dependency of this crate.
 
 use std::fmt;
 use std::io;

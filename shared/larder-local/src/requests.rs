@@ -4,9 +4,9 @@ use crate::config::Question;
 
 /// Follows the requests of one connection: which bytes are command lines, which are data blocks.
 ///
-/// A data block is never looked into, so a value may hold `config get cluster\r\n`. Lines and blocks are told apart by the
-/// text protocol alone (`doc/protocol.txt`, "Storage commands" and "Meta Set"); everything that is no question is passed on as
-/// it came, right or wrong, and memcached judges it.
+/// A data block is never looked into, so a value may hold `config get cluster\r\n`. Lines and blocks are told apart by
+/// the text protocol alone (`doc/protocol.txt`, "Storage commands" and "Meta Set"); everything that is no question is
+/// passed on as it came, right or wrong, and memcached judges it.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     place: Place,
@@ -40,8 +40,8 @@ enum Place {
 impl Requests {
     /// Reads on in `bytes`: all that was sent and neither passed nor answered yet.
     ///
-    /// The caller takes the passed bytes, and the question if there is one, from the front before the next call. What remains
-    /// after a scan without a question is the start of a line, at most [`MAX_LINE`] bytes.
+    /// The caller takes the passed bytes, and the question if there is one, from the front before the next call. What
+    /// remains after a scan without a question is the start of a line, at most [`MAX_LINE`] bytes.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Scan {
         let mut pass = 0;
         while pass < bytes.len() {

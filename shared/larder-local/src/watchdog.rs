@@ -8,15 +8,16 @@ use tokio::process::{Child, Command};
 ///
 /// A small shell holds the reading end of a pipe and leads the group.
 ///
-/// The writing end lives in this process alone. However this process ends (a signal that is handled, a panic, `SIGKILL`), the
-/// kernel closes that end; the shell reads the end of the stream and kills its whole group, itself included. No moment is
-/// left open: a child that is just being started still holds a copy of the writing end until it has joined the group and
-/// become its own program. A stopped process is killed as any other.
+/// The writing end lives in this process alone. However this process ends (a signal that is handled, a panic,
+/// `SIGKILL`), the kernel closes that end; the shell reads the end of the stream and kills its whole group, itself
+/// included. No moment is left open: a child that is just being started still holds a copy of the writing end until it
+/// has joined the group and become its own program. A stopped process is killed as any other.
 ///
-/// Why not `PR_SET_PDEATHSIG`: it is Linux alone, needs `unsafe`, and fires when the *thread* that started the child ends.
+/// Why not `PR_SET_PDEATHSIG`: it is Linux alone, needs `unsafe`, and fires when the *thread* that started the child
+/// ends.
 ///
-/// A group of its own also keeps a terminal's ctrl-C from its processes, so that they end in our order. Dropping this ends
-/// the group, too, without waiting for it.
+/// A group of its own also keeps a terminal's ctrl-C from its processes, so that they end in our order. Dropping this
+/// ends the group, too, without waiting for it.
 #[derive(Debug)]
 pub struct Watchdog {
     shell: Child,
@@ -52,8 +53,8 @@ impl Watchdog {
     }
 }
 
-/// The traps are for a group with a paused node in it: when the last process that could look after such a group goes, the
-/// kernel sends the group `SIGHUP`, which must not end the shell before it has done its work.
+/// The traps are for a group with a paused node in it: when the last process that could look after such a group goes,
+/// the kernel sends the group `SIGHUP`, which must not end the shell before it has done its work.
 const SCRIPT: &str = "trap '' HUP INT TERM; read -r _; kill -s KILL 0";
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 
 /// A directory held for one cluster: its sockets, logs and hosts file.
 ///
-/// A lock, which the kernel gives back however the holder ends, keeps a second cluster out. What a killed cluster left in it
-/// is written over by the next.
+/// A lock, which the kernel gives back however the holder ends, keeps a second cluster out. What a killed cluster left
+/// in it is written over by the next.
 #[derive(Debug)]
 pub(crate) struct WorkDir {
     path: PathBuf,
@@ -53,8 +53,8 @@ impl WorkDir {
     }
 }
 
-/// The directory of the cluster called `name`: under `parent`, or else under the one where this user's clusters are kept, in
-/// `XDG_RUNTIME_DIR` or in the directory for temporary files.
+/// The directory of the cluster called `name`: under `parent`, or else under the one where this user's clusters are
+/// kept, in `XDG_RUNTIME_DIR` or in the directory for temporary files.
 ///
 /// Errors: [`LocalError::Name`] for a name that no cluster can have.
 pub fn cluster_dir(parent: Option<&Path>, name: &str) -> Result<PathBuf, LocalError> {
@@ -69,8 +69,8 @@ fn default_parent() -> PathBuf {
     }
 }
 
-/// Takes the lock, with some patience: a process that was being started when the last holder gave it back holds a copy for a
-/// moment.
+/// Takes the lock, with some patience: a process that was being started when the last holder gave it back holds a copy
+/// for a moment.
 fn lock_soon(lock: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_TRIES {
         match lock.try_lock() {
@@ -90,7 +90,8 @@ fn make_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A socket's path has at most 104 bytes on macOS and 108 on Linux, its end included; `/0001-65535.sock` is the longest name here.
+/// A socket's path has at most 104 bytes on macOS and 108 on Linux, its end included; `/0001-65535.sock` is the longest
+/// name here.
 const MAX_DIR_LEN: usize = 86;
 
 const LOCK_TRIES: usize = 50;

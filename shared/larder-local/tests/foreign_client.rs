@@ -1,5 +1,5 @@
-//! Clients of others, unchanged, against the local cluster: `elasticache-auto-discovery` finds the nodes and pymemcache's
-//! `HashClient` uses them.
+//! Clients of others, unchanged, against the local cluster: `elasticache-auto-discovery` finds the nodes and
+//! pymemcache's `HashClient` uses them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 

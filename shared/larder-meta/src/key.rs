@@ -60,8 +60,8 @@ impl Key {
         Self::new(&whole)
     }
 
-    /// The key of copy `number` of what is kept under this one, for a key that one node alone cannot serve: copy 0 is the key
-    /// itself, the others have `~` and the number behind it.
+    /// The key of copy `number` of what is kept under this one, for a key that one node alone cannot serve: copy 0 is
+    /// the key itself, the others have `~` and the number behind it.
     ///
     /// What would be longer than [`Key::MAX_LEN`] is cut as by [`compose`](Self::compose). No composed key is a copy of
     /// another one; one that was taken as it is, with a `~` in it, may be.

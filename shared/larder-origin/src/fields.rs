@@ -10,8 +10,8 @@ use crate::scalar::Scalar;
 
 /// Columns and their new values: what a write's body holds, a JSON object without objects and arrays in it.
 ///
-/// At most [`MAX_FIELDS`] columns, none of them twice. Whether the table has them is told by the write. A column of bytes
-/// takes base64, and one of JSON takes its text, as a [`Record`](crate::Record) shows them, but for JSON.
+/// At most [`MAX_FIELDS`] columns, none of them twice. Whether the table has them is told by the write. A column of
+/// bytes takes base64, and one of JSON takes its text, as a [`Record`](crate::Record) shows them, but for JSON.
 ///
 /// ```
 /// use larder_origin::Fields;

@@ -1,7 +1,8 @@
 //! Writes that happen once, however often they are sent.
 //!
 //! A table in the same database, `larder_writes`, holds the name of each such write, a digest of what it asked for and
-//! what was answered. The row is written in the transaction of the write itself, so that there is either both or neither.
+//! what was answered. The row is written in the transaction of the write itself, so that there is either both or
+//! neither.
 
 use std::fmt::{self, Write as _};
 

@@ -16,9 +16,9 @@
 //!             ◄──  Records
 //! ```
 //!
-//! Names of tables and columns come from the configuration and the schema, never from a request: a column that a request
-//! names is looked for in the schema. Ids and values are bound, never text in a statement. DynamoDB has no schema of
-//! columns; their names are bound there, too.
+//! Names of tables and columns come from the configuration and the schema, never from a request: a column that a
+//! request names is looked for in the schema. Ids and values are bound, never text in a statement. DynamoDB has no
+//! schema of columns; their names are bound there, too.
 //!
 //! | address | database | made for |
 //! | --- | --- | --- |

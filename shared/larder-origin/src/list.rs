@@ -26,8 +26,8 @@ use crate::scalar::Scalar;
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ListQuery {
-    /// One statement that reads, in the database's own SQL. Its result is the list: all columns, computed ones included,
-    /// under the names that they have there.
+    /// One statement that reads, in the database's own SQL. Its result is the list: all columns, computed ones
+    /// included, under the names that they have there.
     Sql {
         /// The statement. A `LIMIT` of its own saves the database rows that nobody takes, and the connection that they
         /// would have to be thrown away with.

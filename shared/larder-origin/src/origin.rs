@@ -42,13 +42,13 @@ struct Table {
 impl Origin {
     /// Takes the database at `url` as the origin of `tables`. Connects to nothing.
     ///
-    /// `sqlite:path` or `sqlite://path` is a SQLite file; it is not made, and opened for writing by writes alone. A file in WAL mode on a read-only file
-    /// system, such as a function's own package, needs `?immutable=1` behind the path. A `?`, `#` or `%` of the
-    /// path itself is percent-encoded.
+    /// `sqlite:path` or `sqlite://path` is a SQLite file; it is not made, and opened for writing by writes alone. A
+    /// file in WAL mode on a read-only file system, such as a function's own package, needs `?immutable=1` behind the
+    /// path. A `?`, `#` or `%` of the path itself is percent-encoded.
     ///
     /// `postgres:`, `postgresql:`, `mysql:` and `mariadb:` are `//user:password@host:port/database`, each part
-    /// percent-encoded; the password and the port may be left out. `dynamodb:` is the region, and behind a `?` `prefix`,
-    /// which stands before all tables' names, and `endpoint`, which is asked instead of the region's own; see
+    /// percent-encoded; the password and the port may be left out. `dynamodb:` is the region, and behind a `?`
+    /// `prefix`, which stands before all tables' names, and `endpoint`, which is asked instead of the region's own; see
     /// [`with_aws`](Self::with_aws).
     ///
     /// # Errors
@@ -165,8 +165,8 @@ impl Origin {
         Ok(ids.iter().map(|id| rows.get(id.as_str()).cloned()).collect())
     }
 
-    /// Writes one row, in one transaction: the row is locked and read as it was, its version compared, changed, and read
-    /// as it is. A row's version grows by 1 with every write; see [`TableConfig::version`].
+    /// Writes one row, in one transaction: the row is locked and read as it was, its version compared, changed, and
+    /// read as it is. A row's version grows by 1 with every write; see [`TableConfig::version`].
     ///
     /// A patch or a delete of a row that does not exist does nothing, and says so by [`Written::before`] being `None`.
     /// Two transactions that get into each other's way are tried again, a few times. Nothing is ever written in part.
@@ -179,8 +179,8 @@ impl Origin {
     /// # Errors
     /// The caller's: [`OriginError::UnknownTable`], [`OriginError::BadId`], [`OriginError::UnknownColumn`],
     /// [`OriginError::VersionConflict`], [`OriginError::IdempotencyMismatch`], [`OriginError::Rejected`]. The origin's:
-    /// [`OriginError::ReadOnly`], [`OriginError::Misconfigured`], [`OriginError::Unavailable`]. After all of these nothing
-    /// has been written, but after [`Outage::Unknown`] nobody knows.
+    /// [`OriginError::ReadOnly`], [`OriginError::Misconfigured`], [`OriginError::Unavailable`]. After all of these
+    /// nothing has been written, but after [`Outage::Unknown`] nobody knows.
     pub async fn write(
         &self,
         table: &str,
@@ -306,8 +306,8 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// `future` without its type: what it takes to ask any of the databases is large, and a caller's compiler need not know all of
-/// it.
+/// `future` without its type: what it takes to ask any of the databases is large, and a caller's compiler need not know
+/// all of it.
 fn erased<'f, T>(
     future: impl Future<Output = T> + Send + 'f,
 ) -> Pin<Box<dyn Future<Output = T> + Send + 'f>> {

@@ -27,8 +27,8 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Takes `postgres://user:password@host:port/database`.
     ///
-    /// Without `sslmode`, it is `prefer`: TLS where the server has it, and nobody checks whose it is. For a network that
-    /// is not trusted say `sslmode=verify-full`, and `sslrootcert` where the authority is not one of the system's.
+    /// Without `sslmode`, it is `prefer`: TLS where the server has it, and nobody checks whose it is. For a network
+    /// that is not trusted say `sslmode=verify-full`, and `sslrootcert` where the authority is not one of the system's.
     pub(crate) fn from_url(url: &str) -> Result<Self, Misconfigured> {
         let url = ADDRESS.read(url)?;
         let mut options = PgConnectOptions::from_str(url.as_str()).map_err(|_| ADDRESS.bad_setting())?;
@@ -296,8 +296,8 @@ const READ_AS_THEY_ARE: [&str; 18] = [
     "timestamp with time zone",
 ];
 
-/// The columns of one table: name, type, whether it is computed, and whether a primary key or a whole unique index stands
-/// on this column alone, checked at once and not only at the end of a transaction.
+/// The columns of one table: name, type, whether it is computed, and whether a primary key or a whole unique index
+/// stands on this column alone, checked at once and not only at the end of a transaction.
 const COLUMNS: &str = "
     SELECT a.attname::text AS name, format_type(a.atttypid, -1) AS type, a.attgenerated <> '' AS is_generated,
         EXISTS (

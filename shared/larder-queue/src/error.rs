@@ -22,8 +22,8 @@ pub enum QueueError {
     /// No connection was made: no interface endpoint in the subnets, no such name, nobody listens.
     #[error("the queue is out of reach")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
-    /// Asked, and not answered: the time was over, the connection lost, or it failed over there. Whether it was sent is not
-    /// known.
+    /// Asked, and not answered: the time was over, the connection lost, or it failed over there. Whether it was sent is
+    /// not known.
     #[error("the queue gave no answer")]
     NoAnswer(#[source] Box<dyn Error + Send + Sync>),
     /// The deadline was over before all was sent.

@@ -5,6 +5,7 @@ use std::iter::successors;
 
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use larder_lambda::logs::chain;
 
 use crate::QueueError;
 
@@ -26,8 +27,8 @@ where
 
 /// The meaning of an error that SQS names by `code`, of a call or of one message in it.
 ///
-/// Source: "SendMessageBatch" and "Common Error Types" in the Amazon SQS API reference, in the names of its JSON protocol
-/// and of the query protocol before it.
+/// Source: "SendMessageBatch" and "Common Error Types" in the Amazon SQS API reference, in the names of its JSON
+/// protocol and of the query protocol before it.
 pub(crate) fn fault_of(code: &str, message: &str) -> QueueError {
     let reason = if message.is_empty() { code } else { message }.to_owned();
     match code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code) {
@@ -57,19 +58,9 @@ pub(crate) fn fault_of(code: &str, message: &str) -> QueueError {
 
 /// Whether the connection was never made: not resolved, refused, not made in time, no TLS session.
 fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| {
+    successors(Some(error), |&error| error.source()).any(|cause| {
         cause.downcast_ref().is_some_and(|cause: &hyper_util::client::legacy::Error| cause.is_connect())
     })
-}
-
-/// The messages of an error and of its causes, on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let messages: Vec<_> = causes(error).map(ToString::to_string).collect();
-    messages.join(": ")
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |&error| error.source())
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use crate::{Queue, QueueError};
 
 /// A directory in which every message is a file: what stands in for SQS on the own machine.
 ///
-/// A message is written under a name that nobody looks at, brought to the disk, and renamed; so it is there whole or not at
-/// all, whatever ends the process or the machine. Names are never used twice, so many processes may send and take without
-/// knowing of each other. The directory is made by the first message.
+/// A message is written under a name that nobody looks at, brought to the disk, and renamed; so it is there whole or
+/// not at all, whatever ends the process or the machine. Names are never used twice, so many processes may send and
+/// take without knowing of each other. The directory is made by the first message.
 ///
 /// Its calls block while the disk works, which a test and a command can bear and a function under load could not.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ impl FileQueue {
         Self { directory: directory.into() }
     }
 
-    /// The messages that wait, oldest first, `most` of them at most. They stay until they are [`Waiting::done`], and others
-    /// may take them as well.
+    /// The messages that wait, oldest first, `most` of them at most. They stay until they are [`Waiting::done`], and
+    /// others may take them as well.
     ///
     /// None where there is no directory yet: nobody has sent anything.
     pub fn take(&self, most: usize) -> Result<Vec<Waiting>, QueueError> {
@@ -100,8 +100,8 @@ impl Waiting {
         }
     }
 
-    /// Puts the message where nobody takes it from, as SQS does with what fails again and again, for a person to look at;
-    /// answers where: in `dead-letters` within the queue's directory.
+    /// Puts the message where nobody takes it from, as SQS does with what fails again and again, for a person to look
+    /// at; answers where: in `dead-letters` within the queue's directory.
     pub fn set_aside(self) -> Result<PathBuf, QueueError> {
         let (directory, name) = (self.path.parent().unwrap_or(Path::new(".")), self.path.file_name());
         let dead_letters = directory.join("dead-letters");

@@ -6,8 +6,9 @@
 //!                                   └─ FileQueue ──▶ a file each       ─▶ larder invalidate
 //! ```
 //!
-//! Between two invocations nothing runs on Lambda, so what could not be done is not kept in memory for later: it is sent away
-//! within the same invocation, to where it outlives the environment. [`Queue::send`] has returned well only if it does.
+//! Between two invocations nothing runs on Lambda, so what could not be done is not kept in memory for later: it is
+//! sent away within the same invocation, to where it outlives the environment. [`Queue::send`] has returned well only
+//! if it does.
 //!
 //! ```no_run
 //! # async fn example(cache: larder_cache::Cache) -> Result<(), Box<dyn std::error::Error>> {
@@ -27,7 +28,8 @@
 //! # }
 //! ```
 //!
-//! A message may come twice, late, and out of order; [`Invalidation`](larder_cache::Invalidation) says why that does no harm.
+//! A message may come twice, late, and out of order; [`Invalidation`](larder_cache::Invalidation) says why that does no
+//! harm.
 //!
 //! | file | holds |
 //! | --- | --- |

@@ -9,7 +9,8 @@ use crate::{FileQueue, QueueError, Sqs};
 pub trait Queue {
     /// Sends `invalidation`, in as many messages as it takes, by `deadline`. None is sent of one without keys.
     ///
-    /// After an error any of the messages may have been sent; the whole may be sent again. The same if the future is dropped.
+    /// After an error any of the messages may have been sent; the whole may be sent again. The same if the future is
+    /// dropped.
     fn send(
         &self,
         invalidation: &Invalidation,
@@ -19,8 +20,8 @@ pub trait Queue {
 
 /// The queue that a URL names.
 ///
-/// A call of the API lives on the heap, for the SDK's futures are large, and so deeply nested that a handler around them
-/// would not compile.
+/// A call of the API lives on the heap, for the SDK's futures are large, and so deeply nested that a handler around
+/// them would not compile.
 #[derive(Debug)]
 pub enum InvalidationQueue {
     /// A queue of SQS.

@@ -20,8 +20,8 @@ use larder_lambda::aws::Credentials;
 
 /// A standard queue of SQS.
 ///
-/// The client is made by the first message, with the trusted authorities of the system. Each call has a connection of its
-/// own: messages are rare, and one that rested in a frozen environment is dead without knowing it.
+/// The client is made by the first message, with the trusted authorities of the system. Each call has a connection of
+/// its own: messages are rare, and one that rested in a frozen environment is dead without knowing it.
 ///
 /// Needs `sqs:SendMessage` on the queue, and a way out of the subnets, such as an interface endpoint for SQS.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Which tables are served, how each is cached, and under which keys: what the functions for records share.
 //!
-//! Whoever reads records and whoever writes them has to agree on their keys, and on how long they may be answered. So both read
-//! the same settings, here:
+//! Whoever reads records and whoever writes them has to agree on their keys, and on how long they may be answered. So
+//! both read the same settings, here:
 //!
 //! | variable | what | default | bounds |
 //! | --- | --- | --- | --- |
@@ -33,13 +33,14 @@
 //! LARDER_TABLES=flights:id:ttl=300:grace=600:version=version,airports:faa:86400
 //! ```
 //!
-//! The option `version` names the column that counts a row's changes, where a table has one. With `namespace=on` all records of
-//! a table are forgotten at once by removing one key, `larder~tag~flights`, or `larder~tag~prefix:flights` where keys have a
-//! prefix: each read then reads that key, too, beside its own.
+//! The option `version` names the column that counts a row's changes, where a table has one. With `namespace=on` all
+//! records of a table are forgotten at once by removing one key, `larder~tag~flights`, or `larder~tag~prefix:flights`
+//! where keys have a prefix: each read then reads that key, too, beside its own.
 //!
 //! The option `parent`, which may stand several times, says whose cached record depends on a row of this one: with
-//! `parent=airports.origin` the column `origin` holds the id of a row of `airports`, whose cached record is forgotten where a
-//! row is written, and where the column changes, that of the other one, too. The parent has to be one of the tables.
+//! `parent=airports.origin` the column `origin` holds the id of a row of `airports`, whose cached record is forgotten
+//! where a row is written, and where the column changes, that of the other one, too. The parent has to be one of the
+//! tables.
 //!
 //! ```text
 //! LARDER_TABLES=airports:faa,flights:id:version=version:parent=airports.origin:parent=airports.dest

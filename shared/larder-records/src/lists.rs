@@ -62,8 +62,8 @@ impl List {
         self.on_change
     }
 
-    /// The keys to forget where it is to be computed anew: its own, and those of the shapes before and after it, which the
-    /// other version of a function reads while one is deployed.
+    /// The keys to forget where it is to be computed anew: its own, and those of the shapes before and after it, which
+    /// the other version of a function reads while one is deployed.
     pub fn keys_to_forget(&self) -> &[Key] {
         &self.keys_to_forget
     }
@@ -106,8 +106,8 @@ impl<'a> IntoIterator for &'a Lists {
     }
 }
 
-/// Reads which lists there are, none unless told. All that is wrong with them is noted by `reader`, each list by its place,
-/// and `None` is answered; `records` are those that are served, where they are known.
+/// Reads which lists there are, none unless told. All that is wrong with them is noted by `reader`, each list by its
+/// place, and `None` is answered; `records` are those that are served, where they are known.
 pub fn read_lists(reader: &mut Reader<'_>, records: Option<&Records>) -> Option<Lists> {
     let inline = reader.optional(LISTS, text);
     let file = reader.optional(LISTS_FILE, text);
@@ -292,8 +292,8 @@ impl<'r> Entry<'r> {
     }
 }
 
-/// The key of a list: `top-list:name` or `prefix:top-list:name`, of another shape than the first `top-list.shape:name`. No
-/// table's record has it, for no table is called so: a hyphen stands in no name of a table.
+/// The key of a list: `top-list:name` or `prefix:top-list:name`, of another shape than the first `top-list.shape:name`.
+/// No table's record has it, for no table is called so: a hyphen stands in no name of a table.
 fn key(key_prefix: Option<&str>, name: &str, schema: u8) -> Result<Key, InvalidKey> {
     let kind = match schema {
         0 => KIND.to_owned(),

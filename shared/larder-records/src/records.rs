@@ -43,8 +43,8 @@ impl Records {
         self.tables.values()
     }
 
-    /// The key of a record: `table:id` or `prefix:table:id`; records of another shape than the first stand beside these,
-    /// under `table.shape:id`.
+    /// The key of a record: `table:id` or `prefix:table:id`; records of another shape than the first stand beside
+    /// these, under `table.shape:id`.
     ///
     /// # Errors
     /// [`InvalidKey`] for a table with a name that ElastiCache keeps to itself.

@@ -8,8 +8,8 @@ use crate::knobs::Knobs;
 use crate::records::Records;
 use crate::tables::{Table, origin_tables, parse};
 
-/// Reads where records live, which tables are served, and how; what is missing or wrong is noted by `reader`. Connects to
-/// nothing.
+/// Reads where records live, which tables are served, and how; what is missing or wrong is noted by `reader`. Connects
+/// to nothing.
 ///
 /// `variables` are those that `reader` reads; what Lambda sets is looked up there where the origin is in AWS.
 pub fn read(reader: &mut Reader<'_>, variables: &Variables) -> Option<(Origin, Records)> {

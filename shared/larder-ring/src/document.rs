@@ -50,8 +50,8 @@ pub struct RingDocument {
     pub history_is_cut: bool,
     /// Hot keys, and how many copies each has.
     pub hot: BTreeMap<String, HotKey>,
-    /// When it was published, by the publisher's clock: milliseconds since 1970. Of two documents under one epoch the later one
-    /// counts; the warm-up and the cool-down of `scale` begin here.
+    /// When it was published, by the publisher's clock: milliseconds since 1970. Of two documents under one epoch the
+    /// later one counts; the warm-up and the cool-down of `scale` begin here.
     pub time_ms: u64,
 }
 
@@ -105,16 +105,16 @@ impl RingDocument {
         (client_flags >> 16) as u16
     }
 
-    /// Whether it takes the place of `other`: it has a later epoch, or the same one and was published later. Where even the
-    /// times are the same, what is written decides, so that all decide alike.
+    /// Whether it takes the place of `other`: it has a later epoch, or the same one and was published later. Where even
+    /// the times are the same, what is written decides, so that all decide alike.
     pub fn is_later_than(&self, other: &Self) -> bool {
         let by_time = (self.epoch, self.time_ms).cmp(&(other.epoch, other.time_ms));
         by_time.then_with(|| self.encode().cmp(&other.encode())).is_gt()
     }
 
-    /// Whether `node` can confirm that this is the document in force: it is in both rings, where there are two, so that it
-    /// hears of every later one. A node that comes or leaves may be given up before it is told, and keep this one for
-    /// ever; where no node stays, those can that everybody reads.
+    /// Whether `node` can confirm that this is the document in force: it is in both rings, where there are two, so that
+    /// it hears of every later one. A node that comes or leaves may be given up before it is told, and keep this one
+    /// for ever; where no node stays, those can that everybody reads.
     pub fn is_witness(&self, node: &RingNode) -> bool {
         let stays = |node: &RingNode| node.is_in(&self.nodes) && node.is_in(&self.next);
         match self.phase.reads() {

@@ -9,8 +9,8 @@ use crate::ring::Ring;
 
 /// A ring and the epochs in which its owners heard of every write.
 ///
-/// While the fleet moves from one ring to the next, two reigns overlap: from the phase `warming` on the next owners hold
-/// items, until the phase `leaving` the present ones do.
+/// While the fleet moves from one ring to the next, two reigns overlap: from the phase `warming` on the next owners
+/// hold items, until the phase `leaving` the present ones do.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Reign {
     /// The first epoch.

@@ -25,8 +25,8 @@ pub struct HotKey {
 /// | `writing` | copy 0 | all copies |
 /// | `reading` | any copy | all copies |
 ///
-/// From one to the next and back; as with a [`Phase`](crate::Phase), environments that are one document apart do each other no
-/// harm, and none are further apart. So whoever reads a copy does so while everybody writes it.
+/// From one to the next and back; as with a [`Phase`](crate::Phase), environments that are one document apart do each
+/// other no harm, and none are further apart. So whoever reads a copy does so while everybody writes it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HotPhase {
@@ -44,9 +44,9 @@ impl HotKey {
 impl RingDocument {
     /// The next document on the way to so many `copies` of `key`, or to none; `None` if that is so already.
     ///
-    /// It may be published when this one is on all nodes and everyone has had to look at it. Before the phase `reading` begins,
-    /// what an earlier time has left under the keys of the copies has to be removed from all nodes: nobody has told them of
-    /// writes meanwhile. Whoever wants another number goes through `writing` with the larger one.
+    /// It may be published when this one is on all nodes and everyone has had to look at it. Before the phase `reading`
+    /// begins, what an earlier time has left under the keys of the copies has to be removed from all nodes: nobody has
+    /// told them of writes meanwhile. Whoever wants another number goes through `writing` with the larger one.
     pub fn copying(&self, key: &str, copies: Option<u32>, now_ms: u64) -> Option<Self> {
         use HotPhase::{Reading, Writing};
         let hot = self.hot.get(key).copied();
@@ -71,8 +71,8 @@ impl RingDocument {
         Some(document)
     }
 
-    /// The document in which nobody reads copies, and all of them are written yet; `None` if that is so already. For a document
-    /// that was lost on all nodes: whoever began without it has told no copies of its writes.
+    /// The document in which nobody reads copies, and all of them are written yet; `None` if that is so already. For a
+    /// document that was lost on all nodes: whoever began without it has told no copies of its writes.
     pub fn without_reading(&self, now_ms: u64) -> Option<Self> {
         let is_read = |hot: &HotKey| hot.phase == HotPhase::Reading;
         self.hot.values().any(is_read).then(|| {

@@ -6,8 +6,8 @@ use crate::hash::murmur3::Murmur3;
 
 /// The nodes, each with the hash of the beginning of its bids.
 ///
-/// A bid is the MurmurHash3 of `NAME-KEY`. Adding a node moves keys only to it, with no points to keep; but each look-up
-/// asks every node.
+/// A bid is the MurmurHash3 of `NAME-KEY`. Adding a node moves keys only to it, with no points to keep; but each
+/// look-up asks every node.
 ///
 /// Source: pymemcache `client/rendezvous.py`.
 #[derive(Clone, Debug)]

@@ -41,8 +41,8 @@ thread_local! {
 /// The system's allocator, counting.
 struct Counting;
 
-// SAFETY: every call is handed to the system's allocator unchanged; counting touches only a thread-local cell that needs
-// no allocation itself.
+// SAFETY: every call is handed to the system's allocator unchanged; counting touches only a thread-local cell that
+// needs no allocation itself.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

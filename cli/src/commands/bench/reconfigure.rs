@@ -49,8 +49,8 @@ pub(crate) struct Reconfigure {
     /// reboot; or `all` five.
     #[arg(long, value_name = "CHANGES", default_value = "all")]
     change: Changes,
-    /// Measure the same load a second time, where every environment asks the configuration endpoint each second and nobody
-    /// does anything else about a change.
+    /// Measure the same load a second time, where every environment asks the configuration endpoint each second and
+    /// nobody does anything else about a change.
     #[arg(long)]
     naive: bool,
     /// How often an environment looks at the ring document, in passing, in milliseconds.
@@ -110,7 +110,8 @@ impl Reconfigure {
         })
     }
 
-    /// Measures what is asked for, and prints it. That an old or a wrong value was read is a fault, but for plain polling.
+    /// Measures what is asked for, and prints it. That an old or a wrong value was read is a fault, but for plain
+    /// polling.
     async fn measure_all(&self) -> anyhow::Result<Outcome> {
         let published = self.measure(false).await?;
         let naive = if self.naive {

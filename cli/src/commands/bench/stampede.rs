@@ -69,7 +69,8 @@ pub(crate) struct Stampede {
     /// What is measured, one after another: naive, lock, lease, larder, joined by commas; or `all`.
     #[arg(long, value_name = "STRATEGIES", default_value = "larder")]
     strategy: Strategies,
-    /// Options of the table, as in `LARDER_TABLES`, in place of the defaults that `larder` is measured with: `grace=0:early=0`.
+    /// Options of the table, as in `LARDER_TABLES`, in place of the defaults that `larder` is measured with:
+    /// `grace=0:early=0`.
     #[arg(long, value_name = "OPTIONS")]
     options: Option<String>,
 }

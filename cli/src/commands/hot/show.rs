@@ -75,8 +75,8 @@ impl Show {
     }
 }
 
-/// The `most` keys that are read most, and all those that have copies; their owners are not known yet. A key that is no text
-/// cannot have copies, and is left out.
+/// The `most` keys that are read most, and all those that have copies; their owners are not known yet. A key that is no
+/// text cannot have copies, and is left out.
 fn rows_of<'c>(
     loads: impl Iterator<Item = KeyLoad<'c>>,
     document: Option<&RingDocument>,

@@ -17,7 +17,8 @@ pub(crate) struct Up {
     /// How many nodes to start with.
     #[arg(long, default_value_t = 3)]
     nodes: usize,
-    /// The port of the endpoint, and of every node where each has an address of its own (Linux). 0 lets the system choose.
+    /// The port of the endpoint, and of every node where each has an address of its own (Linux). 0 lets the system
+    /// choose.
     #[arg(long, default_value_t = 11211)]
     port: u16,
     /// The memcached program. [default: $MEMCACHED, or memcached on the PATH]
@@ -42,7 +43,8 @@ impl Up {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(self.hold())
     }
 
-    /// Starts the cluster and holds it until a signal. Its processes end as the handle is dropped, whichever way that happens.
+    /// Starts the cluster and holds it until a signal. Its processes end as the handle is dropped, whichever way that
+    /// happens.
     async fn hold(self) -> anyhow::Result<Outcome> {
         let mut end = End::watch().context("could not watch for signals")?;
         let cluster = tokio::select! {

@@ -25,7 +25,8 @@ pub(crate) struct Diff {
 }
 
 impl Diff {
-    /// Prints the share of all keys that move; then those that move of the keys on standard input, unless that is a terminal.
+    /// Prints the share of all keys that move; then those that move of the keys on standard input, unless that is a
+    /// terminal.
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let (before, after) = (Ring::new(self.ring, &self.from)?, Ring::new(self.ring, &self.to)?);
         let mut report =

@@ -12,8 +12,8 @@ pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     if path == Path::new("-") { Ok(Box::new(io::stdin().lock())) } else { Ok(Box::new(File::open(path)?)) }
 }
 
-/// Hands the keys of `input` to `each`, in their order, as many at once as have been read; neither empty lines nor the keys
-/// under which Larder keeps what is its own, which a list of all keys of a node has, too.
+/// Hands the keys of `input` to `each`, in their order, as many at once as have been read; neither empty lines nor the
+/// keys under which Larder keeps what is its own, which a list of all keys of a node has, too.
 ///
 /// # Errors
 ///

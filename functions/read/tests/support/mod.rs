@@ -63,7 +63,8 @@ impl House {
         Ok(origin(&self.dir).connect().await?)
     }
 
-    /// Takes the origin away; what is open stays open, so do this before the first read or ask [`another`](Self::another).
+    /// Takes the origin away; what is open stays open, so do this before the first read or ask
+    /// [`another`](Self::another).
     pub(crate) fn remove_origin(&self) -> Result<()> {
         Ok(std::fs::rename(self.dir.path().join(DATABASE), self.dir.path().join("away.db"))?)
     }

@@ -51,8 +51,8 @@ impl Parameter {
 
 /// The variables that `function` is told, those that all functions are told first.
 ///
-/// One that is a parameter has the value that `choose` finds for it. What the template makes out of more than that stands
-/// in `given`, all of which has to be told.
+/// One that is a parameter has the value that `choose` finds for it. What the template makes out of more than that
+/// stands in `given`, all of which has to be told.
 pub(crate) fn told(
     function: &str,
     given: &[(&str, &str)],
@@ -74,8 +74,8 @@ pub(crate) fn told(
     written.into_iter().map(value).collect()
 }
 
-/// Every way in which one variable of `function` has another of the values that its parameter may have, the others their
-/// defaults.
+/// Every way in which one variable of `function` has another of the values that its parameter may have, the others
+/// their defaults.
 pub(crate) fn told_otherwise(function: &str, given: &[(&str, &str)]) -> Vec<Vec<(String, String)>> {
     let mut ways = Vec::new();
     for (name, expression) in written(function) {

@@ -122,7 +122,8 @@ pub(crate) fn owned<'a>(
     variables.into_iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The cluster that the events are about. A change of the ring waits three times for twice the interval and the timeout.
+/// The cluster that the events are about. A change of the ring waits three times for twice the interval and the
+/// timeout.
 const QUICK: [(&str, &str); 4] = [
     ("LARDER_CLUSTER_NAME", "larder"),
     ("LARDER_RING_CHECK_INTERVAL_MS", "100"),

@@ -1,5 +1,5 @@
-//! A house to write in: real memcached nodes behind a configuration endpoint, a SQLite file, a queue of files, and the functions
-//! that read, write and invalidate.
+//! A house to write in: real memcached nodes behind a configuration endpoint, a SQLite file, a queue of files, and the
+//! functions that read, write and invalidate.
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 

@@ -151,6 +151,28 @@ async fn what_others_load_is_waited_for_while_the_rest_is_answered_by_one_call()
 }
 
 #[tokio::test]
+async fn what_is_won_while_others_are_awaited_is_loaded_at_once() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    let keys = ["a", "b"].map(key);
+    assert!(node.ask("mg a N60 t").contains('W') && node.ask("mg b N60 t").contains('W'));
+    let cache = environment(&[&node]);
+    let waits = cache.get_or_load_many(&keys, &PATIENT, late(), |missing| origin.values("v", missing));
+    let conduct = async {
+        node.asked(2 + 2).await;
+        // Who loads the one gives its lease back; who loads the other needs longer.
+        node.check("md a", "HD\r\n");
+        node.comes_to("mg a v", "VA 3\r\nv 0\r\n").await;
+        node.check("ms b 5 T100 F1\r\nother", "HD\r\n");
+    };
+    let (batch, ()) = tokio::join!(waits, conduct);
+    assert_eq!(origin.calls(), [[0]]);
+    let counts = Counts { hits: 1, misses: 1, waits: 2, origin_calls: 1, fills: 1, ..Counts::default() };
+    assert_eq!(batch.counts, counts);
+    let answers: Vec<_> = batch.answers.into_iter().map(told).collect();
+    assert_eq!(answers, [says(Outcome::Miss, "v 0"), says(Outcome::Hit, "other")]);
+}
+
+#[tokio::test]
 async fn a_loader_that_fails_fails_what_is_missing_and_no_hit() {
     let (node, origin) = (Memcached::start(), Origin::new());
     node.check("ms a 3 T100 F1\r\nhit", "HD\r\n");

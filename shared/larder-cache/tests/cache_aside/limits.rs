@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use larder_cache::{Cache, Counts, LoadError, OriginGuard, Outcome};
+use futures_util::future::{join, join_all};
+use larder_cache::{Cache, Counts, LoadError, OriginGuard, Outcome, Policy};
 use larder_client::Cluster;
 
 use crate::support::{
-    Memcached, Origin, PATIENT, SLACK, config, impatient, in_millis, key, late, says, told,
+    Memcached, Origin, PATIENT, SLACK, config, environment, impatient, in_millis, key, late, says, told,
 };
 
 #[tokio::test]
@@ -79,6 +79,31 @@ async fn a_guard_that_stays_shut_leaves_a_stale_value_to_answer() {
     };
     assert_eq!(told(answer), says(Outcome::Stale, "old"));
     assert_eq!(counts, Counts { stale: 1, ..Counts::default() });
+}
+
+#[tokio::test]
+async fn a_winner_that_stands_at_the_guard_is_alive_and_gives_up_before_it_seems_dead() {
+    let (node, stuck, origin) = (Memcached::start(), Origin::shut(), Origin::new());
+    let cache = guarded(&node, 1);
+    let (first, second) = (key("first"), key("second"));
+    let policy = Policy { load_for: Duration::from_millis(1000), ..PATIENT.clone() };
+    let holds = cache.get_or_load(&first, &PATIENT, late(), || stuck.value("never"));
+    let wins = async {
+        stuck.begun(1).await;
+        cache.get_or_load(&second, &policy, late(), || origin.value("never")).await
+    };
+    let loses = async {
+        node.asked(2).await;
+        environment(&[&node]).get_or_load(&second, &policy, late(), || origin.value("v")).await
+    };
+    let ((winner, _), (loser, counts)) = tokio::select! {
+        both = join(wins, loses) => both,
+        _ = holds => panic!("the origin is shut"),
+    };
+    assert!(matches!(winner, Err(LoadError::Guarded)), "{winner:?}");
+    assert_eq!(told(loser), says(Outcome::Miss, "v"));
+    let counted = Counts { misses: 1, waits: 1, origin_calls: 1, fills: 1, ..Counts::default() };
+    assert_eq!(counts, counted, "nothing was taken over");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Lists: one of all who try refreshes, nothing older overwrites anything newer, and readers never wait for what is there.
+//! Lists: one of all who try refreshes, nothing older overwrites anything newer, and readers never wait for what is
+//! there.
 
 use std::time::Duration;
 
@@ -487,4 +488,15 @@ async fn ages_are_told_for_many_lists_at_once() {
     let ages: Vec<_> = ages.into_iter().map(|age| age.unwrap().map(|age| age.as_secs())).collect();
     assert_eq!(ages[0], None);
     assert!((700..=700 + TICK).contains(&ages[1].unwrap()), "{ages:?}");
+}
+
+#[tokio::test]
+async fn whoever_asks_how_old_a_list_is_takes_no_part_in_who_computes_one_that_is_marked_stale() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    refresh(&node, &list(), "old").await;
+    node.check("md l I T300", "HD\r\n");
+    let ages = environment(&[&node]).list_ages(&[&list()], late()).await;
+    assert_eq!(ages.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [None]);
+    let (answer, counts) = environment(&[&node]).read_list(&list(), late(), || rows(&origin, "new")).await;
+    assert_eq!((answer.unwrap().items.to_vec(), counts.waits), (b"[new]".to_vec(), 0));
 }

@@ -42,6 +42,17 @@ async fn a_tag_that_is_marked_stale_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_tag_whose_item_is_no_number_gets_one() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    node.check("ms larder~tag~a 3 T0 F255\r\nbad", "HD\r\n");
+    let (cache, policy) = (environment(&[&node]), tagged(&["a"]));
+    for outcome in [Outcome::Miss, Outcome::Hit] {
+        let (answer, _) = cache.get_or_load(&key("k"), &policy, late(), || origin.value("v")).await;
+        assert_eq!(told(answer), says(outcome, "v"));
+    }
+}
+
+#[tokio::test]
 async fn that_there_is_no_record_has_tags_too() {
     let (node, origin) = (Memcached::start(), Origin::new());
     let (cache, policy) = (environment(&[&node]), tagged(&["a"]));

@@ -121,6 +121,18 @@ async fn a_change_that_is_given_up_lets_the_next_reader_win() {
 }
 
 #[tokio::test]
+async fn a_change_of_what_is_stale_that_is_given_up_lets_the_next_reader_refresh_it() {
+    let node = Memcached::start();
+    node.check("ms k 3 T1000 F1\r\nold\r\nmd k I T500", "HD\r\nHD\r\n");
+    let cache = environment(&[&node]);
+    let intent = intend(&cache).await;
+    assert!(node.ask("mg k v t").contains('Z'), "others leave it to the writer");
+    cache.abandon(intent).await;
+    let reply = node.ask("mg k v t");
+    assert!(reply.contains('W') && reply.contains("old"), "{reply:?}");
+}
+
+#[tokio::test]
 async fn a_writer_who_dies_in_between_is_taken_over() {
     let (node, origin) = (Memcached::start(), Origin::new());
     drop(intend(&environment(&[&node])).await);

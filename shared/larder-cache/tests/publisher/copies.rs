@@ -1,4 +1,5 @@
-//! Copies of hot keys: how the fleet comes to them and back, that reads are spread, and that nothing old is read on the way.
+//! Copies of hot keys: how the fleet comes to them and back, that reads are spread, and that nothing old is read on the
+//! way.
 
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
@@ -142,6 +143,38 @@ async fn what_is_sampled_is_the_key_and_not_its_copies() {
         hottest = cache.take_hottest();
     }
     assert_eq!(hottest.iter().map(|counted| &counted.key).collect::<Vec<_>>(), [&hot_key()]);
+}
+
+#[tokio::test]
+async fn what_a_copy_said_that_is_not_read_any_more_is_not_kept_near() {
+    let (local, _) = settled(2).await;
+    let publisher = publisher(&local);
+    check_run(&set(&publisher, Some(16)).await, 2, Some((16, HotPhase::Reading)));
+    let sampling = Sampling { one_in: 1, ..Sampling::default() };
+    let cache = environment(&local).sampled_by(Sampler::new(sampling, fastrand::Rng::with_seed(7)));
+    let policy = Policy { near_for: Some(Duration::from_secs(3)), ..POLICY.clone() };
+    let read = async |value: &'static str| {
+        let load = || async { Ok::<_, ()>(Some(Bytes::from(value))) };
+        let (answer, counts) = cache.get_or_load(&hot_key(), &policy, soon(), load).await;
+        (answer.unwrap().value.unwrap(), counts.near_hits)
+    };
+    let mut near_hits = 0;
+    while near_hits == 0 {
+        near_hits = read("old").await.1;
+    }
+    // All copies are there.
+    let plain = environment(&local);
+    for _ in 0..200 {
+        self::read(&plain, "old").await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    // While it is frozen, the copies come to their end, and somebody who never knew them writes the key.
+    check_run(&set(&publisher, None).await, 2, None);
+    environment(&local).forget(&hot_key(), &policy, soon()).await.unwrap();
+    for nth in 0..3 {
+        assert_eq!(read("new").await.0, "new", "read {nth}");
+    }
 }
 
 #[tokio::test]

@@ -1,20 +1,14 @@
-//! A write and a read of a key with copies, by environments that are a document apart at most, cut at every point and put
-//! into each other: when both have ended, nobody reads what was there before.
+//! A write and a read of a key with copies, by environments that are a document apart at most, cut at every point and
+//! put into each other: when both have ended, nobody reads what was there before.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::Poll;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
-use larder_cache::{Cache, Loaded, OriginGuard, Policy};
-use larder_client::{Cluster, Config, Ttl};
-use larder_local::LocalCluster;
-use larder_ring::RingDocument;
+use larder_cache::Loaded;
 use tokio::time::sleep;
 
+use crate::fleet::{Environment, Fleet, INTERVAL, NEVER, POLICY, neighbours, poll};
 use crate::support::*;
 
 #[tokio::test]
@@ -23,8 +17,8 @@ async fn a_write_that_is_held_up_anywhere_while_others_read_leaves_nothing_old_i
     for (documents, way) in cases() {
         for polls in 0.. {
             house.begin(documents).await;
-            let (writer, reader) = house.environments(documents).await;
-            house.is_written.store(true, SeqCst);
+            let (writer, reader) = house.0.environments(documents).await;
+            house.0.is_written.store(true, SeqCst);
             let mut write = pin!(house.write(&writer, way));
             let has_ended = poll(write.as_mut(), polls).await;
             house.read_often(&reader).await;
@@ -47,11 +41,11 @@ async fn a_read_that_is_held_up_anywhere_while_others_write_leaves_nothing_old_i
         for seed in 0..3 {
             for polls in 0.. {
                 house.begin(documents).await;
-                let (writer, reader) = house.environments(documents).await;
+                let (writer, reader) = house.0.environments(documents).await;
                 fastrand::seed(seed);
                 let mut read = pin!(house.read(&reader));
                 let has_ended = poll(read.as_mut(), polls).await;
-                house.is_written.store(true, SeqCst);
+                house.0.is_written.store(true, SeqCst);
                 house.write(&writer, way).await;
                 if !has_ended {
                     // It may answer the old value, for it began before the write ended; it may not leave it behind.
@@ -78,10 +72,10 @@ async fn a_writer_that_was_frozen_for_long_tells_the_copies_of_now() {
         for after in before + 2..DOCUMENTS {
             for way in WAYS {
                 house.begin([after; 2]).await;
-                let writer = house.environment(before, INTERVAL).await;
-                let reader = house.environment(after, NEVER).await;
+                let writer = house.0.environment(before, INTERVAL).await;
+                let reader = house.0.environment(after, NEVER).await;
                 sleep(2 * INTERVAL).await;
-                house.is_written.store(true, SeqCst);
+                house.0.is_written.store(true, SeqCst);
                 house.write(&writer, way).await;
                 house.all_read_the_new(&[&reader, &writer], &format!("{way:?}, {before} {after}")).await;
             }
@@ -96,12 +90,12 @@ async fn a_reader_that_was_frozen_anywhere_reads_no_copy_that_is_none_any_more()
         for seed in 0..3 {
             for polls in 0.. {
                 house.begin([before; 2]).await;
-                let reader = house.environment(before, INTERVAL).await;
+                let reader = house.0.environment(before, INTERVAL).await;
                 fastrand::seed(seed);
                 let mut read = pin!(house.read(&reader));
                 let has_ended = poll(read.as_mut(), polls).await;
-                let writer = house.environment(after, NEVER).await;
-                house.is_written.store(true, SeqCst);
+                let writer = house.0.environment(after, NEVER).await;
+                house.0.is_written.store(true, SeqCst);
                 house.write(&writer, Way::Forget).await;
                 sleep(2 * INTERVAL).await;
                 if !has_ended {
@@ -123,9 +117,7 @@ async fn a_reader_that_was_frozen_anywhere_reads_no_copy_that_is_none_any_more()
 
 /// The documents of a writer and a reader that are neighbours, and how it is written.
 fn cases() -> impl Iterator<Item = ([usize; 2], Way)> {
-    let documents = (0..DOCUMENTS).flat_map(|writer| (0..DOCUMENTS).map(move |reader| [writer, reader]));
-    let documents = documents.filter(|[writer, reader]| writer.abs_diff(*reader) <= 1);
-    documents.flat_map(|documents| WAYS.map(|way| (documents, way)))
+    neighbours(DOCUMENTS).flat_map(|documents| WAYS.map(|way| (documents, way)))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,19 +127,9 @@ enum Way {
     Write(Option<u64>),
 }
 
-/// A cluster, and the documents of a key that comes to copies and back.
-struct House {
-    local: LocalCluster,
-    /// Not hot, 3 written, 3 read, 4 written, 2 read, 2 written, not hot.
-    documents: Vec<RingDocument>,
-    is_written: AtomicBool,
-}
-
-/// An environment that has taken its document.
-struct Environment {
-    at: usize,
-    cache: Cache,
-}
+/// A fleet whose documents are those of a key that comes to copies and back: not hot, 3 written, 3 read, 4 written, 2
+/// read, 2 written, not hot.
+struct House(Fleet);
 
 impl House {
     async fn new() -> Self {
@@ -164,49 +146,25 @@ impl House {
         });
         let expected = ["-", "3Writing", "3Reading", "4Writing", "2Reading", "2Writing", "-"];
         assert_eq!(shown.collect::<Vec<_>>(), expected);
-        Self { local, documents, is_written: AtomicBool::new(false) }
+        Self(Fleet::new(local, documents))
     }
 
-    /// As it is before the write and the read: every copy holds the old value, whether anybody may read it or not; but for copy
-    /// 2 while there are three that are read, which is to be loaded.
-    async fn begin(&self, documents: [usize; 2]) {
-        self.is_written.store(false, SeqCst);
-        let stamp = self.documents[0].epoch.stamp();
-        for node in self.local.nodes() {
+    /// As it is before the write and the read: every copy holds the old value, whether anybody may read it or not; but
+    /// for copy 2 while there are three that are read, which is to be loaded.
+    async fn begin(&self, at: [usize; 2]) {
+        let Fleet { local, documents, is_written } = &self.0;
+        is_written.store(false, SeqCst);
+        let stamp = documents[0].epoch.stamp();
+        for node in local.nodes() {
             for number in 0..4 {
                 let key = key(KEY).copy_at(number);
-                let request = match documents.contains(&2) && number == 2 {
+                let request = match at.contains(&2) && number == 2 {
                     true => format!("md {key}\r\n"),
                     false => format!("ms {key} 3 F{} T600\r\nold\r\n", u32::from(stamp) << 16 | 1),
                 };
                 ask(node.endpoint, request.as_bytes()).await;
             }
         }
-    }
-
-    /// A writer and a reader by these documents. The nodes hold the later one.
-    async fn environments(&self, [writer, reader]: [usize; 2]) -> (Environment, Environment) {
-        if writer <= reader {
-            let writer = self.environment(writer, NEVER).await;
-            (writer, self.environment(reader, NEVER).await)
-        } else {
-            let reader = self.environment(reader, NEVER).await;
-            (self.environment(writer, NEVER).await, reader)
-        }
-    }
-
-    async fn environment(&self, at: usize, ring_check_interval: Duration) -> Environment {
-        place(&self.local, &self.documents[at]).await;
-        let config = Config { ring_check_interval, ..config(&self.local) };
-        let cluster = Cluster::new(config).unwrap();
-        until("the document is taken", || async {
-            let taken = cluster.topology().await.is_ok().then_some(cluster.ring_document().await);
-            taken.is_some_and(|taken| taken.unwrap().as_ref() == Some(&self.documents[at]))
-        })
-        .await;
-        // Whoever has never looked looks with his first request.
-        look(&cluster).await;
-        Environment { at, cache: Cache::new(cluster, OriginGuard::new(4)) }
     }
 
     /// Tells the cache of the write, for as long as it takes.
@@ -224,10 +182,7 @@ impl House {
     }
 
     async fn read(&self, environment: &Environment) -> Bytes {
-        let value = || if self.is_written.load(SeqCst) { "new" } else { "old" };
-        let load = || async { Ok::<_, ()>(Some(Bytes::from_static(value().as_bytes()))) };
-        let (answer, _) = environment.cache.get_or_load(&key(KEY), &POLICY, soon(), load).await;
-        answer.unwrap().value.unwrap()
+        self.0.read(environment, &key(KEY)).await
     }
 
     async fn read_often(&self, environment: &Environment) {
@@ -236,43 +191,12 @@ impl House {
         }
     }
 
+    /// Each of four copies is read by each of `environments`, but for once in many thousand times.
     async fn all_read_the_new(&self, environments: &[&Environment], what: &str) {
-        let documents: Vec<usize> = environments.iter().map(|environment| environment.at).collect();
-        for environment in environments {
-            // Each of four copies, but for once in many thousand times.
-            for _ in 0..32 {
-                let read = self.read(environment).await;
-                assert_eq!(read, "new", "{what}, documents of reader and writer: {documents:?}");
-            }
-        }
+        self.0.all_read_the_new(environments, &key(KEY), 32, what).await;
     }
-}
-
-/// Polls `future` so many times at most, and lets the nodes do what it has asked for; says whether it has ended.
-async fn poll<T>(mut future: Pin<&mut impl Future<Output = T>>, polls: usize) -> bool {
-    let mut left = polls;
-    let has_ended = poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(false);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(|_| true)
-    })
-    .await;
-    sleep(Duration::from_millis(1)).await;
-    has_ended
 }
 
 const KEY: &str = "flights:1";
 const DOCUMENTS: usize = 7;
 const WAYS: [Way; 3] = [Way::Forget, Way::Write(None), Way::Write(Some(2))];
-/// How often an environment looks at the document that is to keep the one it has, unless it reads an item of a later one.
-const NEVER: Duration = Duration::from_secs(3600);
-/// How often one looks that is to follow.
-const INTERVAL: Duration = Duration::from_millis(10);
-
-static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
-    wait_for: Duration::from_millis(5),
-    lease_for: Ttl::clamped(60),
-    ..Policy::fresh_for(Ttl::clamped(600))
-});

@@ -1,7 +1,7 @@
 //! The whole house under load: environments that read and invalidate while nodes come, go, are replaced and fail.
 //!
-//! Every key has a version at the origin. Whoever writes raises it there, then removes the key from the cache; the write
-//! has ended when that has succeeded. Then no read that begins later may answer an older version, in whichever
+//! Every key has a version at the origin. Whoever writes raises it there, then removes the key from the cache; the
+//! write has ended when that has succeeded. Then no read that begins later may answer an older version, in whichever
 //! environment and whatever the ring is doing; so no environment goes back behind a version that it has read, either,
 //! once the write of that version has ended.
 

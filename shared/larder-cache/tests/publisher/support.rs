@@ -43,8 +43,8 @@ pub(crate) fn after(document: &RingDocument, listed: &[RingNode]) -> RingDocumen
     document.following(RingKind::default(), Sighting { listed, lost: &[] }, now_ms()).unwrap()
 }
 
-/// The client of an environment, or of a publisher. Looks at the ring document very often, so that a change takes little
-/// more than a call may take; at the topology when a node fails.
+/// The client of an environment, or of a publisher. Looks at the ring document very often, so that a change takes
+/// little more than a call may take; at the topology when a node fails.
 pub(crate) fn client(local: &LocalCluster) -> Cluster {
     Cluster::new(config(local)).unwrap()
 }

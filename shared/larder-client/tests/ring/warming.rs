@@ -362,8 +362,8 @@ async fn a_batch_takes_one_write_for_each_node_and_two_more_for_what_moves() {
             assert_eq!(text(got).is_some(), expected, "{way:?} {at}");
         }
         let writes: Vec<_> = fleet.relays.iter().map(|relay| relay.writes().len()).collect();
-        // The present owner: those that stay, and then those that the next one lacks. The next one: all that it is to own,
-        // and then the copies.
+        // The present owner: those that stay, and then those that the next one lacks. The next one: all that it is to
+        // own, and then the copies.
         assert_eq!(writes, [2, 1, 2], "{way:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! A write: the item is read, and changed on the condition that it is still the same.
 //!
-//! DynamoDB has no locks. A row of a table with versions is changed only if its version is the one that was read; without
-//! versions only whether there is such a row is compared, and of two writers at once the later one counts.
+//! DynamoDB has no locks. A row of a table with versions is changed only if its version is the one that was read;
+//! without versions only whether there is such a row is compared, and of two writers at once the later one counts.
 
 use std::collections::HashMap;
 
@@ -211,7 +211,7 @@ impl Condition {
     }
 }
 
-/// The change of the item itself.
+/// The change of the item itself, to what is `next`, or to none.
 fn change(
     plan: &Plan,
     change: &Change,
@@ -220,25 +220,46 @@ fn change(
     next: Option<Item>,
 ) -> Result<TransactWriteItem, OriginError> {
     let builder = TransactWriteItem::builder();
-    let values = condition.values();
-    let Some(next) = next else {
-        let delete = Delete::builder()
-            .table_name(&plan.table)
-            .key(&plan.key.name, condition.key)
-            .condition_expression(condition.expression)
-            .set_expression_attribute_names(Some(condition.names))
-            .set_expression_attribute_values(values);
-        return Ok(builder.delete(delete.build().map_err(|_| left_over())?).build());
-    };
-    if matches!(change, Change::Put(_)) && plan.takes_any_column {
-        let put = Put::builder()
-            .table_name(&plan.table)
-            .set_item(Some(next))
-            .condition_expression(condition.expression)
-            .set_expression_attribute_names(Some(condition.names))
-            .set_expression_attribute_values(values);
-        return Ok(builder.put(put.build().map_err(|_| left_over())?).build());
+    Ok(match next {
+        None => builder.delete(deleted(plan, condition)?),
+        Some(next) if matches!(change, Change::Put(_)) && plan.takes_any_column => {
+            builder.put(replaced(plan, condition, next)?)
+        }
+        Some(next) => builder.update(updated(plan, change, condition, set, &next)?),
     }
+    .build())
+}
+
+fn deleted(plan: &Plan, condition: Condition) -> Result<Delete, OriginError> {
+    let values = condition.values();
+    let delete = Delete::builder()
+        .table_name(&plan.table)
+        .key(&plan.key.name, condition.key)
+        .condition_expression(condition.expression)
+        .set_expression_attribute_names(Some(condition.names))
+        .set_expression_attribute_values(values);
+    delete.build().map_err(|_| left_over().into())
+}
+
+fn replaced(plan: &Plan, condition: Condition, next: Item) -> Result<Put, OriginError> {
+    let put = Put::builder()
+        .table_name(&plan.table)
+        .set_item(Some(next))
+        .set_expression_attribute_values(condition.values())
+        .condition_expression(condition.expression)
+        .set_expression_attribute_names(Some(condition.names));
+    put.build().map_err(|_| left_over().into())
+}
+
+/// Sets what was `set`, and the version where the table has one. Columns of the table that a `Change::Put` leaves out
+/// are removed; what the table does not know of stays.
+fn updated(
+    plan: &Plan,
+    change: &Change,
+    condition: Condition,
+    set: &[(&str, &Scalar)],
+    next: &Item,
+) -> Result<Update, OriginError> {
     let (mut names, mut values) = (condition.names, condition.values);
     let mut place = |name: &str| {
         let place = format!("c{}", names.len());
@@ -252,32 +273,23 @@ fn change(
         sets.push(format!("#{place} = :{place}"));
         values.insert(format!(":{place}"), next[name].clone());
     }
-    let is_gone = |name: &&str| !next.contains_key(*name);
-    let gone: Vec<String> = match change {
-        Change::Put(_) => plan
-            .columns
-            .iter()
-            .map(|column| column.name.as_str())
-            .filter(is_gone)
-            .map(|name| format!("#{}", place(name)))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let mut expression = String::new();
-    if !sets.is_empty() {
-        expression = format!("SET {}", sets.join(", "));
-    }
-    if !gone.is_empty() {
-        expression += &format!(" REMOVE {}", gone.join(", "));
-    }
+    let is_put = matches!(change, Change::Put(_));
+    let columns = plan.columns.iter().map(|column| column.name.as_str());
+    let gone = columns.filter(|name| is_put && !next.contains_key(*name));
+    let gone: Vec<String> = gone.map(|name| format!("#{}", place(name))).collect();
     let update = Update::builder()
         .table_name(&plan.table)
         .key(&plan.key.name, condition.key)
         .condition_expression(condition.expression)
-        .update_expression(expression)
+        .update_expression(update_expression(&sets, &gone))
         .set_expression_attribute_names(Some(names))
         .set_expression_attribute_values((!values.is_empty()).then_some(values));
-    Ok(builder.update(update.build().map_err(|_| left_over())?).build())
+    update.build().map_err(|_| left_over().into())
+}
+
+fn update_expression(sets: &[String], gone: &[String]) -> String {
+    let clauses = [("SET", sets), ("REMOVE", gone)].into_iter().filter(|(_, list)| !list.is_empty());
+    clauses.map(|(word, list)| format!("{word} {}", list.join(", "))).collect::<Vec<_>>().join(" ")
 }
 
 /// What it means that a transaction was not taken: nothing, if somebody else was faster and it may be tried again.

@@ -7,8 +7,8 @@ use tokio::sync::mpsc::{self, Receiver};
 
 /// The times at which reads are to begin, each told when it has come.
 ///
-/// A thread of its own keeps them, for the timers of the runtime are a millisecond apart. Where it is late, the times are not:
-/// what is measured from them tells of the delay.
+/// A thread of its own keeps them, for the timers of the runtime are a millisecond apart. Where it is late, the times
+/// are not: what is measured from them tells of the delay.
 pub(crate) struct Arrivals(Receiver<Stamp>);
 
 impl Arrivals {

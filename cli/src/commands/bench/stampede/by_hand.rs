@@ -25,8 +25,8 @@ impl ByHand {
         if self.is_there(deadline).await { HIT } else { self.load(deadline).await }
     }
 
-    /// Reads the key; of those who miss, the one who adds the lock loads and stores, and the others look now and then whether
-    /// the value has come. Who has waited for too long loads and stores, too.
+    /// Reads the key; of those who miss, the one who adds the lock loads and stores, and the others look now and then
+    /// whether the value has come. Who has waited for too long loads and stores, too.
     ///
     /// Nobody minds whose lock it is that a winner removes, as in most such code.
     pub(crate) async fn read_with_lock(&self, deadline: Instant) -> Answer {

@@ -30,8 +30,8 @@ pub(crate) struct Plan {
 
 /// Conducts a run.
 ///
-/// A read that arrives goes to any environment that is free; where none is, it waits for one, first come first served, as if
-/// there could be no more environments.
+/// A read that arrives goes to any environment that is free; where none is, it waits for one, first come first served,
+/// as if there could be no more environments.
 pub(crate) struct Conductor {
     plan: Plan,
     ttl_secs: u64,
@@ -74,8 +74,8 @@ impl Conductor {
         })
     }
 
-    /// Waits until the key has been filled for the first time and nobody waits for it or loads it any more; answers how long the
-    /// first value took. What is measured begins when this returns.
+    /// Waits until the key has been filled for the first time and nobody waits for it or loads it any more; answers how
+    /// long the first value took. What is measured begins when this returns.
     pub(crate) async fn fill(&mut self) -> anyhow::Result<Duration> {
         let is_filled = async {
             while !(self.is_filled && self.queue.is_empty() && self.loads.none_is_under_way()) {

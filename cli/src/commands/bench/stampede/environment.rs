@@ -1,7 +1,8 @@
 //! `larder bench reader`: one environment of a stampede, as Lambda would have many of them.
 //!
-//! It serves one request at a time: a read of the hot key, by the handler of the function or by one of the alternatives. It
-//! knows nothing of the others but what the cache tells. The process ends when the conductor closes the link, or kills it.
+//! It serves one request at a time: a read of the hot key, by the handler of the function or by one of the
+//! alternatives. It knows nothing of the others but what the cache tells. The process ends when the conductor closes
+//! the link, or kills it.
 
 use super::super::clock::Stamp;
 use super::super::link::Outbox;

@@ -10,14 +10,14 @@ use std::time::Duration;
 /// What one strategy cost in the window, which begins when the key has been filled and nobody waits for it any more.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figures {
-    /// Loads per TTL as it was asked for, whatever jitter takes off it; counted to the end of the last load, so that no round of
-    /// a load and what is left of the TTL counts in part.
+    /// Loads per TTL as it was asked for, whatever jitter takes off it; counted to the end of the last load, so that no
+    /// round of a load and what is left of the TTL counts in part.
     pub(crate) origin_calls_per_ttl: f64,
     pub(crate) origin_calls: usize,
     /// The most loads that were under way at once when one began. A winner who is dead loads no more.
     pub(crate) max_concurrent_loads: usize,
-    /// The times that so many of a thousand reads do not exceed, in milliseconds: from the moment at which a read was to begin,
-    /// so with the time for which no environment was free, to the answer of the handler. `null` without any.
+    /// The times that so many of a thousand reads do not exceed, in milliseconds: from the moment at which a read was
+    /// to begin, so with the time for which no environment was free, to the answer of the handler. `null` without any.
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
     pub(crate) p999_ms: Option<f64>,
@@ -26,10 +26,11 @@ pub(crate) struct Figures {
     pub(crate) hit_p999_ms: Option<f64>,
     /// The share of answers that `x-cache` calls stale: kept past their freshness.
     pub(crate) stale_share: f64,
-    /// By how much the oldest stale answer was older than the TTL, in milliseconds, though `age` counts in seconds; 0 where
-    /// jitter had ended its freshness before that.
+    /// By how much the oldest stale answer was older than the TTL, in milliseconds, though `age` counts in seconds; 0
+    /// where jitter had ended its freshness before that.
     pub(crate) max_stale_age_ms: u64,
-    /// Answers past the cache, which was at fault or too slow: on a machine that is too busy, loads that no strategy is to blame for.
+    /// Answers past the cache, which was at fault or too slow: on a machine that is too busy, loads that no strategy is
+    /// to blame for.
     pub(crate) bypasses: usize,
     /// Reads that were answered with an error, or not at all, by an environment that lived.
     pub(crate) errors: usize,

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// All environments of a run, each of which serves one read at a time. One that is killed is replaced by a new one, which
-/// knows nothing.
+/// All environments of a run, each of which serves one read at a time. One that is killed is replaced by a new one,
+/// which knows nothing.
 pub(crate) struct Fleet {
     processes: Arc<Processes>,
     setup: Setup,

@@ -80,8 +80,8 @@ impl Loads {
         }
     }
 
-    /// Loads per `ttl_secs`, counted to the end of the last one, so that no round of a load and what is left of the TTL counts in
-    /// part. Zero without any.
+    /// Loads per `ttl_secs`, counted to the end of the last one, so that no round of a load and what is left of the TTL
+    /// counts in part. Zero without any.
     pub(crate) fn per_ttl(&self, ttl_secs: u64) -> f64 {
         match (self.window, self.last_end) {
             (Some(window), Some(end)) if end > window.from => {

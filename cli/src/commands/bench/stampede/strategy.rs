@@ -11,11 +11,11 @@ use std::str::FromStr;
 pub(crate) enum Strategy {
     /// Whoever misses loads and stores.
     Naive,
-    /// Whoever misses tries to add a lock of ten seconds; the others look every 50 ms whether the value has come, for four
-    /// seconds.
+    /// Whoever misses tries to add a lock of ten seconds; the others look every 50 ms whether the value has come, for
+    /// four seconds.
     Lock,
-    /// Leases alone: nothing is kept after its time or refreshed before it ends, the others wait for four seconds, and a
-    /// winner who dies is noticed when its lease ends, after ten.
+    /// Leases alone: nothing is kept after its time or refreshed before it ends, the others wait for four seconds, and
+    /// a winner who dies is noticed when its lease ends, after ten.
     Lease,
     /// The function as it is, with its defaults.
     Larder,
@@ -24,11 +24,11 @@ pub(crate) enum Strategy {
 impl Strategy {
     pub(crate) const ALL: [Self; 4] = [Self::Naive, Self::Lock, Self::Lease, Self::Larder];
 
-    /// The variables of the function that say how records are cached, which are fresh for `ttl_secs`; `larder_options` are for
-    /// [`Larder`](Self::Larder) alone.
+    /// The variables of the function that say how records are cached, which are fresh for `ttl_secs`; `larder_options`
+    /// are for [`Larder`](Self::Larder) alone.
     ///
-    /// With [`Lease`](Self::Lease) a winner counts as dead after 10 s, which the lease outlives: as if it ended then and nobody took
-    /// over. A handler waits for half of its time at most, so that has to be 8 s.
+    /// With [`Lease`](Self::Lease) a winner counts as dead after 10 s, which the lease outlives: as if it ended then
+    /// and nobody took over. A handler waits for half of its time at most, so that has to be 8 s.
     pub(crate) fn variables(self, ttl_secs: u64, larder_options: Option<&str>) -> Vec<(String, String)> {
         let options = match (self, larder_options) {
             (Self::Lease, _) => ":grace=0:early=0:jitter=0:lease=12:load-ms=10000:wait-ms=4000".to_owned(),

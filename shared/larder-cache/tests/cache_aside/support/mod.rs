@@ -42,8 +42,8 @@ pub(crate) fn config_of(ports: impl IntoIterator<Item = u16>) -> Config {
     Config { timeout: PATIENCE, connect_timeout: PATIENCE, ..Config::new(Endpoint::Nodes(nodes.collect())) }
 }
 
-/// Values are fresh for 1000 s and then gone, losers wait for as long as it takes, stale values are answered, and a failure is
-/// forgotten.
+/// Values are fresh for 1000 s and then gone, losers wait for as long as it takes, stale values are answered, and a
+/// failure is forgotten.
 pub(crate) static PATIENT: LazyLock<Policy> = LazyLock::new(|| Policy {
     grace: Duration::ZERO,
     early: Duration::ZERO,

@@ -1,5 +1,5 @@
-//! Something in front of a node that counts how often a client asks and waits for what comes back, and lets no more through when
-//! it is told to.
+//! Something in front of a node that counts how often a client asks and waits for what comes back, and lets no more
+//! through when it is told to.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

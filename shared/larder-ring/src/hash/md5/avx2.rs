@@ -1,8 +1,8 @@
 //! MD5's steps over AVX2 vectors: two vectors of eight lanes, in turn.
 //!
 //! The steps of one vector hang on each other; those of the other fill the waits. Left alone with plain arrays, the
-//! compiler does one vector to its end before the other, or no vectors at all; hence the instructions by name. There are
-//! loops where a closure would read better, because a closure handed to a function without AVX2 stays a call.
+//! compiler does one vector to its end before the other, or no vectors at all; hence the instructions by name. There
+//! are loops where a closure would read better, because a closure handed to a function without AVX2 stays a call.
 
 use std::arch::x86_64::*;
 
