@@ -12,11 +12,11 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.tools/lambda/bin:$$PATH" .tools/sam/b
 help: ## Lists the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Shows a function that reads flights through memcached nodes, some of which die and come, and come and go under load.
+demo: ## Tells the story of flights that are read, written and ranked through memcached nodes that die, come and go, also under load.
 	tools/prepare compiler memcached lambda
 	python3 demo/run.py
 
-deploy-local: ## Deploys the application to an emulator of AWS on this machine (Linux), until ctrl-C; needs no account.
+deploy-local: ## Deploys what reads and follows nodes to an emulator of AWS on this machine (Linux), until ctrl-C; needs no account.
 	tools/prepare compiler memcached lambda sam emulator
 	.tools/emulator/bin/python demo/deploy.py
 
@@ -24,7 +24,7 @@ test: ## Passes all tests but that of a deployment, doc tests included.
 	tools/prepare compiler memcached databases python emulator
 	cargo test --workspace
 
-test-deploy: ## Deploys the application to an emulator of AWS (Linux) and sees it follow a node that comes.
+test-deploy: ## Deploys everything to an emulator of AWS (Linux), then sees `read` follow a node that comes.
 	tools/prepare compiler memcached lambda sam emulator
 	.tools/emulator/bin/python demo/test_deploy.py
 

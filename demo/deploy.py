@@ -1,4 +1,5 @@
-"""Deploys the application to this machine, with no account: a local cluster, and an emulator of AWS in front of it.
+"""Deploys to this machine, with no account: a local cluster, and in an emulator of AWS in front of it what reads and follows nodes.
+Writing, lists and scaling are left out, as the template leaves them out unless told otherwise.
 
 `make deploy-local` runs it after `tools/prepare compiler memcached lambda sam emulator`. It says what can be tried and then
 waits for ctrl-C. What it starts it stops, whichever way it ends. Exit code: 0 after ctrl-C, 1 if it could not be done.

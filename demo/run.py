@@ -1,4 +1,5 @@
-"""Shows in a table how the function `read` answers flights through memcached nodes that it found by itself.
+"""Tells in tables how flights are read, written and ranked through memcached nodes that the functions find by themselves, what one
+hot key costs while those who load it die, and what a change of nodes costs under load.
 
 `make demo` runs it after `tools/prepare compiler memcached lambda`. What it starts it stops, whichever way it ends.
 Exit code: 0 if the story came out as told, 1 if not or if it could not be told, 130 after ctrl-C.

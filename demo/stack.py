@@ -136,6 +136,13 @@ class Stack:
         attributes = sns.get_subscription_attributes(SubscriptionArn=found[0]["SubscriptionArn"])["Attributes"]
         return {name: attributes[name] for name in ("FilterPolicy", "FilterPolicyScope")}
 
+    def policies_of(self, function: str) -> list[str]:
+        """The names of the managed policies that a function's role has, by the function's name in the template."""
+        cloudformation, iam = self.emulator.client("cloudformation"), self.emulator.client("iam")
+        role = cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=f"{function}Role")
+        name = role["StackResourceDetail"]["PhysicalResourceId"]
+        return [policy["PolicyName"] for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
+
     def delete(self) -> None:
         """Deletes the stack and waits until it is gone."""
         cloudformation = self.emulator.client("cloudformation")

@@ -1,4 +1,4 @@
-"""Deploys the application to an emulator and sees it follow a node that comes.
+"""Deploys all of the application to an emulator, and sees the part that reads follow a node that comes.
 
 `make test-deploy` runs it after `tools/prepare compiler memcached lambda sam emulator`. It says what it sees. What it starts it
 stops, whichever way it ends. Exit code: 0 if all was as it must be, 1 if not, 130 after ctrl-C.
@@ -6,11 +6,13 @@ stops, whichever way it ends. Exit code: 0 if all was as it must be, 1 if not, 1
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import socket
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,7 +20,7 @@ from cluster import Cluster, Node
 from deploy import emulator_beside, flights_stack
 from emulator import Emulator
 from flights import load_flights
-from shell import ROOT, Failed, run
+from shell import ROOT, WORK, Failed, run
 from stack import Answer, Stack, build, can_run_here
 
 FLIGHT = "1"
@@ -65,12 +67,53 @@ def main() -> int:
 
 def everything_can_be_deployed_and_deleted(emulator: Emulator) -> None:
     """With every resource that the template can make, the cluster included. The emulator's has nodes on paper only."""
-    choices = {"Scaling": "on", "ElastiCacheApi": "endpoint", "Writing": "on", "ListsFile": "/opt/lists.json", "OriginPort": "5432"}
+    choices = {
+        "Scaling": "on",
+        "ElastiCacheApi": "endpoint",
+        "Writing": "on",
+        "ListsFile": "/opt/lists.json",
+        "OriginPort": "5432",
+        "OriginPolicyArn": policy(emulator, "reads-the-origin"),
+        "OriginWritePolicyArn": policy(emulator, "writes-the-origin"),
+        "OriginLayerArn": layer(emulator),
+    }
+    for missing, rule in (("OriginLayerArn", "ListsComeWithALayer"), ("OriginWritePolicyArn", "WriterHasRightsOfItsOwn")):
+        others = {name: value for name, value in choices.items() if name != missing}
+        check(is_refused(emulator, rule, **others), f"without {missing} the rule {rule} did not forbid it")
     stack = Stack(emulator, "everything", **choices)
     functions = {f"{name}FunctionName" for name in ("Read", "Write", "Invalidate", "TopN", "RingRefresh", "Scale")}
     check(functions <= stack.outputs.keys(), f"the whole template left something out: {stack.outputs}")
+    rights = {name: stack.policies_of(name) for name in ("Read", "TopN", "Write", "Invalidate", "RingRefresh", "Scale")}
+    reads, writes, none = ["reads-the-origin"], ["writes-the-origin"], []
+    expected = {"Read": reads, "TopN": reads, "Write": writes, "Invalidate": none, "RingRefresh": none, "Scale": none}
+    check(rights == expected, f"the functions have the rights {rights}")
     stack.delete()
-    say("everything in the template is deployed, and deleted again")
+    say("everything in the template is deployed, each function with its own rights at the origin, and deleted again")
+
+
+def is_refused(emulator: Emulator, rule: str, **parameters: str) -> bool:
+    """Whether this rule of the template forbids to deploy it so."""
+    try:
+        Stack(emulator, "refused", **parameters)
+    except Failed:
+        return f"rule {rule} failed" in (WORK / "sam-deploy-refused.log").read_text()
+    return False
+
+
+def policy(emulator: Emulator, name: str) -> str:
+    """The ARN of a managed policy that stands for rights at an origin."""
+    statement = {"Effect": "Allow", "Action": "dynamodb:DescribeTable", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return emulator.client("iam").create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
+
+
+def layer(emulator: Emulator) -> str:
+    """The ARN of a layer that holds the file of the lists."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.write(ROOT / "demo" / "lists.json", "lists.json")
+    published = emulator.client("lambda").publish_layer_version(LayerName="lists", Content={"ZipFile": content.getvalue()})
+    return published["LayerVersionArn"]
 
 
 def only_what_matters_is_let_through(stack: Stack) -> None:

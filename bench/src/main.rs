@@ -1,4 +1,5 @@
-//! Drives larder-client for side-by-side measurements: one workload, one window, one line of JSON.
+//! Drives larder-client, and a read of larder-cache, for side-by-side measurements: one workload, one window, one line
+//! of JSON.
 //!
 //! A harness starts this program once per round, between rounds of other clients, and says by variables what to do:
 //! see [`protocol`]. Run by hand against a memcached, it measures one client alone:

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// by.
     #[command(subcommand)]
     Ring(ring::Command),
-    /// Measure what a cache under load does while its nodes change.
+    /// Measure what a cache under load does while its nodes change, and what a hot key costs while winners die.
     #[command(subcommand)]
     Bench(bench::Command),
     /// Print the nodes behind a configuration endpoint.
@@ -45,7 +45,7 @@ pub(crate) enum Command {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a failure at run time, told on standard error
+  1  a failure at run time, told on standard error; wrong reads or errors in a measurement (bench)
   2  wrong usage
   3  no such item (get, delete), no ring document (ring show)
 

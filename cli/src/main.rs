@@ -1,5 +1,5 @@
-//! The larder command: local cluster, rings, discovery, a quick look at a cluster, its ring and its warm-up by hand, a
-//! measured change of its nodes.
+//! The larder command: local cluster, rings, discovery, a quick look at a cluster; its ring, warm-up, hot keys and
+//! waiting invalidations by hand; a measured change of nodes and a measured stampede.
 
 mod arguments;
 mod commands;

@@ -60,7 +60,7 @@ fn every_request_is_one_of_an_http_api_as_lambda_hands_it_over() {
             assert!(value.is_string() && *header == header.to_ascii_lowercase(), "{name}: {header}");
         }
     }
-    assert!(events.len() >= 23, "{} requests", events.len());
+    assert!(events.len() >= 31, "{} requests", events.len());
 }
 
 #[test]

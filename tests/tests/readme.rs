@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 #[test]
 fn the_settings_are_those_of_the_function() {
-    let documented = read("functions/read/src/settings.rs");
-    let rows =
-        documented.lines().filter_map(|line| line.strip_prefix("//! ")).filter(|line| line.starts_with('|'));
-    let rows: Vec<_> = rows.map(without_links).collect();
-    assert!(rows.len() > 10, "the settings have lost their table");
+    let own = read("functions/read/src/settings.rs");
+    let of_records = read("shared/larder-records/src/lib.rs");
+    let rows = |text: &str, start: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("//! "));
+        lines.filter(|line| line.starts_with(start)).map(without_links).collect::<Vec<_>>()
+    };
+    let rows = [rows(&own, "|"), rows(&of_records, "| `LARDER_")].concat();
+    assert!(rows.len() > 30, "the settings have lost a table");
     let readme = read("README.md");
     for row in rows {
         assert!(readme.lines().any(|line| line == row), "README.md lacks this row, or has another:\n{row}");

@@ -1,4 +1,4 @@
-//! A cache-aside read for API Gateway HTTP APIs and function URLs.
+//! Reads records and lists through the cache, for API Gateway HTTP APIs and function URLs.
 //!
 //! ```text
 //!  event ──► ask ──► Origin::id, Key::compose ──► Cache::get_or_load ──► answer ──► HTTP
@@ -13,14 +13,14 @@
 //!
 //! | | status |
 //! | --- | --- |
-//! | the record, or a batch (a record that does not exist is `null`) | 200 |
-//! | unknown table, bad id, no ids or too many | 400 |
+//! | the record, a batch (a record that does not exist is `null`), or a list | 200 |
+//! | unknown table, bad id, no ids or too many; a `min-version` that is no version, of many records, or of a table that has none | 400 |
 //! | a list that the caller has already, by `if-none-match` | 304 |
 //! | no such record (remembered by the cache), no such list, no such path | 404 |
 //! | any method but GET and HEAD | 405 |
 //! | a batch or a list that is too large for one answer | 413 |
 //! | tables and lists that do not fit the origin's schema | 500 |
-//! | a record or a list that is not cached while the origin does not answer | 503, `retry-after` |
+//! | a record or a list that is not cached while the origin does not answer; a version that the origin does not have yet | 503, `retry-after` |
 //!
 //! The cache never fails a read: without it a request is answered from the origin, `x-cache: bypass`. A batch that
 //! needs an origin out of reach is refused whole, because a place left empty would read as "no such record".

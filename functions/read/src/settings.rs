@@ -12,7 +12,7 @@
 //! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before DNS: for a cluster on the own machine | none | |
 //! | `LARDER_CACHE_TIMEOUT_MS` | how long one call to the cache may take before the origin is asked instead, in milliseconds; the same for all functions of a cluster, for a change of the ring waits for calls under way | 500 | 5 to 10000 |
 //! | `LARDER_SAMPLE_ONE_IN` | one read in so many is counted, so that new nodes can be warmed with what is read most; 0 for none | 4 | 0 to 10000 |
-//! | `LARDER_HOT_KEYS_IN_CLEAR` | whether the metrics name the keys that are read most as they are, and not by their hashes | `off` | `on`, `off` |
+//! | `LARDER_HOT_KEYS_IN_CLEAR` | whether the line of metrics names the keys that are read most, in its property `HottestKeys`, as they are, and not by their hashes | `off` | `on`, `off` |
 //! | `LARDER_TIMEOUT_MS` | how long a request may take in all, in milliseconds; what Lambda leaves may be less | 5000 | 50 to 900000 |
 //! | `POWERTOOLS_SERVICE_NAME` | the service in logs and metrics | `larder` | |
 //! | `POWERTOOLS_METRICS_NAMESPACE` | the namespace of the metrics | `Larder` | |

@@ -59,8 +59,9 @@ fn the_alarms_of_the_function_reach_it() {
     assert!(alarmed("Scale").is_empty(), "the names of metrics are to be checked here, as for ring-refresh");
 }
 
-/// Between the four documents of a change.
-const WAITS: u32 = 3;
+/// Before each of the four documents of a change everyone has to have followed the one before, and in the end the last
+/// one: a node that is asked by nobody may go.
+const WAITS: u32 = 5;
 
 /// For all that takes only moments.
 const SPARE: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use larder_lambda::http::HttpRequest;
 use larder_write::handle;
 use serde_json::Value;
-use support::{House, late, text};
+use support::{House, late, text, version};
 
 #[tokio::test]
 async fn every_event_is_answered_as_its_table_says() -> Result<()> {
@@ -38,6 +38,13 @@ async fn every_event_is_answered_as_its_table_says() -> Result<()> {
             }
             "patch-record.json" => {
                 assert_eq!((&read.body, &body["name"]), (&answer.body, &"John F. Kennedy Intl".into()))
+            }
+            "wrong-version.json" => {
+                assert_eq!(
+                    (&answer.headers["etag"], &body["error"]["version"]),
+                    (&"\"5\"".to_owned(), &5.into())
+                );
+                assert_eq!((again.status_code, version(&read)), (412, 5), "it was not written");
             }
             "delete-record.json" => assert_eq!((again.status_code, read.status_code), (204, 404)),
             _ => {}

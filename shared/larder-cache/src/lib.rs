@@ -1,4 +1,5 @@
-//! Caching patterns for a fleet: cache-aside with leases, negative caching, an origin guard.
+//! Caching patterns for a fleet: cache-aside and write-through with leases, tags, invalidations that are repeated, lists
+//! on a schedule, hot keys, and the ring that all go by, published.
 //!
 //! On Lambda a lock in memory stops nobody: a thousand environments miss the same key at once. So the node itself
 //! says who loads: of all who miss, one wins a lease, the others wait a moment for its value. A cache that fails

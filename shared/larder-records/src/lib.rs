@@ -34,8 +34,8 @@
 //! ```
 //!
 //! The option `version` names the column that counts a row's changes, where a table has one. With `namespace=on` all
-//! records of a table are forgotten at once by removing one key, `larder~tag~` and the table's name behind the prefix:
-//! each read then reads that key, too, beside its own.
+//! records of a table are forgotten at once by removing one key, `larder~tag~flights`, or `larder~tag~prefix:flights`
+//! where keys have a prefix: each read then reads that key, too, beside its own.
 //!
 //! The option `parent`, which may stand several times, says whose cached record depends on a row of this one: with
 //! `parent=airports.origin` the column `origin` holds the id of a row of `airports`, whose cached record is forgotten
@@ -50,7 +50,7 @@
 //!
 //! | variable | what | default | bounds |
 //! | --- | --- | --- | --- |
-//! | `LARDER_LISTS` | the lists: `[{"name": …}, …]` | none | 1 to 100 lists |
+//! | `LARDER_LISTS` | the lists that are refreshed on a schedule, as JSON: `[{"name": …}, …]` | none | 1 to 100 lists |
 //! | `LARDER_LISTS_FILE` | instead: the path of a file that holds them | none | 256 KiB |
 //!
 //! | member | what | default | bounds |
