@@ -152,7 +152,8 @@ async fn what_a_copy_said_that_is_not_read_any_more_is_not_kept_near() {
     check_run(&set(&publisher, Some(16)).await, 2, Some((16, HotPhase::Reading)));
     let sampling = Sampling { one_in: 1, ..Sampling::default() };
     let cache = environment(&local).sampled_by(Sampler::new(sampling, fastrand::Rng::with_seed(7)));
-    let policy = Policy { near_for: Some(Duration::from_secs(3)), ..POLICY.clone() };
+    let near_for = Duration::from_secs(1);
+    let policy = Policy { near_for: Some(near_for), ..POLICY.clone() };
     let read = async |value: &'static str| {
         let load = || async { Ok::<_, ()>(Some(Bytes::from(value))) };
         let (answer, counts) = cache.get_or_load(&hot_key(), &policy, soon(), load).await;
@@ -167,7 +168,7 @@ async fn what_a_copy_said_that_is_not_read_any_more_is_not_kept_near() {
     for _ in 0..200 {
         self::read(&plain, "old").await;
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(near_for).await;
 
     // While it is frozen, the copies come to their end, and somebody who never knew them writes the key.
     check_run(&set(&publisher, None).await, 2, None);
