@@ -46,7 +46,7 @@ impl Cache {
     }
 
     /// The same cache, which tells the fleet from time to time what it reads most, so that nodes that come can be
-    /// warmed: a record of at most [`Record::MAX_LEN`] bytes to one node, along with a read.
+    /// warmed: a record of at most [`Record::MAX_LEN`](crate::Record::MAX_LEN) bytes to one node, along with a read.
     #[must_use]
     pub fn sampled_by(self, sampler: Sampler) -> Self {
         Self { sampler: Some(sampler), ..self }
