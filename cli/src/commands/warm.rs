@@ -142,18 +142,15 @@ impl Left {
 }
 
 fn summary_of(warmed: &Warmed, left: Option<Left>) -> String {
-    let Warmed { moving, copied, there, missing, failed, bytes } = warmed;
-    let mut text = format!(
-        "{moving} keys move: {copied} copied, {there} there already, {missing} missing, {failed} failed; {bytes} bytes\n"
-    );
-    let not_copied = moving - done(warmed).min(*moving);
+    let mut text = format!("{warmed}\n");
+    let not_copied = warmed.moving.saturating_sub(done(warmed));
     text += &match left {
         None => String::new(),
         Some(Left::Time) => format!("{not_copied} keys are left: the time was over (--max-secs)\n"),
         Some(Left::Bytes) => format!("{not_copied} keys are left: there were enough bytes (--max-mib)\n"),
         Some(Left::MovedOn) => format!("{not_copied} keys are left: the ring is not warming any more\n"),
     };
-    if *failed > 0 {
+    if warmed.failed > 0 {
         text += "for keys that failed a node does not answer: larder ring show says which\n";
     }
     text

@@ -94,7 +94,7 @@ fn finished(report: Report) -> anyhow::Result<Vec<Publication>> {
         bail!("the ring was not brought up to date: {unfinished:?}");
     }
     if report.warmed.moving > 0 {
-        progress(format_args!("warmed: {:?}", report.warmed));
+        progress(format_args!("{}", report.warmed));
     }
     let (now, stamp) = (Instant::now(), Stamp::now());
     let publication = |published: &larder_cache::Published| Publication {
