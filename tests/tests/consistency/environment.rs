@@ -1,10 +1,11 @@
 //! One environment: it reads, writes and invalidates by chance, and holds every answer against the origin.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use larder_cache::{Answer, Cache, Counts, Intent, LoadError, OriginGuard, Outcome};
+use larder_cache::{Answer, Cache, Counts, Intent, LoadError, OriginGuard, Outcome, Policy};
 use larder_client::{Cluster, Config};
 use tokio::time::{Instant, sleep};
 
@@ -12,18 +13,37 @@ use crate::origin::{Origin, OutOfOrder, Row, tag};
 
 pub(crate) struct Environment {
     name: usize,
+    care: Care,
     cache: Cache,
     origin: Arc<Origin>,
     random: Rng,
     wrong: Vec<String>,
 }
 
+/// What an environment does as it should, or does not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Care {
+    /// Everything.
+    Whole,
+    /// It forgets what it is going to write, and not what it has written.
+    ForgetsFirst,
+    /// It reads the cache after it has changed the origin, and takes what it finds for older than that.
+    IntendsLate,
+    /// It reads without the tags of its rows.
+    ReadsWithoutTags,
+}
+
+impl Care {
+    /// Each of those that are not whole.
+    pub(crate) const LESS: [Self; 3] = [Self::ForgetsFirst, Self::IntendsLate, Self::ReadsWithoutTags];
+}
+
 type Read = Result<Answer, LoadError<OutOfOrder>>;
 
 impl Environment {
-    pub(crate) fn new(name: usize, config: Config, origin: Arc<Origin>, seed: u64) -> Self {
+    pub(crate) fn new(name: usize, care: Care, config: Config, origin: Arc<Origin>, seed: u64) -> Self {
         let cache = Cache::new(Cluster::new(config).unwrap(), OriginGuard::new(100));
-        Self { name, cache, origin, random: Rng::with_seed(seed), wrong: Vec::new() }
+        Self { name, care, cache, origin, random: Rng::with_seed(seed), wrong: Vec::new() }
     }
 
     /// Does one thing after the other until all have done `steps` together; answers what was wrong.
@@ -61,7 +81,7 @@ impl Environment {
     async fn read(&mut self, row: &Row) -> Counts {
         let (least, begin, seed) = (row.least(), Instant::now(), self.random.u64(..));
         let load = || row.load(Rng::with_seed(seed));
-        let (answer, counts) = self.cache.get_or_load(&row.key, &row.policy, begin + LIMIT, load).await;
+        let (answer, counts) = self.cache.get_or_load(&row.key, &self.policy(row), begin + LIMIT, load).await;
         self.check(row, least, begin, &answer, "read");
         counts
     }
@@ -82,7 +102,8 @@ impl Environment {
                 Ok(loaded)
             }
         };
-        let batch = self.cache.get_or_load_many(&keys, &rows[0].policy, begin + LIMIT, load).await;
+        let policy = self.policy(rows[0]);
+        let batch = self.cache.get_or_load_many(&keys, &policy, begin + LIMIT, load).await;
         for ((row, least), answer) in rows.into_iter().zip(least).zip(&batch.answers) {
             self.check(row, least, begin, answer, "batch");
         }
@@ -104,8 +125,12 @@ impl Environment {
     }
 
     async fn write_through(&mut self, row: &Row) -> Counts {
-        let intent = self.intend(row).await;
-        let version = row.write(&mut self.random).await;
+        let (intent, version) = if self.care == Care::IntendsLate {
+            let version = row.write(&mut self.random).await;
+            (self.intend(row).await, version)
+        } else {
+            (self.intend(row).await, row.write(&mut self.random).await)
+        };
         let written = self.cache.written(intent, &row.value(version), &row.policy, soon()).await;
         if written.is_err() {
             self.forget_until_done(row).await;
@@ -115,8 +140,13 @@ impl Environment {
     }
 
     async fn write_and_forget(&mut self, row: &Row) -> Counts {
+        if self.care == Care::ForgetsFirst {
+            self.forget_until_done(row).await;
+        }
         let version = row.write(&mut self.random).await;
-        self.forget_until_done(row).await;
+        if self.care != Care::ForgetsFirst {
+            self.forget_until_done(row).await;
+        }
         row.tell(version);
         Counts::default()
     }
@@ -160,6 +190,13 @@ impl Environment {
         let read = self.cache.get_or_load(&row.key, &row.policy, soon(), load);
         let _ = tokio::time::timeout(most, read).await;
         Counts::default()
+    }
+
+    fn policy<'r>(&self, row: &'r Row) -> Cow<'r, Policy> {
+        match self.care {
+            Care::ReadsWithoutTags => Cow::Owned(Policy { tags: Vec::new(), ..row.policy.clone() }),
+            _ => Cow::Borrowed(&row.policy),
+        }
     }
 
     async fn intend(&self, row: &Row) -> Intent {
