@@ -8,6 +8,7 @@ use crate::NodeError;
 use crate::cluster::unexpected;
 use crate::connection::Connection;
 use crate::item::{Cas, Item};
+use crate::moment::Moment;
 use crate::node::Node;
 
 /// The right to store an item in place of just what a read found, or to fill the key for which it found nothing.
@@ -84,6 +85,8 @@ pub struct Read {
     pub(crate) lease: Option<Lease>,
     /// The stamp that was taken off the item's client flags.
     pub(crate) stamp_taken: u16,
+    /// When the call began that asked.
+    pub(crate) asked_at: Moment,
 }
 
 /// How an item was used since it was stored, this read not counted.
@@ -113,12 +116,14 @@ pub enum Claim {
 }
 
 impl Read {
-    /// Makes sense of what `node` replied to an `mg` on `connection`, asked under the ring of `stamp`; see [`Lease`].
+    /// Makes sense of what `node` replied to an `mg` on `connection`, asked under the ring of `stamp`, see [`Lease`],
+    /// by a call that began at `asked_at`.
     pub(crate) fn from_reply(
         reply: Reply,
         node: &Arc<Node>,
         connection: &Arc<Connection>,
         stamp: Option<u16>,
+        asked_at: Moment,
     ) -> Result<Self, NodeError> {
         let (item, flags) = item(reply)?;
         let lease = flags.cas.map(|token| Lease {
@@ -144,7 +149,16 @@ impl Read {
             node: Arc::clone(&node.name),
             lease,
             stamp_taken: 0,
+            asked_at,
         })
+    }
+
+    /// The time that its item has left now, give or take a second: longer ago is the read, before a freeze maybe.
+    /// `None` where it ends at once.
+    pub(crate) fn ttl_left(&self) -> Option<Ttl> {
+        let passed = Moment::now().since(&self.asked_at).as_secs_f64().round() as u64;
+        let left = if self.ttl_secs == u64::MAX { u64::MAX } else { self.ttl_secs.saturating_sub(passed) };
+        Ttl::from_secs(left.min(Ttl::MAX.as_secs().into())).ok()
     }
 
     /// The right to store another item in place of what was found, for as long as it is that: for a writer who knows

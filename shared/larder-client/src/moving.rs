@@ -20,6 +20,7 @@ use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::item::{Item, NewItem};
 use crate::lease::{Claim, Lease, Read, ReadOptions};
+use crate::moment::Moment;
 use crate::node::Node;
 use crate::place::Place;
 use crate::requests::{Expire, GetEach};
@@ -135,7 +136,7 @@ impl Cluster {
             (node, members, asked)
         });
         for (node, members, asked) in join_all(asked).await {
-            self.place_reads(node, &members, asked, stamp, reads);
+            self.place_reads(node, &members, asked, (stamp, view.now), reads);
         }
     }
 
@@ -144,13 +145,13 @@ impl Cluster {
         node: &Arc<Node>,
         members: &[u32],
         asked: Result<(Answer, Arc<Connection>), NodeError>,
-        stamp: Option<u16>,
+        (stamp, asked_at): (Option<u16>, Moment),
         reads: &mut Reads,
     ) {
         match asked.and_then(|(answer, connection)| Ok((answer.into_replies()?, connection))) {
             Ok((replies, connection)) => {
                 for (member, reply) in members.iter().zip(replies) {
-                    let read = Read::from_reply(reply, node, &connection, stamp)
+                    let read = Read::from_reply(reply, node, &connection, stamp, asked_at)
                         .inspect_err(|error| connection.distrust(error));
                     reads[*member as usize] = Some(read.map_err(|error| self.failed(node, error)));
                 }
@@ -219,9 +220,7 @@ impl Cluster {
             let fresh =
                 found.filter(|found| !found.is_stale).and_then(|found| found.item.as_ref().zip(Some(found)));
             let copy = fresh.map(|(item, found)| {
-                let ttl = Ttl::from_secs(found.ttl_secs.min(Ttl::MAX.as_secs().into()))
-                    .ok()
-                    .filter(|_| may_copy)?;
+                let ttl = found.ttl_left().filter(|_| may_copy)?;
                 Some(NewItem { key, value: &item.value, client_flags: item.client_flags, ttl })
             });
             match copy {

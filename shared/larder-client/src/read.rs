@@ -85,7 +85,7 @@ impl Cluster {
     ) -> Result<Read, Error> {
         let stamp = Some(view.fleet.stamp());
         self.ask(view, node, &Get { key, get }, |reply, connection| {
-            Read::from_reply(reply, node, connection, stamp)
+            Read::from_reply(reply, node, connection, stamp, view.now)
         })
         .await
     }

@@ -94,10 +94,15 @@ impl Cluster {
         }
     }
 
-    /// Ends the lease that was won by what was `read`, and fills nothing: the next reader wins it.
+    /// Ends the lease that was won by what was `read`, and fills nothing: the next reader wins it. Nothing is done
+    /// about a [`Claim`] that was not won, and about a lease that is void.
     ///
-    /// An item that was found stays as it is, as with [`take_over`](Self::take_over); on 1.6.12 one that is marked
-    /// stale goes with the lease.
+    /// An item that was found stays as it is, as with [`take_over`](Self::take_over), but for one that has no whole
+    /// second left, and on 1.6.12 for one that is marked stale: these go with the lease.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where that is not known to be done; the lease then ends by its own time.
     pub async fn release(&self, key: &Key, read: &Read) -> Result<(), Error> {
         let Claim::Won(lease) = &read.claim else { return Ok(()) };
         if self.end_lease(key, read, lease).await? {
@@ -114,10 +119,8 @@ impl Cluster {
         let Some(item) = item else {
             return self.ask_under(lease, &Expire { key, cas: lease.cas }).await;
         };
-        let Ok(ttl) = Ttl::from_secs(read.ttl_secs.min(Ttl::MAX.as_secs().into())) else {
-            // It ends by itself, at once.
-            return Ok(false);
-        };
+        // It ends by itself, at once.
+        let Some(ttl) = read.ttl_left() else { return Ok(false) };
         let compare = Some(lease.cas.token);
         if read.is_stale {
             let delete = MetaDelete { compare, stale: true, ttl: Some(ttl), ..MetaDelete::default() };
