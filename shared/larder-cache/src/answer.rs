@@ -46,7 +46,7 @@ pub enum LoadError<E> {
     /// The origin failed.
     #[error("the origin failed")]
     Origin(#[source] Arc<E>),
-    /// The origin took longer than so: what the guard had left of [`Policy::load_for`](crate::Policy::load_for).
+    /// The origin took longer than so, which was nearly all of [`Policy::load_for`](crate::Policy::load_for).
     #[error("the origin took longer than {} ms", .0.as_millis())]
     Slow(Duration),
     /// The origin has failed for this key a moment ago, and is left alone.
@@ -60,7 +60,7 @@ pub enum LoadError<E> {
         /// The version that was asked for.
         version: u64,
     },
-    /// The origin's guard let no more calls through.
+    /// The origin's guard let no more calls through, or this one so late that the origin had no time.
     #[error("too many loads are under way")]
     Guarded,
     /// The deadline passed.

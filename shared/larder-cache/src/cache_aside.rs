@@ -100,17 +100,17 @@ impl Cache {
     /// Answers the values under `keys`: from the cache, or from `load`.
     ///
     /// `load` gets the indices of the keys to load and answers as many values in their order, `None` for "no such
-    /// record", which is cached, too. It is called once for all keys that nobody loads, and once more for those that
-    /// come to be this caller's to load while it waits: whoever loads them has failed, died, or takes too long. A key
-    /// that stands in `keys` twice is loaded once, for both. The nodes are asked side by side, each once, and filled
-    /// side by side. An error of `load` says that the origin is out of order: where the policy has a time for that,
-    /// nobody asks again for these keys until it is over. What cannot be a key of the origin is therefore no error, but
-    /// no record.
+    /// record", which is cached, too. It is called once for all keys that nobody loads. What comes to be this caller's
+    /// to load, because others have failed, died, or take too long, is loaded when it does, with what else does just
+    /// then: seldom with more than one more call, and never with more calls than there are keys. A key that stands in
+    /// `keys` twice is loaded once, for both. The nodes are asked side by side, each once, and filled side by side. An
+    /// error of `load` says that the origin is out of order: where the policy has a time for that, nobody asks again
+    /// for these keys until it is over. What cannot be a key of the origin is therefore no error, but no record.
     ///
-    /// Everything ends by `deadline`; whenever the cache is asked it may take half of the time left, so that the
-    /// origin has the rest. A fault of the cache makes a read slower, never an error; a fault of the origin is an
-    /// error for the keys that the cache could not answer. If the future is dropped, leases that it won end by their
-    /// own time, or are taken over.
+    /// Everything ends by `deadline`, but for leases that are given back, which may take 20 ms more; whenever the cache
+    /// is asked or filled it may take half of the time left, so that the origin or the caller has the rest. A fault of
+    /// the cache makes a read slower, never an error; a fault of the origin is an error for the keys that the cache
+    /// could not answer. If the future is dropped, leases that it won end by their own time, or are taken over.
     pub async fn get_or_load_many<E, V, F>(
         &self,
         keys: &[Key],
@@ -212,16 +212,17 @@ impl Cache {
         let patience = || last.min(Instant::now() + wait_for);
         let mut end = patience();
         let mut pause = FIRST_PAUSE;
-        while !work.to_await.is_empty() {
+        while !work.to_await.is_empty() && Instant::now() < work.deadline {
             let left = end.saturating_duration_since(Instant::now());
             rest(pause.mul_f64(0.75 + fastrand::f64() / 2.0).min(left), &mut work.to_await).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            // What is loaded in this round takes its time; then the others are looked at once more.
+            let is_last = Instant::now() >= end;
             let awaited = self.look_again(work).await;
             self.load_ours(work, load).await;
             if awaited.into_iter().any(|(index, cas)| work.awaits_another(index, cas)) {
                 end = patience();
-            }
-            if Instant::now() >= end {
+            } else if is_last {
                 work.load_awaited();
                 self.load_ours(work, load).await;
             }
@@ -294,17 +295,17 @@ impl Cache {
         // Whoever has something to answer need not stand in a queue.
         let is_needed = to_load.iter().any(|key| key.fallback.is_none());
         let most = policy.wait_for.min(policy.load_for / 2).min(half_until(deadline));
-        let _permit = self
-            .guard
-            .enter(if is_needed { most } else { Duration::ZERO })
-            .await
-            .ok_or(LoadError::Guarded)?;
+        let most = if is_needed { most } else { Duration::ZERO };
+        let _permit = self.guard.enter(most).await.ok_or(LoadError::Guarded)?;
+        let left = limit.saturating_duration_since(Instant::now());
+        if left.is_zero() || Instant::now() >= deadline {
+            return Err(too_late(left, limit, deadline, policy));
+        }
         let asked = to_load.len();
         counts.origin_calls += 1;
-        let begun = Instant::now();
         let loading = load(to_load.iter().map(|key| key.index).collect());
-        let late = || if limit < deadline { LoadError::Slow(limit - begun) } else { LoadError::Deadline };
-        let loaded = timeout_at(limit.min(deadline), loading).await.map_err(|_| late())?;
+        let loaded = timeout_at(limit.min(deadline), loading).await;
+        let loaded = loaded.map_err(|_| too_late(left, limit, deadline, policy))?;
         // An origin that keeps to the caller's deadline itself is not out of order.
         let is_late = Instant::now() >= deadline;
         let blame = |error| if is_late { LoadError::Deadline } else { LoadError::Origin(Arc::new(error)) };
@@ -326,7 +327,8 @@ impl Cache {
         let fills =
             packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key(key.index)), lease });
         let fills: Vec<Fill<'_>> = fills.collect();
-        let filled = self.cluster.until(work.deadline).fill_many(&fills).await;
+        let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
+        let filled = cluster.fill_many(&fills).await;
         let mut failed = Vec::new();
         for ((key, ..), filled) in packed.iter().zip(filled) {
             match filled {
@@ -372,8 +374,21 @@ impl Cache {
     }
 }
 
-/// Those of `keys` for which the cache has no answer. What it has for the others would go with their leases, which are
-/// left to be taken over: that the origin is asked again when they have been silent for long enough is what it needs.
+/// Why there is no value of a load that had so much time `left` when the guard had let it through.
+fn too_late<E>(left: Duration, limit: Instant, deadline: Instant, policy: &Policy) -> LoadError<E> {
+    if deadline <= limit {
+        LoadError::Deadline
+    } else if left < policy.load_for.mul_f64(LEAST_SHARE) {
+        // That says nothing of the origin.
+        LoadError::Guarded
+    } else {
+        LoadError::Slow(left)
+    }
+}
+
+/// Those of `keys` for which the cache has no answer. The leases of the others are left to be taken over: that nobody
+/// tries again until they have been silent for long enough is what an origin needs that is out of order, or has too
+/// much to do, and what keeps a value that cannot be stored from being loaded with every read.
 fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<Item = &'k ToLoad> {
     keys.into_iter().filter(|key| key.fallback.is_none())
 }
@@ -402,3 +417,5 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Giving a lease back is a courtesy that may take a little of the margin after the deadline.
 pub(crate) const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);
+/// The share of [`Policy::load_for`] that a load has to have had for its origin to be slow.
+const LEAST_SHARE: f64 = 0.9;

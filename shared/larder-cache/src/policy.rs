@@ -38,7 +38,8 @@ pub struct Policy {
     /// loaded in time could be stored.
     pub lease_for: Ttl,
     /// How long a loser waits for the winner's value before it loads on its own; also how long a load waits for the
-    /// origin's guard, which may take half of [`load_for`](Self::load_for) at most.
+    /// origin's guard, which may take half of [`load_for`](Self::load_for) at most. Neither takes more than half of the
+    /// time to the caller's deadline.
     pub wait_for: Duration,
     /// The share of a TTL, from 0 to 0.5, that jitter may take, so that what is stored together does not end
     /// together.
@@ -99,7 +100,7 @@ impl Policy {
         if !(0.0..=MOST_JITTER).contains(&self.jitter) {
             return Err(InvalidPolicy::Jitter(self.jitter));
         }
-        let shortest = self.load_for + LEASE_MARGIN;
+        let shortest = self.load_for.saturating_add(LEASE_MARGIN);
         if Duration::from(self.lease_for) < shortest {
             return Err(InvalidPolicy::LeaseUnderLoad { lease_for: self.lease_for, shortest });
         }
@@ -111,8 +112,9 @@ impl Policy {
         if self.early >= fresh_at_least {
             return Err(InvalidPolicy::EarlyOverFresh { early: self.early, fresh_at_least });
         }
-        let kept =
-            Duration::from(self.fresh_for).max(Duration::from(self.negative_for) + self.early) + self.grace;
+        let kept = Duration::from(self.fresh_for)
+            .max(Duration::from(self.negative_for).saturating_add(self.early))
+            .saturating_add(self.grace);
         if kept > Duration::from(Ttl::MAX) {
             return Err(InvalidPolicy::KeptTooLong { kept });
         }

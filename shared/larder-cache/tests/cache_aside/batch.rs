@@ -7,7 +7,7 @@ use larder_client::{Config, Endpoint, Key};
 
 use crate::support::{
     Broken, Memcached, Origin, PATIENT, Turnstile, cache, config, environment, environment_behind, impatient,
-    key, late, says, told,
+    in_millis, key, late, says, told,
 };
 
 #[tokio::test]
@@ -170,6 +170,41 @@ async fn what_is_won_while_others_are_awaited_is_loaded_at_once() {
     assert_eq!(batch.counts, counts);
     let answers: Vec<_> = batch.answers.into_iter().map(told).collect();
     assert_eq!(answers, [says(Outcome::Miss, "v 0"), says(Outcome::Hit, "other")]);
+}
+
+#[tokio::test]
+async fn what_others_have_loaded_during_a_load_of_ours_is_not_loaded_again() {
+    let (node, origin) = (Memcached::start(), Origin::shut());
+    let keys = ["a", "b"].map(key);
+    assert!(node.ask("mg a N60 t").contains('W') && node.ask("mg b N60 t").contains('W'));
+    let (cache, policy) = (environment(&[&node]), impatient(300));
+    let waits = cache.get_or_load_many(&keys, &policy, late(), |missing| origin.values("v", missing));
+    let conduct = async {
+        node.asked(2 + 2).await;
+        node.check("md a", "HD\r\n");
+        origin.begun(1).await;
+        node.check("ms b 5 T100 F1\r\nother", "HD\r\n");
+        // Patience is at its end, and b has not been looked at since.
+        tokio::time::sleep(policy.wait_for).await;
+        origin.open();
+    };
+    let (batch, ()) = tokio::join!(waits, conduct);
+    assert_eq!(origin.calls(), [[0]]);
+    let answers: Vec<_> = batch.answers.into_iter().map(told).collect();
+    assert_eq!(answers, [says(Outcome::Miss, "v 0"), says(Outcome::Hit, "other")]);
+}
+
+#[tokio::test]
+async fn when_the_deadline_has_passed_nobody_is_asked_any_more() {
+    let (node, stuck) = (Memcached::start(), Origin::shut());
+    let keys = ["a", "b"].map(key);
+    assert!(node.ask("mg b N60 t").contains('W'));
+    let (cache, deadline) = (environment(&[&node]), in_millis(300));
+    let batch =
+        cache.get_or_load_many(&keys, &PATIENT, deadline, |missing| stuck.values("never", missing)).await;
+    assert!(batch.answers.iter().all(|answer| matches!(answer, Err(LoadError::Deadline))), "{batch:?}");
+    assert_eq!((stuck.calls(), batch.counts.origin_calls), (vec![vec![0]], 1));
+    node.comes_to("mg a v", "EN\r\n").await;
 }
 
 #[tokio::test]

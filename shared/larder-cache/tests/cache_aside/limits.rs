@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
 use larder_cache::{Cache, Counts, LoadError, OriginGuard, Outcome, Policy};
-use larder_client::Cluster;
+use larder_client::{Cluster, Ttl};
 
 use crate::support::{
     Memcached, Origin, PATIENT, SLACK, config, environment, impatient, in_millis, key, late, says, told,
@@ -104,6 +104,33 @@ async fn a_winner_that_stands_at_the_guard_is_alive_and_gives_up_before_it_seems
     assert_eq!(told(loser), says(Outcome::Miss, "v"));
     let counted = Counts { misses: 1, waits: 1, origin_calls: 1, fills: 1, ..Counts::default() };
     assert_eq!(counts, counted, "nothing was taken over");
+}
+
+#[tokio::test]
+async fn a_load_that_the_guard_has_left_no_time_says_nothing_of_the_origin() {
+    let (node, slow, stuck) = (Memcached::start(), Origin::shut(), Origin::shut());
+    let cache = guarded(&node, 1);
+    let (first, second) = (key("first"), key("second"));
+    let error_for = Some(Ttl::clamped(50));
+    let policy = Policy { load_for: Duration::from_millis(1000), error_for, ..PATIENT.clone() };
+    let holds = async {
+        let read = cache.get_or_load(&first, &policy, late(), || slow.value("v"));
+        let lets_go = async {
+            node.asked(2).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            slow.open();
+        };
+        join(read, lets_go).await.0
+    };
+    let waits = async {
+        slow.begun(1).await;
+        cache.get_or_load(&second, &policy, late(), || stuck.value("never")).await
+    };
+    let ((held, _), (waited, counts)) = join(holds, waits).await;
+    assert_eq!(told(held), says(Outcome::Miss, "v"));
+    assert!(matches!(waited, Err(LoadError::Guarded)), "{waited:?}");
+    assert_eq!(counts, Counts { errors: 1, origin_calls: 1, ..Counts::default() });
+    node.comes_to("mg second f", "EN\r\n").await;
 }
 
 #[tokio::test]
