@@ -142,6 +142,7 @@ impl Publisher {
         let survey = timeout_at(deadline, Survey::take(&self.cluster)).await;
         Ok(survey.unwrap_or(Err(PublishError::Deadline))?.current)
     }
+
     fn run(&self, deadline: Instant) -> Run<'_> {
         Run::new(&self.cluster, &self.warm_up, deadline)
     }

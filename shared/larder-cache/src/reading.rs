@@ -58,13 +58,19 @@ impl Cache {
             let others = Chosen::of(cluster, &names);
             let asked = Asked { names: &names, keys: &others.keys(&names) };
             let again = self.read_as(cluster, asked, policy).await;
+            let before = outdated.iter().zip(again.reads).map(|(index, read)| {
+                let key = chosen.key(*index).unwrap_or(&keys[*index]).clone();
+                (key, std::mem::replace(&mut reads.reads[*index], read))
+            });
+            release(cluster, before.collect()).await;
             chosen.replace(&outdated, others);
-            for (index, read) in outdated.into_iter().zip(again.reads) {
-                reads.reads[index] = read;
-            }
             reads = Reads { tags: again.tags, tag_reads: reads.tag_reads + again.tag_reads, ..reads };
         }
-        chosen.outdated(cluster, keys).into_iter().for_each(|index| reads.reads[index] = None);
+        let left = chosen
+            .outdated(cluster, keys)
+            .into_iter()
+            .filter_map(|index| Some((chosen.key(index)?.clone(), reads.reads[index].take())));
+        release(cluster, left.collect()).await;
         Reads { chosen, ..reads }
     }
 
@@ -94,34 +100,45 @@ impl Cache {
     }
 
     async fn read_tagged(&self, cluster: &Cluster, asked: Asked<'_>, policy: &Policy) -> Reads {
-        let Asked { names, keys } = asked;
         let (mut reads, tags) =
             join(self.read_keys(cluster, asked, policy), tags::read(cluster, &policy.tags)).await;
-        let is_outdated = |read: &Read| match Unpacked::tags_of(read, policy.schema) {
-            Some(own) => tags != Standing::Unknown && own.map(Standing::Known) != Some(tags),
-            None => false,
-        };
-        let leased = |read: &Read| matches!(read, Read { claim: Claim::Won(_), item: None, .. });
-        let is_of_no_use =
-            |read: &Read| if tags == Standing::Unknown { leased(read) } else { is_outdated(read) };
-        let found = keys.iter().zip(&reads).enumerate();
-        let outdated = found.filter_map(|(at, (key, read))| {
-            let read = read.as_ref().filter(|read| is_of_no_use(read))?;
-            Some((at, key, read.in_place()?.clone()))
-        });
-        let outdated: Vec<(usize, &Key, Lease)> = outdated.collect();
-        join_all(outdated.iter().map(|(_, key, lease)| cluster.give_back(key, lease))).await;
         if tags == Standing::Unknown {
-            reads.fill(None);
-        } else if !outdated.is_empty() {
-            let keys: Vec<Key> = outdated.iter().map(|(_, key, _)| (*key).clone()).collect();
-            let names: Vec<Key> = outdated.iter().map(|(at, ..)| names[*at].clone()).collect();
-            let again = self.read_keys(cluster, Asked { names: &names, keys: &keys }, policy).await;
-            for ((at, ..), read) in outdated.into_iter().zip(again) {
-                reads[at] = read;
-            }
+            let unused = reads.iter_mut().map(Option::take);
+            release(cluster, asked.keys.iter().cloned().zip(unused).collect()).await;
+        } else {
+            self.read_outdated_again(cluster, asked, policy, tags, &mut reads).await;
         }
         Reads { reads, chosen: Chosen::default(), tags, tag_reads: policy.tags.len() as u32 }
+    }
+
+    /// Throws away those of `reads` that have other `tags` than now, and reads them once more.
+    async fn read_outdated_again(
+        &self,
+        cluster: &Cluster,
+        Asked { names, keys }: Asked<'_>,
+        policy: &Policy,
+        tags: Standing,
+        reads: &mut [Option<Read>],
+    ) {
+        let is_outdated = |read: &&Read| {
+            let own = Unpacked::tags_of(read, policy.schema);
+            own.is_some_and(|own| own.map(Standing::Known) != Some(tags))
+        };
+        let found = keys.iter().zip(&*reads).enumerate();
+        let outdated = found.filter_map(|(at, (key, read))| {
+            Some((at, key, read.as_ref().filter(is_outdated)?.in_place()?.clone()))
+        });
+        let outdated: Vec<(usize, &Key, Lease)> = outdated.collect();
+        if outdated.is_empty() {
+            return;
+        }
+        join_all(outdated.iter().map(|(_, key, lease)| cluster.give_back(key, lease))).await;
+        let keys: Vec<Key> = outdated.iter().map(|(_, key, _)| (*key).clone()).collect();
+        let names: Vec<Key> = outdated.iter().map(|(at, ..)| names[*at].clone()).collect();
+        let again = self.read_keys(cluster, Asked { names: &names, keys: &keys }, policy).await;
+        for ((at, ..), read) in outdated.into_iter().zip(again) {
+            reads[at] = read;
+        }
     }
 
     async fn read_keys(&self, cluster: &Cluster, asked: Asked<'_>, policy: &Policy) -> Vec<Option<Read>> {
@@ -247,6 +264,14 @@ fn to_keep(read: &Read, key: &Key, policy: &Policy, near_for: Duration) -> Optio
         _ => None,
     }
 }
+
+/// Gives back what was won by reads that are not used after all.
+async fn release(cluster: &Cluster, unused: Vec<(Key, Option<Read>)>) {
+    let unused = unused.iter().filter_map(|(key, read)| Some((key, read.as_ref()?)));
+    // If that fails, it is taken over.
+    join_all(unused.map(|(key, read)| cluster.release(key, read))).await;
+}
+
 /// Adds what was `counted` to a record where a publisher looks for it: the keys of one slot, on any node. Many
 /// environments then fill few records together.
 async fn report(cluster: &Cluster, mut counted: Vec<Counted>) {
@@ -276,5 +301,6 @@ fn options(policy: &Policy) -> ReadOptions {
         usage: false,
     }
 }
+
 /// How often a document may come in between by which other copies are read.
 const MOST_CHOICES: usize = 3;

@@ -92,15 +92,17 @@ pub(crate) async fn read(cluster: &Cluster, tags: &[Tag]) -> Standing {
 async fn look(cluster: &Cluster, tags: &[Tag], numbers: &mut [Option<u64>]) -> Result<(), Error> {
     let missing: Vec<usize> = (0..tags.len()).filter(|at| numbers[*at].is_none()).collect();
     let keys: Vec<Key> = missing.iter().map(|at| tags[*at].key().clone()).collect();
-    let mut made = Vec::new();
+    let (mut made, mut result) = (Vec::new(), Ok(()));
     for (at, read) in missing.into_iter().zip(cluster.read_many(&keys, LEASE).await) {
-        match read? {
+        match read {
             // There is none, or one that was marked stale: forgotten is forgotten, here.
-            Read { claim: Claim::Won(lease), .. } => made.push((at, fastrand::u64(..), lease)),
-            read @ Read { item: Some(_), is_stale: false, .. } => {
+            Ok(Read { claim: Claim::Won(lease), .. }) => made.push((at, fastrand::u64(..), lease)),
+            Ok(read @ Read { item: Some(_), is_stale: false, .. }) => {
                 numbers[at] = keep(cluster, &tags[at], &read).await;
             }
-            _ => {}
+            Ok(_) => {}
+            // What was won beside it is for others, too.
+            Err(error) => result = Err(error),
         }
     }
     let values: Vec<[u8; 8]> = made.iter().map(|(_, number, _)| number.to_be_bytes()).collect();
@@ -108,10 +110,13 @@ async fn look(cluster: &Cluster, tags: &[Tag], numbers: &mut [Option<u64>]) -> R
     let fills = fills.map(|((at, _, lease), value)| Fill { item: item(&tags[*at], value), lease });
     let fills: Vec<Fill<'_>> = fills.collect();
     for ((at, number, _), filled) in made.iter().zip(cluster.fill_many(&fills).await) {
-        // One that was forgotten in between is to be made up anew.
-        numbers[*at] = (filled? == Stored::Yes).then_some(*number);
+        match filled {
+            // One that was forgotten in between is to be made up anew.
+            Ok(stored) => numbers[*at] = (stored == Stored::Yes).then_some(*number),
+            Err(error) => result = Err(error),
+        }
     }
-    Ok(())
+    result
 }
 
 /// The number that was `read`, whose item is kept from ending; `None` for what is no number, which is removed.

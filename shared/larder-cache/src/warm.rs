@@ -138,8 +138,8 @@ impl<'a> Warmer<'a> {
     }
 
     /// What the environments have told of what they read: of [`WarmUp::keys`] keys at most, or
-    /// [`Catalogue::MOST_KEYS`] where that is more. A node that cannot be asked, and
-    /// a record that cannot be read, are logged and left out.
+    /// [`Catalogue::MOST_KEYS`] where that is more. A node that cannot be asked, and a record that cannot be read, are
+    /// logged and left out.
     pub async fn catalogue(&self) -> Catalogue {
         let keys: Vec<Key> = (0..Record::SLOTS).map(record_key).collect();
         let nodes = self.cluster.nodes().await.unwrap_or_default();

@@ -1,6 +1,9 @@
 //! Tags: what has one is forgotten with it, at once and everywhere, whatever was being loaded meanwhile.
 
+use std::time::Duration;
+
 use larder_cache::{Cache, Counts, Loaded, Outcome, Policy, Tag, Written};
+use larder_client::Key;
 
 use crate::support::{Memcached, Origin, PATIENT, environment, key, late, says, told};
 
@@ -50,6 +53,34 @@ async fn a_tag_whose_item_is_no_number_gets_one() {
         let (answer, _) = cache.get_or_load(&key("k"), &policy, late(), || origin.value("v")).await;
         assert_eq!(told(answer), says(outcome, "v"));
     }
+}
+
+#[tokio::test]
+async fn a_refresh_that_was_won_is_left_to_others_where_the_tags_cannot_be_read() {
+    let (node, mut other, origin) = (Memcached::start(), Memcached::start(), Origin::new());
+    let cache = environment(&[&node, &other]);
+    let (key, tag) = (key_on(&cache, &node).await, tag_on(&cache, &other).await);
+    other.kill();
+    let policy = Policy { tags: vec![tag], early: Duration::from_secs(200), ..PATIENT.clone() };
+    node.store(std::str::from_utf8(key.as_bytes()).unwrap(), 1, b"old");
+    let (answer, _) = cache.get_or_load(&key, &policy, late(), || origin.value("new")).await;
+    assert_eq!(told(answer), says(Outcome::Bypass, "new"));
+    let reply = node.ask(&format!("mg {key} R200 t v"));
+    assert!(reply.contains('W') && reply.contains("old"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_tag_gets_its_number_though_the_node_of_another_one_is_gone() {
+    let (node, mut other, origin) = (Memcached::start(), Memcached::start(), Origin::new());
+    let cache = environment(&[&node, &other]);
+    let tags = vec![tag_on(&cache, &node).await, tag_on(&cache, &other).await];
+    let number = format!("mg {} N30 t v", tags[0].key());
+    other.kill();
+    let policy = Policy { tags, ..PATIENT.clone() };
+    let (answer, _) = cache.get_or_load(&key("k"), &policy, late(), || origin.value("v")).await;
+    assert_eq!(told(answer), says(Outcome::Bypass, "v"));
+    let reply = node.ask_bytes(&number);
+    assert!(reply.starts_with(b"VA 8 "), "{}", reply.escape_ascii());
 }
 
 #[tokio::test]
@@ -152,4 +183,29 @@ async fn what_was_written_has_the_tags_of_before() {
 
 fn tagged(tags: &[&str]) -> Policy {
     Policy { tags: tags.iter().map(|tag| Tag::new([*tag])).collect(), ..PATIENT.clone() }
+}
+
+/// A key that `node` owns.
+async fn key_on(cache: &Cache, node: &Memcached) -> Key {
+    owned_by(cache, node, |number| key(&format!("k{number}")), |key| key).await
+}
+
+/// A tag whose number is on `node`.
+async fn tag_on(cache: &Cache, node: &Memcached) -> Tag {
+    owned_by(cache, node, |number| Tag::new([&*format!("t{number}")]), Tag::key).await
+}
+
+async fn owned_by<T>(
+    cache: &Cache,
+    node: &Memcached,
+    make: impl Fn(u32) -> T,
+    key: impl Fn(&T) -> &Key,
+) -> T {
+    for number in 0..1000 {
+        let made = make(number);
+        if cache.cluster().owner(key(&made)).await.unwrap() == node.name() {
+            return made;
+        }
+    }
+    panic!("{} owns none", node.name());
 }
