@@ -172,8 +172,8 @@ impl Counts {
         *count += 1;
     }
 
-    /// What it took to get answers that were of no use.
-    pub(crate) fn of_no_use(self) -> Self {
+    /// What it took, without what came of it.
+    pub(crate) fn without_answers(self) -> Self {
         let (hits, misses, stale, bypasses, errors) = (0, 0, 0, 0, 0);
         let (negative_hits, near_hits, failing) = (0, 0, 0);
         Self { hits, misses, stale, bypasses, errors, negative_hits, near_hits, failing, ..self }

@@ -94,7 +94,8 @@ impl Cache {
         F: Future<Output = Result<ListItems, E>>,
     {
         let keys = std::slice::from_ref(&list.key);
-        let mut reads = self.read(keys, &list.policy, deadline).await;
+        // Whoever refreshes a list knows of no copies.
+        let mut reads = self.read_own(keys, &list.policy, deadline).await;
         if let [Some(read)] = &mut reads.reads[..] {
             if let Some(answer) = list.found(read) {
                 let mut counts = Counts::default();
@@ -150,7 +151,12 @@ impl Cache {
                 None
             }
         };
-        let refreshed = self.refresh_leased(list, least_age, deadline, &load).await;
+        let mut won = None;
+        let refreshed = self.refresh_leased(list, least_age, deadline, &load, &mut won).await;
+        let is_filled = matches!(refreshed, Ok(Refreshed::Stored { .. } | Refreshed::Unchanged { .. }));
+        if let Some(read) = won.filter(|_| !is_filled) {
+            self.release_list(list, &read).await;
+        }
         if let Some(lease) = lease {
             self.give_one_back(&list.lock, &lease).await;
         }
@@ -183,34 +189,30 @@ impl Cache {
         Ok(cluster.read(&list.lock, options).await?.claim)
     }
 
-    /// Refreshes a list that nobody else refreshes, as far as is known.
+    /// Refreshes a list that nobody else refreshes, as far as is known. What was read last that `won` the right to fill
+    /// the list is to be released where nothing was stored.
     async fn refresh_leased<E, F>(
         &self,
         list: &TimedList,
         least_age: Duration,
         deadline: Instant,
         load: &impl Fn() -> F,
+        won: &mut Option<Read>,
     ) -> Result<Refreshed, RefreshError<E>>
     where
         F: Future<Output = Result<ListItems, E>>,
     {
-        let mut read = self.look(list, deadline).await?;
+        let mut read = self.look(list, deadline, won).await?;
         for _ in 0..MOST_TRIES {
             let old = list.found(&read);
             if let Some(why_not) = why_not(old.as_ref(), &read, least_age) {
                 return Ok(why_not);
             }
-            let new = match self.query(list, deadline, load).await {
-                Ok(new) => new,
-                Err(error) => {
-                    self.release_list(list, &read).await;
-                    return Err(RefreshError::Load(error));
-                }
-            };
+            let new = self.query(list, deadline, load).await.map_err(RefreshError::Load)?;
             if let Read { item: None, claim: Claim::Won(lease), .. } = &read {
                 return self.fill_list(list, &new, lease, deadline).await;
             }
-            let now = self.look(list, deadline).await?;
+            let now = self.look(list, deadline, won).await?;
             if now.item.is_none() {
                 // It has ended, or was forgotten: what was loaded may be older than the reason for that.
                 read = now;
@@ -221,14 +223,23 @@ impl Cache {
             }
             return self.replace_list(list, old.as_ref(), new, &now, deadline).await;
         }
-        self.release_list(list, &read).await;
         Ok(Refreshed::Overtaken)
     }
 
     /// Looks at the list, and wins the right to fill it where there is none.
-    async fn look<E>(&self, list: &TimedList, deadline: Instant) -> Result<Read, RefreshError<E>> {
+    async fn look<E>(
+        &self,
+        list: &TimedList,
+        deadline: Instant,
+        won: &mut Option<Read>,
+    ) -> Result<Read, RefreshError<E>> {
         let options = ReadOptions { lease_for: Some(list.policy.lease_for), ..ReadOptions::default() };
-        self.cluster().until(deadline).read(&list.key, options).await.map_err(RefreshError::Cache)
+        let read = self.cluster().until(deadline).read(&list.key, options).await;
+        let read = read.map_err(RefreshError::Cache)?;
+        if let Claim::Won(_) = read.claim {
+            *won = Some(read.clone());
+        }
+        Ok(read)
     }
 
     /// Asks the origin, and leaves time to store what it says.
@@ -264,10 +275,7 @@ impl Cache {
         match self.cluster().until(deadline).fill(packed.item(&list.key), lease).await {
             Ok(Stored::Yes) => Ok(Refreshed::Stored { count: new.count }),
             Ok(Stored::Refused | Stored::Missing) => Ok(Refreshed::Overtaken),
-            Err(error) => {
-                self.give_one_back(&list.key, lease).await;
-                Err(RefreshError::Cache(error))
-            }
+            Err(error) => Err(RefreshError::Cache(error)),
         }
     }
 

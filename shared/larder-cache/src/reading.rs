@@ -39,6 +39,12 @@ impl Cache {
         Box::pin(self.read_copies(&cluster, keys, chosen, policy)).await
     }
 
+    /// The same, of `keys` that have no copies, whatever the ring document says.
+    pub(crate) async fn read_own(&self, keys: &[Key], policy: &Policy, deadline: Instant) -> Reads {
+        let cluster = self.cluster.until(Instant::now() + half_until(deadline));
+        self.read_as(&cluster, Asked { names: keys, keys }, policy).await
+    }
+
     /// Asks for the copies of `keys` that were `chosen`, and again for those that are not read any more when that has
     /// ended: nobody tells them of writes.
     async fn read_copies(

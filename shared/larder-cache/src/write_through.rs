@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, Counts, LoadError, Outcome};
 use crate::cache_aside::{Cache, GIVE_BACK_LIMIT, half_until};
 use crate::copies;
+use crate::invalidation::Forget;
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
 use crate::tags::{self, Standing};
@@ -67,8 +68,8 @@ impl Cache {
     /// Begins to change the row of `key`, by `deadline`: to be called before the origin is asked to.
     ///
     /// Where the cache has nothing, others wait for what is written, for [`Policy::load_for`]; so let the change be
-    /// under way at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written). If the
-    /// future is dropped, leases that it won end by their own time, or are taken over.
+    /// under way at once. Never fails: a fault of the cache counts when the change is [`written`](Self::written). If
+    /// the future is dropped, leases that it won end by their own time, or are taken over.
     pub async fn intend(&self, key: &Key, policy: &Policy, deadline: Instant) -> Intent {
         let _kept_away = self.near.keep_away(key);
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
@@ -123,8 +124,12 @@ impl Cache {
     ///
     /// [`Error`] where that is not known to be done: it has to be done yet. So it has where the future is dropped.
     pub async fn forget(&self, key: &Key, policy: &Policy, deadline: Instant) -> Result<(), Error> {
+        self.forget_by(key, copies::how(policy.stale_ttl()), deadline).await
+    }
+
+    async fn forget_by(&self, key: &Key, how: Forget, deadline: Instant) -> Result<(), Error> {
         let _kept_away = self.near.keep_away(key);
-        copies::forget(&self.cluster().until(deadline), key, 0, copies::how(policy.stale_ttl())).await
+        copies::forget(&self.cluster().until(deadline), key, 0, how).await
     }
 
     /// As [`get_or_load`](Self::get_or_load), but never an older value than the one of `version`: for whoever has
@@ -146,16 +151,16 @@ impl Cache {
     {
         self.near.drop_older(key, version);
         let (answer, counts) = self.get_or_load(key, policy, deadline, &load).await;
-        match answer {
-            Ok(answer) if answer.version >= Some(version) => (Ok(answer), counts),
+        let mut counts = counts.without_answers();
+        let answer = match answer {
+            Ok(answer) if answer.version >= Some(version) => Ok(answer),
             Ok(Answer { outcome: Outcome::Hit | Outcome::Stale, .. }) => {
-                let mut counts = counts.of_no_use();
-                let answer = self.load_at_least(key, version, policy, &mut counts, deadline, load).await;
-                counts.add(&answer);
-                (answer, counts)
+                self.load_at_least(key, version, policy, &mut counts, deadline, load).await
             }
-            loaded => (loaded.and_then(|answer| at_least(version, answer)), counts),
-        }
+            loaded => loaded.and_then(|answer| at_least(version, answer)),
+        };
+        counts.add(&answer);
+        (answer, counts)
     }
 
     /// Loads a value of `version` at least, whatever the cache has, and tells the cache of it as a writer does.
@@ -184,10 +189,11 @@ impl Cache {
             }
         };
         let told = match &loaded {
-            Some(loaded) => self.written(intent, loaded, policy, deadline).await.map(drop),
-            None => self.forget(key, policy, deadline).await,
+            Some(loaded) => self.written(intent, loaded, policy, deadline).await,
+            // That it has no such row is the origin's word, and no old value is answered against that.
+            None => self.forget_by(key, Forget::Hard, deadline).await.map(|()| Written::Forgotten),
         };
-        counts.fills += u32::from(told.is_ok() && loaded.is_some());
+        counts.fills += u32::from(matches!(told, Ok(Written::Stored)));
         counts.fills_failed += u32::from(told.is_err());
         at_least(version, Answer::of_loaded(loaded, Outcome::Miss, None))
     }

@@ -500,3 +500,20 @@ async fn whoever_asks_how_old_a_list_is_takes_no_part_in_who_computes_one_that_i
     let (answer, counts) = environment(&[&node]).read_list(&list(), late(), || rows(&origin, "new")).await;
     assert_eq!((answer.unwrap().items.to_vec(), counts.waits), (b"[new]".to_vec(), 0));
 }
+
+#[tokio::test]
+async fn a_list_that_is_marked_stale_during_its_refresh_is_computed_by_the_next_reader() {
+    let (node, origin, next) = (Memcached::start(), Origin::shut(), Origin::new());
+    refresh(&node, &list(), "old").await;
+    let (cache, list) = (environment(&[&node]), list());
+    let refreshes = cache.refresh_list(&list, NEVER_TOO_YOUNG, late(), || rows(&origin, "1"));
+    let conduct = async {
+        origin.begun(1).await;
+        node.check("md l I T300", "HD\r\n");
+        origin.open();
+    };
+    let (refreshed, ()) = tokio::join!(refreshes, conduct);
+    assert_eq!(refreshed.unwrap(), Refreshed::Overtaken);
+    let (answer, counts) = environment(&[&node]).read_list(&list, late(), || rows(&next, "new")).await;
+    assert_eq!((answer.unwrap().items.to_vec(), counts.waits), (b"[new]".to_vec(), 0));
+}

@@ -192,9 +192,17 @@ async fn whoever_asks_for_a_version_gets_no_older_one() {
     assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills: 1, ..Counts::default() });
     check_kept(&node, Some("of 2"));
 
-    let (answer, _) = cache.get_at_least(&key("k"), 5, &PATIENT, late(), load(4)).await;
-    assert!(matches!(answer, Err(LoadError::Older { found: 4, version: 5 })), "{answer:?}");
-    assert_eq!(origin.calls().len(), 3);
+    for is_cached in [true, false] {
+        let (answer, counts) = cache.get_at_least(&key("k"), 5, &PATIENT, late(), load(4)).await;
+        assert!(matches!(answer, Err(LoadError::Older { found: 4, version: 5 })), "{answer:?}");
+        assert_eq!(
+            counts,
+            Counts { errors: 1, origin_calls: 1, fills: 1, ..Counts::default() },
+            "{is_cached}"
+        );
+        node.check("md k", "HD\r\n");
+    }
+    assert_eq!(origin.calls().len(), 4);
 }
 
 #[tokio::test]
@@ -208,6 +216,18 @@ async fn whoever_asks_for_a_version_is_not_told_of_an_earlier_time_that_there_is
     let (answer, _) = cache.get_at_least(&key("k"), 2, &PATIENT, late(), || origin.no_record()).await;
     assert_eq!(told(answer), (Outcome::Miss, None), "what the origin says counts");
     check_kept(&node, None);
+}
+
+#[tokio::test]
+async fn a_record_that_the_origin_has_no_more_is_not_kept_for_its_grace() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    let (cache, policy) =
+        (environment(&[&node]), Policy { grace: Duration::from_secs(100), ..PATIENT.clone() });
+    let load = || origin.loaded(Loaded::raw("of 1").of_version(1));
+    let _ = cache.get_or_load(&key("k"), &policy, late(), load).await;
+    let (answer, _) = cache.get_at_least(&key("k"), 2, &policy, late(), || origin.no_record()).await;
+    assert_eq!(told(answer), (Outcome::Miss, None));
+    node.check("mg k v", "EN\r\n");
 }
 
 #[tokio::test]

@@ -46,6 +46,20 @@ async fn a_list_that_moves_is_there_when_its_rows_are_the_same() {
     }
 }
 
+#[tokio::test]
+async fn a_list_is_read_by_its_own_key_though_somebody_has_set_copies_of_it() {
+    let (local, _) = settled(2).await;
+    let house = House::new(&local, key("top-list:a"));
+    let report = publisher(&local).copies(&house.list.key().clone(), Some(8), soon()).await.unwrap();
+    assert_eq!(report.unfinished, None);
+    house.refresh("1").await.unwrap();
+    let cache = house.cache();
+    look(cache.cluster()).await;
+    for _ in 0..20 {
+        assert_eq!(house.read_by(&cache).await, "[1]");
+    }
+}
+
 /// Environments over one local cluster, each with a list to look after.
 struct House<'a> {
     local: &'a LocalCluster,
@@ -65,8 +79,12 @@ impl<'a> House<'a> {
 
     /// What a reader gets, who finds a list.
     async fn read(&self) -> String {
+        self.read_by(&self.cache()).await
+    }
+
+    async fn read_by(&self, cache: &Cache) -> String {
         let none = || async { Ok::<_, Infallible>(ListItems::of(["none"])) };
-        let (answer, _) = self.cache().read_list(&self.list, soon(), none).await;
+        let (answer, _) = cache.read_list(&self.list, soon(), none).await;
         let answer = answer.unwrap();
         assert_eq!(answer.outcome, Outcome::Hit);
         String::from_utf8(answer.items.to_vec()).unwrap()
