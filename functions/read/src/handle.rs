@@ -7,6 +7,7 @@ use std::time::Duration;
 use larder_cache::{Answer, Batch, Counts, LoadError, Loaded};
 use larder_client::Key;
 use larder_lambda::http::{HttpAnswer, HttpRequest};
+use larder_lambda::stopwatch::Stopwatch;
 use larder_origin::{BadId, Id, OriginError, Record};
 use larder_records::Table;
 use larder_ring::Epoch;
@@ -156,8 +157,8 @@ impl<'a> Asked<'a> {
         deadline: Instant,
         told: &Told,
     ) -> Result<Vec<Option<Loaded>>, OriginError> {
-        let started = Instant::now();
-        let deadline = deadline.min(started + self.table.policy.load_for);
+        let _timed = Stopwatch::start(|time| told.lock().time += time);
+        let deadline = deadline.min(Instant::now() + self.table.policy.load_for);
         let ids: Vec<_> = missing.into_iter().map(|index| self.ids[index].clone()).collect();
         let mut loaded = source.load_many(self.table.name(), &ids, deadline.into_std()).await;
         if let Err(OriginError::BadId(bad)) = loaded {
@@ -168,7 +169,6 @@ impl<'a> Asked<'a> {
             let records = source.load_many(self.table.name(), &good, deadline.into_std()).await;
             loaded = records.map(|records| spread(&ids, &good, records));
         }
-        told.lock().time += started.elapsed();
         Ok(loaded?.into_iter().map(|record| record.map(to_loaded)).collect())
     }
 

@@ -16,10 +16,12 @@
 //! answer for that, `cache-control: private, no-cache`, and has to ask each time. Paths are taken for lists only where
 //! there are any.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_cache::{Counts, ListAnswer, ListItems, LoadError, Outcome};
 use larder_lambda::http::{HttpAnswer, HttpRequest, decode_path};
+use larder_lambda::stopwatch::Stopwatch;
 use larder_origin::{OriginError, Record};
 use larder_records::{List, Lists};
 use larder_ring::Epoch;
@@ -77,12 +79,12 @@ async fn read<S: Source>(
     list: &List,
     deadline: Instant,
 ) -> (Result<ListAnswer, LoadError<OriginError>>, Counts, Duration) {
-    let origin_time = std::sync::Mutex::new(Duration::ZERO);
+    let origin_time = Mutex::new(Duration::ZERO);
     let load = || async {
-        let started = Instant::now();
-        let by = deadline.min(started + list.timed().load_for());
+        let _timed =
+            Stopwatch::start(|time| *origin_time.lock().unwrap_or_else(PoisonError::into_inner) += time);
+        let by = deadline.min(Instant::now() + list.timed().load_for());
         let rows = app.source.list(list.query(), list.n(), by.into_std()).await;
-        *origin_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += started.elapsed();
         rows.map(|rows| ListItems::of(rows.iter().map(Record::json)))
     };
     let (read, counts) = app.cache.read_list(list.timed(), deadline, load).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder_cache::{ListItems, LoadError, RefreshError, Refreshed};
 use larder_lambda::logs::chain;
+use larder_lambda::stopwatch::Stopwatch;
 use larder_origin::{OriginError, Record};
 use larder_records::List;
 use serde_json::Value;
@@ -149,10 +150,10 @@ impl<'a, S: Source> Run<'a, S> {
         }
         let query_time = Mutex::new(None);
         let load = || async {
-            let started = Instant::now();
-            let by = self.deadline.min(started + list.timed().load_for());
+            let tell = |time| *query_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+            let _timed = Stopwatch::start(tell);
+            let by = self.deadline.min(Instant::now() + list.timed().load_for());
             let rows = self.app.source.list(list.query(), list.n(), by.into_std()).await;
-            *query_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(started.elapsed());
             rows.map(|rows| ListItems::of(rows.iter().map(Record::json)))
         };
         // Boxed, for what it takes to ask cache and origin is large.

@@ -132,13 +132,13 @@ impl ToldCache {
                 work.queued += keys as u64;
                 Told::Queued
             }
-            _ if untold == 0 => {
-                warn!(keys, "what may have been written cannot be forgotten once more");
-                self.of_rest
-            }
             sent => {
                 let queue = sent.and_then(Result::err);
                 let queue = queue.as_ref().map(|wrong| wrong as &dyn Error);
+                if untold == 0 {
+                    warn!(keys, queue, "what may have been written cannot be forgotten once more");
+                    return self.of_rest;
+                }
                 error!(keys = untold, error = why, queue, "the cache may have what is older than the origin");
                 work.unforgotten += untold as u64;
                 Told::Unforgotten

@@ -10,6 +10,7 @@
 //! | [`chart`] | under which names, and what every function charts |
 //! | [`environment`] | what an environment remembers from invocation to invocation; begin and end of each |
 //! | [`deadline`] | when the answer must be ready |
+//! | [`stopwatch`] | how long something took, however it ended |
 //! | [`thaw`] | how long the environment stood still |
 //! | [`http`] | request and answer of HTTP APIs and function URLs |
 //!
@@ -35,4 +36,5 @@ pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod settings;
+pub mod stopwatch;
 pub mod thaw;
