@@ -86,12 +86,14 @@ async fn run(steps: u64, seed: u64, care: Care) -> (Arc<Origin>, Vec<String>) {
         let environment = Environment::new(nth, care, world.config(), Arc::clone(&origin), seed);
         environments.spawn(Freezing::new(environment.work(steps), Rng::with_seed(!seed)));
     }
+    // The nodes stay until all have ended: what has to be forgotten can be.
+    let work = tokio::spawn(environments.join_all());
     let changes = world.change_until(async || {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        origin.steps() >= steps || origin.is_given_up()
+        work.is_finished()
     });
     let changes = changes.await;
-    let wrong = environments.join_all().await.concat();
+    let wrong = work.await.unwrap().concat();
     println!(
         "{} steps, {changes} changes of nodes; {}; {} wrong",
         origin.steps(),
