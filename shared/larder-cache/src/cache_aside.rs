@@ -278,6 +278,8 @@ impl Cache {
         }
     }
 
+    /// Has `load` load what is `to_load`, by one call that the guard lets through, within [`Policy::load_for`] from now
+    /// and by `deadline`; as many values as keys, in their order.
     pub(crate) async fn call_origin<E, V, F>(
         &self,
         policy: &Policy,
