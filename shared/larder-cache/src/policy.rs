@@ -339,6 +339,8 @@ mod tests {
         assert_eq!(good.check(), Ok(()));
         assert_eq!(Policy { jitter: 0.6, ..good.clone() }.check(), Err(InvalidPolicy::Jitter(0.6)));
         assert!(Policy { jitter: f64::NAN, ..good.clone() }.check().is_err());
+        assert!(Policy { load_for: Duration::MAX, ..good.clone() }.check().is_err());
+        assert!(Policy { grace: Duration::MAX, ..good.clone() }.check().is_err());
         let (wait_for, lease_for) = (Duration::from_secs(10), good.lease_for);
         let wrong = Policy { wait_for, ..good.clone() }.check();
         assert_eq!(wrong, Err(InvalidPolicy::WaitOverLease { wait_for, lease_for }));
