@@ -116,7 +116,8 @@ impl<R: Ring> Step<'_, R> {
 
     async fn answer(&mut self, ask: Ask) -> Result<Answer, Failure> {
         match ask {
-            Ok(change) => self.take(change).await,
+            // Boxed, for what it takes is large and deeply nested.
+            Ok(change) => Box::pin(self.take(change)).await,
             Err(ignored) => {
                 info!(detail = %ignored, "nothing is asked for");
                 self.work.ignored += 1;
