@@ -50,7 +50,7 @@ pub async fn handle(cluster: &Cluster, event: &Value, now: SystemTime, deadline:
     let mut work = Work::default();
     let answer = answer(cluster, event, now, deadline, &mut work).await;
     if let Err(failure) = &answer {
-        error!(error = failure as &dyn Error, "keys may be left");
+        error!(error = failure as &dyn Error, "not everything was forgotten");
         work.failures = 1;
     }
     Handled { answer, work }
