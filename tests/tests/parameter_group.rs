@@ -55,9 +55,9 @@ fn without_the_parameters_what_has_ended_evicts_what_is_alive() {
 /// The parameters of the group in the template.
 fn parameters() -> BTreeMap<&'static str, &'static str> {
     let properties = below(&["Resources", "CacheParameters", "Properties", "Properties"]);
-    let pairs = properties.into_iter().filter(|line| !line.trim_start().starts_with('#'));
-    pairs
-        .map(|line| line.trim().split_once(": ").unwrap())
+    let lines = properties.into_iter().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name, value.trim_matches('"')))
         .collect()
 }
