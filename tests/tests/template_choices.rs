@@ -178,8 +178,8 @@ fn value_below(resource: &str, key: &str) -> String {
 
 fn value_of(path: &[&str], key: &str) -> String {
     let lines = below(path);
-    let values = lines.iter().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix(": "));
-    let value = values.last().unwrap_or_else(|| panic!("no {key} below {path:?}"));
+    let mut values = lines.iter().rev().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix(": "));
+    let value = values.next().unwrap_or_else(|| panic!("no {key} below {path:?}"));
     // An anchor is a name for what follows.
     value
         .strip_prefix('&')

@@ -52,7 +52,7 @@ async fn mariadb_is_believed_by_the_authority_that_the_url_names() {
         [format!("--ssl-cert={}", file("server.crt")), format!("--ssl-key={}", file("server.key"))];
     let port = free_port();
     let place = tempfile::tempdir().unwrap().keep();
-    let _guard = server::start_mariadb_with(&place, port, &settings);
+    let mut guard = server::start_mariadb_with(&place, port, &settings);
     let url = mariadb_url(port, "mysql");
     let connect = || async { url.parse::<MySqlConnectOptions>().unwrap().connect().await.is_ok() };
     assert!(until(connect).await, "{}", fs::read_to_string(place.join("stderr.log")).unwrap_or_default());
@@ -66,6 +66,9 @@ async fn mariadb_is_believed_by_the_authority_that_the_url_names() {
 
     let url = mariadb_url(port, "air");
     check(&authority, &format!("{url}?ssl-mode=VERIFY_IDENTITY"), "ssl-ca").await;
+    // The guard ends the server when its input ends, here or with this process.
+    drop(guard.stdin.take());
+    guard.wait().unwrap();
 }
 
 /// A server that has to be believed is, where the URL names the file of its authority, alone or among others; without

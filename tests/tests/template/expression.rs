@@ -82,7 +82,8 @@ impl Deployment {
             return (self.eval(anchored(&alias[..end])), &alias[end..]);
         }
         let Some(call) = text.strip_prefix('!') else {
-            let end = if text.starts_with('"') { text[1..].find('"').unwrap() + 2 } else { word_end(text) };
+            let quoted = text.strip_prefix('"').map(|text| text.find('"').expect("its other quote") + 2);
+            let end = quoted.unwrap_or_else(|| word_end(text));
             return (Outcome::Text(text[..end].trim_matches('"').to_owned()), &text[end..]);
         };
         let (function, rest) = call.split_once(' ').expect("an argument");
