@@ -1,8 +1,8 @@
-//! The parameter group of the template, held against a real memcached: what has ended makes room, in its own slab class and
-//! in others.
+//! The parameter group of the template, held against a real memcached: what has ended makes room, in its own slab class
+//! and in others.
 //!
-//! ElastiCache's default, `no_modern` 1, is measured beside it: there what has ended stays and counts as used, and what is
-//! alive is evicted. Each parameter is given as the upstream option of the same meaning.
+//! ElastiCache's default, `no_modern` 1, is measured beside it: there what has ended stays and counts as used, and what
+//! is alive is evicted. Each parameter is given as the upstream option of the same meaning.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
@@ -103,7 +103,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("socket");
         let mut command = Command::new("memcached");
-        // Root has to say that it means it; for anybody else the flag means nothing.
+        // Root needs the flag; other users may give it, too.
         command
             .args(["-u", "root", "-U", "0", "-m", "16", "-s"])
             .arg(&socket)

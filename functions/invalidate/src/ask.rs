@@ -71,7 +71,7 @@ pub fn ask(event: &Value) -> Result<Ask, InvalidEvent> {
         .collect();
     match source {
         Source::Queue => Ok(Ask::Queue(messages)),
-        // Nothing can be done for it, and nobody sends it on purpose.
+        // A mistake of the caller, who gets an error.
         Source::Call if messages.iter().any(|message| message.invalidations.is_err()) => Err(InvalidEvent),
         Source::Topic | Source::Call => Ok(Ask::Messages(messages)),
     }

@@ -58,10 +58,8 @@ fn the_alarms_look_at_what_the_function_measures() {
 }
 
 /// What the template makes out of more than a parameter.
-const GIVEN: [(&str, &str); 2] = [
-    ("LARDER_CONFIG_ENDPOINT", "cache.local:11211"),
-    ("LARDER_ORIGIN_URL", "sqlite:/opt/flights.db"),
-];
+const GIVEN: [(&str, &str); 2] =
+    [("LARDER_CONFIG_ENDPOINT", "cache.local:11211"), ("LARDER_ORIGIN_URL", "sqlite:/opt/flights.db")];
 
 fn read(variables: Vec<(String, String)>) -> Result<Settings, InvalidSettings> {
     Settings::read(&variables.into_iter().collect::<Variables>())

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What an event asks for.
 #[derive(Debug)]
 pub struct Ask {
-    /// Who delivers it.
+    /// The service that delivers it.
     pub source: Source,
     /// Its messages, of which some may not be readable.
     pub records: Vec<Record>,

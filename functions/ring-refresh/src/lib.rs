@@ -19,12 +19,13 @@
 //! | anything else | an error |
 //!
 //! Any of these may stand in an envelope of SNS, EventBridge or a Lambda destination
-//! ([`envelope`](larder_lambda::envelope)), as it does where a dead letter is sent again. What cannot be read is counted
-//! and logged, and the rest is done first. Then a message of SQS is reported by its id, so that it ends in the dead-letter
-//! queue. In an event of SNS a text that is no notice fails nothing: another try reads no more, and the schedule makes up
-//! for it. A record of another service fails the invocation, which sends it to the dead letters. Where the function may ask ElastiCache's API,
-//! it compares what that says with the ring, and says so where the topic of the notices is not active; an API that
-//! cannot be reached is no failure. What the function is told by its environment stands in [`settings`].
+//! ([`envelope`](larder_lambda::envelope)), as it does where a dead letter is sent again. What cannot be read is
+//! counted and logged, and the rest is done first. Then a message of SQS is reported by its id, so that it ends in the
+//! dead-letter queue. In an event of SNS a text that is no notice fails nothing: another try reads no more, and the
+//! schedule makes up for it. A record of another service fails the invocation, which sends it to the dead letters.
+//! Where the function may ask ElastiCache's API, it compares what that says with the ring, and says so where the topic
+//! of the notices is not active; an API that cannot be reached is no failure. What the function is told by its
+//! environment stands in [`settings`].
 
 pub mod answer;
 mod app;

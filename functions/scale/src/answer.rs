@@ -82,7 +82,8 @@ impl Answer {
     }
 }
 
-/// One answer as it is; those to several records in a list; those to a batch of SQS beside the messages that are not done.
+/// One answer as it is; those to several records in a list; those to a batch of SQS beside the messages that are not
+/// done.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answers {

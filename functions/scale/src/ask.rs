@@ -18,7 +18,7 @@ pub type Ask = Result<Change, Ignored>;
 /// What an event asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
-    /// Who delivers it.
+    /// The service that delivers it.
     pub source: Source,
     /// Its messages, in their order.
     pub messages: Vec<Message>,
@@ -77,8 +77,8 @@ pub struct InvalidEvent;
 impl Request {
     /// Reads `event`.
     ///
-    /// Only what is needed of an envelope is looked at, so that nothing else in it can make it unreadable. What cannot be
-    /// read makes a call invalid; of a topic a text may be any, and of a queue everything is reported by itself.
+    /// Only what is needed of an envelope is looked at, so that nothing else in it can make it unreadable. What cannot
+    /// be read makes a call invalid; of a topic a text may be any, and of a queue everything is reported by itself.
     pub fn of(event: &Value, alarms: &Alarms) -> Result<Self, InvalidEvent> {
         let Delivery { source, messages } = Delivery::open(event).map_err(|_| InvalidEvent)?;
         let messages: Vec<_> = messages

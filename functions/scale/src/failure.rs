@@ -16,7 +16,8 @@ pub enum Failure {
     /// The control plane did not tell, or do, what it was asked.
     #[error("the control plane failed")]
     Control(#[source] ControlError),
-    /// The ring cannot be read, so nobody knows when the cluster was last changed, nor which nodes are left out.
+    /// The ring cannot be read: when the cluster was last changed, and which nodes are left out, is unknown. Another
+    /// try may read it.
     #[error("the ring cannot be read, and with it not when the last change was")]
     RingUnknown(#[source] RingError),
     /// The ring could not be left by the node, and has it back. The node was not taken away.

@@ -47,8 +47,8 @@ pub struct Work {
 
 /// Does what `event` asks for, at `now` by the wall clock, and answers by `deadline`.
 ///
-/// The first failure ends it, and is logged here; what was done for the records before stays done. From a queue it is no
-/// failure of the invocation: the messages that are not done are reported.
+/// The first failure ends it, and is logged here; what was done for the records before stays done. From a queue it is
+/// no failure of the invocation: the messages that are not done are reported.
 pub async fn handle<R: Ring>(app: &App<R>, event: &Value, now: SystemTime, deadline: Instant) -> Handled {
     let mut work = Work::default();
     let answer = handle_all(app, event, now, deadline, &mut work).await;
@@ -88,7 +88,7 @@ struct Step<'a, R> {
 
 impl<R: Ring> Step<'_, R> {
     /// Takes the messages of a queue one after the other. One that cannot be read is reported; so is one that fails,
-    /// with those behind it, for nobody knows yet what the cluster is. What was done before is not asked for again.
+    /// with those behind it, for the state of the cluster is then unknown. What was done before is not asked for again.
     async fn take_from_queue(&mut self, messages: Vec<Message>) -> Answers {
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
         for Message { id, asks } in messages {

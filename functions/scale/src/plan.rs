@@ -106,8 +106,8 @@ pub fn plan(
     }
 }
 
-/// Whether the ring has followed the last change of the nodes, so that its own time tells when that was: it has the nodes
-/// that are listed, but for those that it leaves out, and no other.
+/// Whether the ring has followed the last change of the nodes, so that its own time tells when that was: it has the
+/// nodes that are listed, but for those that it leaves out, and no other.
 pub fn has_followed(ring: &RingState, state: &ClusterState) -> bool {
     let is_known = |node: &Node| is_among(node, &ring.nodes) || is_among(node, &ring.retired);
     let is_listed = |node: &RingNode| state.nodes.iter().any(|listed| is_at(listed, node));

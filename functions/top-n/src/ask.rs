@@ -6,7 +6,7 @@ use serde_json::Value;
 /// What an event asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
-    /// Who delivers it.
+    /// The service that delivers it.
     pub source: Source,
     /// Its messages, in their order.
     pub messages: Vec<Message>,
@@ -17,8 +17,8 @@ pub struct Request {
 pub struct Message {
     /// Its id, by which a queue knows it.
     pub id: String,
-    /// What it asks for: one thing, or several where a whole event failed and was kept as one message. An error where any
-    /// of it cannot be read.
+    /// What it asks for: one thing, or several where a whole event failed and was kept as one message. An error where
+    /// any of it cannot be read.
     pub asks: Result<Vec<Ask>, InvalidEvent>,
 }
 
@@ -104,7 +104,8 @@ fn distinct(mut names: Vec<String>) -> Vec<String> {
 
 /// Most names in one event: as many as there may be lists.
 pub const MAX_NAMES: usize = 100;
-/// Most asks of one event; each looks at the age of its lists. A queue hands over ten messages at once unless told otherwise.
+/// Most asks of one event; each looks at the age of its lists. A queue hands over ten messages at once unless told
+/// otherwise.
 const MAX_ASKS: usize = 100;
 const SOURCES: [&str; 2] = ["aws.events", "aws.scheduler"];
 

@@ -17,10 +17,9 @@
 //! A run stops in time, and says what is left; that is still due at the next. The answer says what became of each list
 //! ([`answer`]). A list that could not be refreshed is a metric, [`Failed`](metrics), and stays as it was: the next run
 //! tries it again. The invocation itself fails ([`Failure`]) only where something failed and nothing else was done:
-//! where one list of many fails, another try would only repeat what is due anyway. Of a batch of SQS such a message, and one
-//! that cannot be read, is reported by its id instead. Lambda then makes as many tries as
-//! the template allows, which is one, and the event is not kept: the next one comes a minute later, and what was due is
-//! due yet.
+//! where one list of many fails, another try would only repeat what is due anyway. Of a batch of SQS such a message,
+//! and one that cannot be read, is reported by its id instead. Lambda then makes as many tries as the template allows,
+//! which is one, and the event is not kept: the next one comes a minute later, and what was due is due yet.
 
 pub mod answer;
 mod app;

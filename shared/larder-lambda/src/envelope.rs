@@ -7,12 +7,13 @@
 //! | a record of a Lambda destination | `requestContext`, `requestPayload` | `requestPayload`, the event that failed; after a success, `responsePayload` |
 //! | a custom event of EventBridge, one of a Lambda destination included | `detail-type`, and a `source` outside `aws.` | `detail` |
 //!
-//! Envelopes may be nested, up to [`MAX_DEPTH`] of them. An EventBridge event of AWS itself is content: its `source` and
-//! `detail-type` say what it means. What is in no known envelope is content, too, and the function decides about it.
+//! Envelopes may be nested, up to [`MAX_DEPTH`] of them. An EventBridge event of AWS itself is content: its `source`
+//! and `detail-type` say what it means. What is in no known envelope is content, too, and the function decides about
+//! it.
 //!
 //! Sources: "Example standard queue message event", "Example Amazon SNS message event" and "Capturing records of Lambda
-//! asynchronous invocations" in the Lambda developer guide; "Amazon SNS raw message delivery" in the SNS developer guide;
-//! "AWS service event structure" in the EventBridge user guide.
+//! asynchronous invocations" in the Lambda developer guide; "Amazon SNS raw message delivery" in the SNS developer
+//! guide; "AWS service event structure" in the EventBridge user guide.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,13 +23,13 @@ use serde_json::Value;
 /// What one invocation delivers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Delivery {
-    /// Who delivers, which decides how a failure is reported.
+    /// The service that delivers, which decides how a failure is reported.
     pub source: Source,
     /// The messages in their order; of a [`Source::Call`] exactly one.
     pub messages: Vec<Message>,
 }
 
-/// Who delivers an event.
+/// The service that delivers an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
     /// A caller, synchronous or not, a schedule or an alarm: one event for one invocation.
@@ -210,7 +211,8 @@ fn topic_message(record: &Value) -> Message {
     Message { id, sent: None, contents: record_contents(record) }
 }
 
-/// Most envelopes that are opened around each other; EventBridge, a destination, SNS and SQS behind each other make six.
+/// Most envelopes that are opened around each other; EventBridge, a destination, SNS and SQS behind each other make
+/// six.
 pub const MAX_DEPTH: usize = 8;
 /// Most records of one event: more than fit into the six megabytes that Lambda takes.
 pub const MAX_RECORDS: usize = 100_000;
