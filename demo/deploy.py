@@ -7,9 +7,12 @@ waits for ctrl-C. What it starts it stops, whichever way it ends. Exit code: 0 a
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
+import zipfile
+from pathlib import Path
 
 from cluster import Cluster
 from emulator import Emulator
@@ -52,8 +55,19 @@ def flights_stack(emulator: Emulator, cluster: Cluster, **parameters: str) -> St
         "ClusterName": cluster.name,
         "CacheTls": "off",
     }
-    here = {"OriginUrl": f"sqlite:{DATABASE}", "Authorization": "NONE"}
+    # The emulator unpacks a layer elsewhere than into /opt: the functions read the file where it is.
+    here = {"OriginLayerArn": layer(emulator, DATABASE), "OriginFile": str(DATABASE), "Authorization": "NONE"}
     return Stack(emulator, "larder", **about_the_cluster, **here, **parameters)
+
+
+def layer(emulator: Emulator, file: Path) -> str:
+    """The ARN of a layer that holds `file` at its top."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(file, file.name)
+    name = file.name.replace(".", "-")
+    published = emulator.client("lambda").publish_layer_version(LayerName=name, Content={"ZipFile": content.getvalue()})
+    return published["LayerVersionArn"]
 
 
 def tell(cluster: Cluster, emulator: Emulator, stack: Stack) -> None:

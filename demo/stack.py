@@ -136,6 +136,17 @@ class Stack:
         attributes = sns.get_subscription_attributes(SubscriptionArn=found[0]["SubscriptionArn"])["Attributes"]
         return {name: attributes[name] for name in ("FilterPolicy", "FilterPolicyScope")}
 
+    def origin_url(self) -> str:
+        """What the deployed `read` is told of its origin."""
+        told = self.emulator.client("lambda").get_function_configuration(FunctionName=self.outputs["ReadFunctionName"])
+        return told["Environment"]["Variables"]["LARDER_ORIGIN_URL"]
+
+    def egress_ports(self) -> set[int]:
+        """The ports that the functions may reach, by the group that they all have."""
+        group = self.outputs["FunctionSecurityGroupId"]
+        found = self.emulator.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
+        return {rule["FromPort"] for rule in found["IpPermissionsEgress"] if "FromPort" in rule}
+
     def policies_of(self, function: str) -> list[str]:
         """The names of the managed policies that a function's role has, by the function's name in the template."""
         cloudformation, iam = self.emulator.client("cloudformation"), self.emulator.client("iam")

@@ -6,18 +6,16 @@ stops, whichever way it ends. Exit code: 0 if all was as it must be, 1 if not, 1
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import socket
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cluster import Cluster, Node
-from deploy import emulator_beside, flights_stack
+from deploy import emulator_beside, flights_stack, layer
 from emulator import Emulator
 from flights import load_flights
 from shell import ROOT, WORK, Failed, run
@@ -52,7 +50,9 @@ def main() -> int:
         load_flights()
         build()
         with Cluster() as cluster, emulator_beside(cluster) as emulator:
+            what_would_answer_503_is_refused(emulator)
             everything_can_be_deployed_and_deleted(emulator)
+            few_choices_can_be_deployed_and_deleted(emulator)
             stack = flights_stack(emulator, cluster, DiscoveryIntervalSecs="3600", **QUICK)
             only_what_matters_is_let_through(stack)
             a_notice_reaches_whoever_reads(cluster, stack)
@@ -65,38 +65,67 @@ def main() -> int:
         return 130
 
 
+def what_would_answer_503_is_refused(emulator: Emulator) -> None:
+    """By rules, before anything is made; the text of each says which parameter to give."""
+    for missing, rule, parameters in (
+        ("OriginLayerArn", "FileComesWithALayer", {}),
+        ("OriginUrl", "ServerIsNamed", {"Origin": "postgres"}),
+        ("OriginPolicyArn", "DynamodbAsksForRights", {"Origin": "dynamodb"}),
+    ):
+        check(is_refused(emulator, rule, missing, **parameters), f"{parameters} was not refused for want of {missing}")
+    say("a deployment with defaults, a server without an address and DynamoDB without rights are refused")
+
+
 def everything_can_be_deployed_and_deleted(emulator: Emulator) -> None:
-    """With every resource that the template can make, the cluster included. The emulator's has nodes on paper only."""
+    """With every resource that the template can make, the cluster included, but for rules of groups that others have, which the
+    emulator cannot make. The emulator's cluster has nodes on paper only."""
     choices = {
         "Scaling": "on",
         "ElastiCacheApi": "endpoint",
+        "ReserveConcurrency": "on",
         "Writing": "on",
         "ListsFile": "/opt/lists.json",
-        "OriginPort": "5432",
+        "Origin": "postgres",
+        "OriginUrl": "postgres://larder:secret@db.local/air?sslmode=verify-full&sslrootcert=/opt/global-bundle.pem",
         "OriginPolicyArn": policy(emulator, "reads-the-origin"),
         "OriginWritePolicyArn": policy(emulator, "writes-the-origin"),
-        "OriginLayerArn": layer(emulator),
+        "OriginLayerArn": layer(emulator, ROOT / "demo" / "lists.json"),
     }
     for missing, rule in (("OriginLayerArn", "ListsComeWithALayer"), ("OriginWritePolicyArn", "WriterHasRightsOfItsOwn")):
         others = {name: value for name, value in choices.items() if name != missing}
-        check(is_refused(emulator, rule, **others), f"without {missing} the rule {rule} did not forbid it")
+        check(is_refused(emulator, rule, missing, **others), f"without {missing} the rule {rule} did not forbid it")
     stack = Stack(emulator, "everything", **choices)
     functions = {f"{name}FunctionName" for name in ("Read", "Write", "Invalidate", "TopN", "RingRefresh", "Scale")}
-    check(functions <= stack.outputs.keys(), f"the whole template left something out: {stack.outputs}")
+    check(functions | {"ListsUrl"} <= stack.outputs.keys(), f"the whole template left something out: {stack.outputs}")
     rights = {name: stack.policies_of(name) for name in ("Read", "TopN", "Write", "Invalidate", "RingRefresh", "Scale")}
     reads, writes, none = ["reads-the-origin"], ["writes-the-origin"], []
     expected = {"Read": reads, "TopN": reads, "Write": writes, "Invalidate": none, "RingRefresh": none, "Scale": none}
     check(rights == expected, f"the functions have the rights {rights}")
+    check(stack.origin_url() == choices["OriginUrl"], f"read is told of the origin {stack.origin_url()}")
+    ports = stack.egress_ports()
+    check(ports == {5432, 11211}, f"the functions may reach the ports {ports}")
     stack.delete()
     say("everything in the template is deployed, each function with its own rights at the origin, and deleted again")
 
 
-def is_refused(emulator: Emulator, rule: str, **parameters: str) -> bool:
-    """Whether this rule of the template forbids to deploy it so."""
+def few_choices_can_be_deployed_and_deleted(emulator: Emulator) -> None:
+    """A stack that reads DynamoDB and makes its own cluster, with nothing that may be left out."""
+    stack = Stack(emulator, "small", Origin="dynamodb", OriginPolicyArn=policy(emulator, "reads-dynamodb"))
+    check(stack.origin_url().startswith("dynamodb:"), f"read is told of the origin {stack.origin_url()}")
+    ports = stack.egress_ports()
+    check(ports == {443, 11211}, f"the functions may reach the ports {ports}")
+    check("ListsUrl" not in stack.outputs, f"there are lists: {stack.outputs}")
+    stack.delete()
+    say("a stack of few choices over DynamoDB is deployed and deleted again")
+
+
+def is_refused(emulator: Emulator, rule: str, missing: str, **parameters: str) -> bool:
+    """Whether this rule of the template forbids to deploy it so, and says what is `missing`."""
     try:
         Stack(emulator, "refused", **parameters)
     except Failed:
-        return f"rule {rule} failed" in (WORK / "sam-deploy-refused.log").read_text()
+        said = (WORK / "sam-deploy-refused.log").read_text()
+        return f"rule {rule} failed" in said and missing in said
     return False
 
 
@@ -105,15 +134,6 @@ def policy(emulator: Emulator, name: str) -> str:
     statement = {"Effect": "Allow", "Action": "dynamodb:DescribeTable", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     return emulator.client("iam").create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
-
-
-def layer(emulator: Emulator) -> str:
-    """The ARN of a layer that holds the file of the lists."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.write(ROOT / "demo" / "lists.json", "lists.json")
-    published = emulator.client("lambda").publish_layer_version(LayerName="lists", Content={"ZipFile": content.getvalue()})
-    return published["LayerVersionArn"]
 
 
 def only_what_matters_is_let_through(stack: Stack) -> None:
@@ -142,10 +162,11 @@ def only_what_matters_is_let_through(stack: Stack) -> None:
 
 
 def messages_of_events() -> Iterator[tuple[str, str]]:
-    """The messages in `events/ring-refresh`, by file and number of the record."""
+    """The messages of SNS in `events/ring-refresh`, by file and number of the record."""
     for file in sorted((ROOT / "events" / "ring-refresh").glob("*.json")):
         for number, record in enumerate(json.loads(file.read_text()).get("Records", [])):
-            yield f"{file.stem} {number}", record["Sns"]["Message"]
+            if "Sns" in record:
+                yield f"{file.stem} {number}", record["Sns"]["Message"]
 
 
 def received(sqs, queue: str) -> list[str]:

@@ -94,12 +94,13 @@ fn every_schedule_is_one_of_eventbridge() {
     let mut sources = BTreeSet::new();
     for file in folders().iter().flat_map(|folder| json_files(folder)) {
         let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-        if event["detail-type"].is_null() {
+        let name = file.display();
+        if !event["detail-type"].is_null() {
+            IN_EVENT.iter().for_each(|field| assert!(event[field].is_string(), "{name}: {field}"));
+        }
+        if event["detail-type"] != "Scheduled Event" {
             continue;
         }
-        let name = file.display();
-        IN_SCHEDULE.iter().for_each(|field| assert!(event[field].is_string(), "{name}: {field}"));
-        assert_eq!(event["detail-type"], "Scheduled Event", "{name}");
         let (source, arn) = (event["source"].as_str().unwrap(), event["resources"][0].as_str().unwrap());
         // Scheduler's own detail is a text.
         let (service, is_as_sent) = match source {
@@ -114,6 +115,38 @@ fn every_schedule_is_one_of_eventbridge() {
     let expected =
         expected.flat_map(|name| ["aws.events", "aws.scheduler"].map(|source| format!("{name} {source}")));
     assert_eq!(sources, expected.collect());
+}
+
+#[test]
+fn every_envelope_in_a_message_is_one_that_its_service_writes() {
+    let mut seen = BTreeSet::new();
+    for file in folders().iter().flat_map(|folder| json_files(folder)) {
+        let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let bodies =
+            event["Records"].as_array().into_iter().flatten().filter_map(|record| record["body"].as_str());
+        let inside = bodies.filter_map(|body| serde_json::from_str(body).ok());
+        for value in inside.chain([event.clone()]) {
+            let has = |fields: &[&str]| {
+                fields
+                    .iter()
+                    .for_each(|field| assert!(!value[field].is_null(), "{}: {field}", file.display()));
+            };
+            if value["Type"] == "Notification" {
+                has(&IN_NOTIFICATION);
+                seen.insert("a notification");
+            } else if !value["requestPayload"].is_null() {
+                has(&IN_DESTINATION);
+                seen.insert("a destination's record");
+            } else if !value["detail-type"].is_null() {
+                has(&IN_EVENT);
+                seen.insert("an event of EventBridge");
+            } else if !value["alarmData"].is_null() {
+                has(&IN_ACTION);
+                seen.insert("an alarm action");
+            }
+        }
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
 /// The files that the table under the heading of `function` names.
@@ -150,8 +183,28 @@ fn events() -> PathBuf {
 /// What `aws_lambda_events` and the SDKs of other languages demand of a record; the subject may be null.
 const IN_RECORD: [&str; 3] = ["EventSource", "EventVersion", "EventSubscriptionArn"];
 
-/// Source: "Scheduled event" in the EventBridge user guide.
-const IN_SCHEDULE: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
+/// What an event of EventBridge has. Source: "AWS service event structure" in the EventBridge user guide.
+const IN_EVENT: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
+
+/// What SNS sends to a queue without raw message delivery; it spells the addresses otherwise than to a function.
+const IN_NOTIFICATION: [&str; 8] = [
+    "MessageId",
+    "TopicArn",
+    "Message",
+    "Timestamp",
+    "SignatureVersion",
+    "Signature",
+    "SigningCertURL",
+    "UnsubscribeURL",
+];
+
+/// What Lambda sends to a destination. Source: "Capturing records of Lambda asynchronous invocations" in the Lambda
+/// developer guide.
+const IN_DESTINATION: [&str; 6] =
+    ["version", "timestamp", "requestContext", "requestPayload", "responseContext", "responsePayload"];
+
+/// What an alarm sends whose action is a function. Source: "Lambda alarm actions" in the CloudWatch user guide.
+const IN_ACTION: [&str; 5] = ["source", "alarmArn", "accountId", "time", "region"];
 
 const IN_SNS: [&str; 9] = [
     "Type",

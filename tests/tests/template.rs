@@ -38,20 +38,7 @@ fn rights_at_the_origin_are_those_of_the_function_that_needs_them() {
 }
 
 #[test]
-fn what_cannot_start_or_has_no_rights_is_refused_before_it_is_deployed() {
-    for (rule, condition, parameter) in [
-        ("ListsComeWithALayer", r#"!Not [!Equals [!Ref ListsFile, ""]]"#, "OriginLayerArn"),
-        (
-            "WriterHasRightsOfItsOwn",
-            r#"!And [!Equals [!Ref Writing, "on"], !Not [!Equals [!Ref OriginPolicyArn, ""]]]"#,
-            "OriginWritePolicyArn",
-        ),
-    ] {
-        let lines = below(&["Rules", rule]);
-        let has = |text: &str| lines.iter().any(|line| line.trim() == text);
-        assert!(has(&format!("RuleCondition: {condition}")), "{rule}: {lines:?}");
-        assert!(has(&format!(r#"- Assert: !Not [!Equals [!Ref {parameter}, ""]]"#)), "{rule}: {lines:?}");
-    }
+fn a_function_that_is_told_of_the_files_of_a_layer_has_it() {
     let unpacked =
         TEMPLATE.matches("Layers: !If [HasLayer, [!Ref OriginLayerArn], !Ref AWS::NoValue]").count();
     let told = TEMPLATE.matches("LARDER_LISTS_FILE: !Ref ListsFile").count();

@@ -3,11 +3,13 @@
 //! | event | members |
 //! | --- | --- |
 //! | a batch of SQS | `batchItemFailures`: the messages that are not wholly done, each by its `itemIdentifier`; none where all is done |
+//! | messages of SNS | `forgotten`; where any are left the invocation fails |
 //! | keys by hand | `forgotten`: how many are, those that nobody held included; where any are left, `left`, which is itself such an event, and `errors`, sentences |
 //!
 //! Source: "Handling errors for an SQS event source in Lambda" in the Lambda developer guide.
 
 use larder_cache::Invalidation;
+use larder_lambda::batch::ItemFailure;
 use serde::Serialize;
 
 /// What was done for one event.
@@ -31,14 +33,6 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         errors: Vec<String>,
     },
-}
-
-/// A message that is not wholly done.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct ItemFailure {
-    /// Its id.
-    #[serde(rename = "itemIdentifier")]
-    pub id: String,
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use larder_cache::{Invalidated, Invalidation};
 use larder_client::Cluster;
+use larder_lambda::batch::ItemFailure;
 use larder_lambda::logs::chain;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::answer::{Answer, ItemFailure};
+use crate::answer::Answer;
 use crate::ask::{Ask, Message, ask};
 use crate::failure::Failure;
 
@@ -47,35 +48,53 @@ pub struct Work {
 /// What is left, and what cannot be read, is logged here.
 pub async fn handle(cluster: &Cluster, event: &Value, now: SystemTime, deadline: Instant) -> Handled {
     let mut work = Work::default();
-    let answer = match ask(event) {
-        Ok(Ask::Messages(messages)) => {
-            work.age = oldest(&messages, now);
-            Ok(forget_messages(cluster, messages, deadline, &mut work).await)
-        }
-        Ok(Ask::Keys(invalidation)) => Ok(forget_keys(cluster, &invalidation, deadline, &mut work).await),
-        Err(invalid) => {
-            error!(error = &invalid as &dyn Error, "nothing was forgotten");
-            work.failures = 1;
-            Err(invalid.into())
-        }
-    };
+    let answer = answer(cluster, event, now, deadline, &mut work).await;
+    if let Err(failure) = &answer {
+        error!(error = failure as &dyn Error, "not everything was forgotten");
+        work.failures = 1;
+    }
     Handled { answer, work }
 }
 
+async fn answer(
+    cluster: &Cluster,
+    event: &Value,
+    now: SystemTime,
+    deadline: Instant,
+    work: &mut Work,
+) -> Result<Answer, Failure> {
+    match ask(event)? {
+        Ask::Queue(messages) => {
+            work.age = oldest(&messages, now);
+            Ok(Answer::Batch { failures: forget_messages(cluster, messages, deadline, work).await })
+        }
+        Ask::Messages(messages) => match forget_messages(cluster, messages, deadline, work).await.len() {
+            0 => Ok(Answer::Keys { forgotten: work.keys as usize, left: None, errors: Vec::new() }),
+            left => Err(Failure::NotDone(left)),
+        },
+        Ask::Keys(invalidation) => Ok(forget_keys(cluster, &invalidation, deadline, work).await),
+    }
+}
+
+/// Answers which messages are not wholly done.
 async fn forget_messages(
     cluster: &Cluster,
     messages: Vec<Message>,
     deadline: Instant,
     work: &mut Work,
-) -> Answer {
+) -> Vec<ItemFailure> {
     let mut failures = Vec::new();
-    for Message { id, invalidation, .. } in messages {
-        let is_done = match invalidation {
-            Ok(invalidation) => {
-                forget(cluster, &invalidation, deadline, Some(&id), work).await.left.is_none()
+    for Message { id, invalidations, .. } in messages {
+        let is_done = match invalidations {
+            Ok(invalidations) => {
+                let mut is_done = true;
+                for invalidation in &invalidations {
+                    is_done &= forget(cluster, invalidation, deadline, Some(&id), work).await.left.is_none();
+                }
+                is_done
             }
-            Err(malformed) => {
-                error!(message_id = id, error = &malformed as &dyn Error, "a message cannot be read");
+            Err(unreadable) => {
+                error!(message_id = id, error = &unreadable as &dyn Error, "a message cannot be read");
                 work.malformed += 1;
                 false
             }
@@ -84,7 +103,7 @@ async fn forget_messages(
             failures.push(ItemFailure { id });
         }
     }
-    Answer::Batch { failures }
+    failures
 }
 
 async fn forget_keys(

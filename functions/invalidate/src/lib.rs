@@ -10,7 +10,11 @@
 //! | event | what it asks for |
 //! | --- | --- |
 //! | a batch of SQS, each message one that [`Invalidation::encode`](larder_cache::Invalidation::encode) wrote | each by itself |
+//! | messages of SNS that say the same | the same; the invocation fails where any key is left, so that Lambda tries again and keeps what fails |
 //! | `{"keys": ["flights:17"]}`, with `"soft_secs": 30` where the value may live on as stale | the same for these keys |
+//!
+//! A message may stand in an envelope of SNS, EventBridge or a Lambda destination
+//! ([`envelope`](larder_lambda::envelope)); a custom event of EventBridge has the keys in its `detail`.
 //!
 //! A message is done or not, as a whole: keys of it that are forgotten twice do no harm. What there is no time for is
 //! reported without asking a node, so a batch that begins late ends in time. Nothing is to be done about what has been

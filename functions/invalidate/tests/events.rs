@@ -19,7 +19,9 @@ async fn every_event_is_handled_as_its_table_says() {
         let event: Value = serde_json::from_str(&fs::read_to_string(folder().join(file)).unwrap()).unwrap();
         let answer = answer(handle_now(&house, &event).await);
         let expected = match file {
-            "keys.json" | "keys-soft.json" => json!({ "forgotten": forgotten.len() + stale.len() }),
+            "keys.json" | "keys-soft.json" | "sns.json" | "dead-letter.json" => {
+                json!({ "forgotten": forgotten.len() + stale.len() })
+            }
             "malformed.json" => failed(&["c80e8021-a70a-42c7-a470-796e1186f753"]),
             _ => failed(&[]),
         };
@@ -49,10 +51,14 @@ fn every_event_stands_in_the_table() {
 const KEYS: [&[u8]; 4] = [b"flights:17", b"flights:18", b"top:flights", b"\xff\x80"];
 
 /// Which of them each file has forgotten, and which marked stale.
-const TABLE: [(&str, &[usize], &[usize]); 4] = [
+const TABLE: [(&str, &[usize], &[usize]); 8] = [
+    ("dead-letter.json", &[0, 1], &[]),
     ("keys-soft.json", &[], &[0]),
     ("keys.json", &[0, 1], &[]),
     ("malformed.json", &[0, 1], &[]),
+    ("sns.json", &[0, 1], &[]),
+    ("sqs-of-event-bridge.json", &[0, 1], &[]),
+    ("sqs-of-sns.json", &[0, 1], &[]),
     ("sqs.json", &[0, 1], &[2, 3]),
 ];
 

@@ -51,14 +51,15 @@ fn the_alarms_look_at_what_the_function_measures() {
     {
         assert!(line.ends_with(" Larder"), "{line}");
     }
-    assert_eq!(alarmed("Read"), ["Bypass", "Hits", "Misses", "Stale"]);
+    assert_eq!(alarmed("Read"), ["Errors", "Bypass", "Hits", "Misses", "Stale"]);
     for name in alarmed("Read") {
         assert!(metrics.contains(&format!("(\"{name}\", counts.")), "{name}");
     }
 }
 
 /// What the template makes out of more than a parameter.
-const GIVEN: [(&str, &str); 1] = [("LARDER_CONFIG_ENDPOINT", "cache.local:11211")];
+const GIVEN: [(&str, &str); 2] =
+    [("LARDER_CONFIG_ENDPOINT", "cache.local:11211"), ("LARDER_ORIGIN_URL", "sqlite:/opt/flights.db")];
 
 fn read(variables: Vec<(String, String)>) -> Result<Settings, InvalidSettings> {
     Settings::read(&variables.into_iter().collect::<Variables>())

@@ -1,6 +1,7 @@
 //! What was done, as the caller is told.
 
 use larder_cache::{Report, Unfinished};
+use larder_lambda::batch::ItemFailure;
 use larder_ring::{Phase, RingNode};
 use serde::Serialize;
 
@@ -21,6 +22,9 @@ pub struct Answer {
     /// Why there is work left for the next run; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<&'static str>,
+    /// For a batch of SQS: the messages that could not be read, which SQS keeps; absent for every other event.
+    #[serde(rename = "batchItemFailures", skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Vec<ItemFailure>>,
 }
 
 /// A document that was published.
@@ -67,6 +71,7 @@ impl From<&Report> for Answer {
                 Unfinished::Unreachable => "a node of the ring cannot be reached",
                 Unfinished::Contended => "another run is at work",
             }),
+            failures: None,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The handler: from an event to a ring that is as it should be.
 
-use larder_discovery::Effect;
+use larder_discovery::{Effect, Notice};
+use larder_lambda::batch::ItemFailure;
+use larder_lambda::envelope::Source;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::answer::Answer;
 use crate::app::App;
-use crate::ask::{Ask, Record};
+use crate::ask::{Ask, Record, Said, UnknownEvent};
 use crate::compare::{Comparison, compare};
 use crate::failure::Failure;
 
@@ -29,7 +31,7 @@ pub struct Work {
     pub alarms: u64,
     /// Notices that are only logged, those about other clusters among them.
     pub ignored: u64,
-    /// Records that could not be read.
+    /// Messages, or parts of one, that could not be read.
     pub malformed: u64,
     /// Documents that were published.
     pub published: u64,
@@ -59,16 +61,26 @@ pub async fn handle(app: &App, event: &Value, deadline: Instant) -> Handled {
 }
 
 async fn answer(app: &App, event: &Value, deadline: Instant, work: &mut Work) -> Result<Answer, Failure> {
-    let is_asked = match Ask::of(event, &app.cluster_name)? {
-        Ask::Reconcile => true,
-        Ask::Notices(records) => {
-            records.iter().for_each(|record| note(record, work));
-            work.node_notices > 0
-        }
-    };
-    if !is_asked {
-        return Ok(Answer::default());
+    let ask = Ask::of(event, &app.cluster_name)?;
+    let is_asked = ask.records.iter().map(|record| note(record, work)).fold(false, |all, one| all | one);
+    let mut answer = Answer::default();
+    if is_asked {
+        answer = reconcile(app, deadline, work).await?;
     }
+    match ask.source {
+        Source::Queue => {
+            let unread = ask.records.into_iter().filter(Record::is_unread);
+            answer.failures = Some(unread.map(|record| ItemFailure { id: record.message_id }).collect());
+            Ok(answer)
+        }
+        // A message that is no notice is the topic's own affair, and as unreadable in the next try. A record of another
+        // service is a mistake in the deployment: it goes to the dead letters, which a person is told of.
+        _ if ask.records.iter().any(Record::is_sealed) => Err(UnknownEvent.into()),
+        _ => Ok(answer),
+    }
+}
+
+async fn reconcile(app: &App, deadline: Instant, work: &mut Work) -> Result<Answer, Failure> {
     let report = app.publisher.reconcile(deadline).await?;
     work.published = report.published.len() as u64;
     work.copied_keys = report.warmed.copied as u64;
@@ -84,38 +96,53 @@ async fn answer(app: &App, event: &Value, deadline: Instant, work: &mut Work) ->
     Ok(Answer::from(&report))
 }
 
-/// Counts a record and logs it.
-fn note(record: &Record, work: &mut Work) {
+/// Counts a record and logs it; answers whether the ring is to be compared for it.
+fn note(record: &Record, work: &mut Work) -> bool {
     let message_id = &record.message_id;
-    match &record.notice {
-        Err(wrong) => {
-            work.malformed += 1;
-            warn!(message_id, error = wrong as &dyn std::error::Error, "a notice could not be read");
-        }
-        Ok((notice, effect)) => {
-            let (event, cluster) = (notice.event.name(), &notice.cluster);
-            match effect {
-                Some(Effect::Nodes) => {
-                    work.node_notices += 1;
-                    info!(message_id, event, cluster, "nodes changed");
-                }
-                Some(Effect::Gone) => {
-                    work.alarms += 1;
-                    error!(message_id, event, cluster, "the cluster is deleted");
-                }
-                Some(Effect::Alarm) => {
-                    work.alarms += 1;
-                    error!(message_id, event, cluster, details = ?notice.details, "ElastiCache reports a failure");
-                }
-                Some(Effect::Log) => {
-                    work.ignored += 1;
-                    info!(message_id, event, cluster, details = ?notice.details, "a notice that changes no node");
-                }
-                None => {
-                    work.ignored += 1;
-                    info!(message_id, event, cluster, "a notice about another cluster");
-                }
+    let mut is_asked = false;
+    for said in &record.says {
+        let unread: &dyn std::error::Error = match said {
+            Said::Reconcile => {
+                is_asked = true;
+                continue;
             }
+            Said::Notice(notice, effect) => {
+                is_asked |= note_notice(message_id, notice, *effect, work);
+                continue;
+            }
+            Said::Malformed(malformed) => malformed,
+            Said::Sealed(fault) => fault,
+        };
+        work.malformed += 1;
+        warn!(message_id, error = unread, "a notice could not be read");
+    }
+    is_asked
+}
+
+fn note_notice(message_id: &str, notice: &Notice, effect: Option<Effect>, work: &mut Work) -> bool {
+    let (event, cluster) = (notice.event.name(), &notice.cluster);
+    match effect {
+        Some(Effect::Nodes) => {
+            work.node_notices += 1;
+            info!(message_id, event, cluster, "nodes changed");
+            return true;
+        }
+        Some(Effect::Gone) => {
+            work.alarms += 1;
+            error!(message_id, event, cluster, "the cluster is deleted");
+        }
+        Some(Effect::Alarm) => {
+            work.alarms += 1;
+            error!(message_id, event, cluster, details = ?notice.details, "ElastiCache reports a failure");
+        }
+        Some(Effect::Log) => {
+            work.ignored += 1;
+            info!(message_id, event, cluster, details = ?notice.details, "a notice that changes no node");
+        }
+        None => {
+            work.ignored += 1;
+            info!(message_id, event, cluster, "a notice about another cluster");
         }
     }
+    false
 }

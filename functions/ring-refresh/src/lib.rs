@@ -14,13 +14,18 @@
 //!
 //! | event | what is done |
 //! | --- | --- |
-//! | an SNS event with one notice or several | the ring is brought to what is listed if one of them says that nodes changed; the others are counted and logged |
-//! | an event of a schedule, `{"reconcile": true}` | the ring is brought to what is listed |
+//! | notices of ElastiCache by SNS, or by SQS | the ring is brought to what is listed if one of them says that nodes changed; the others are counted and logged |
+//! | an event of a schedule, `{"reconcile": true}`, either by SNS or SQS, too | the ring is brought to what is listed |
 //! | anything else | an error |
 //!
-//! A record that cannot be read is counted and logged and fails nothing. Where the function may ask ElastiCache's API,
-//! it compares what that says with the ring, and says so where the topic of the notices is not active; an API that
-//! cannot be reached is no failure. What the function is told by its environment stands in [`settings`].
+//! Any of these may stand in an envelope of SNS, EventBridge or a Lambda destination
+//! ([`envelope`](larder_lambda::envelope)), as it does where a dead letter is sent again. What cannot be read is
+//! counted and logged, and the rest is done first. Then a message of SQS is reported by its id, so that it ends in the
+//! dead-letter queue. In an event of SNS a text that is no notice fails nothing: another try reads no more, and the
+//! schedule makes up for it. A record of another service fails the invocation, which sends it to the dead letters.
+//! Where the function may ask ElastiCache's API, it compares what that says with the ring, and says so where the topic
+//! of the notices is not active; an API that cannot be reached is no failure. What the function is told by its
+//! environment stands in [`settings`].
 
 pub mod answer;
 mod app;

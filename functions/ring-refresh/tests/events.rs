@@ -49,32 +49,51 @@ fn every_event_stands_in_the_table_and_the_readme_says_the_same_of_it() {
 }
 
 #[tokio::test]
-async fn a_bad_record_among_good_ones_keeps_none_of_them_from_being_heard() {
+async fn a_bad_message_among_good_ones_keeps_none_of_them_from_being_heard() {
     let house = House::start(1).await;
     let added = || event("add-node-complete.json")["Records"][0].clone();
     let failed = || event("add-node-failed.json")["Records"][0].clone();
-    for bad in bad_records() {
+    for (bad, is_known) in bad_records() {
         house.forget_document();
         let handled = handle_now(&house.app(&[]), &json!({ "Records": [failed(), bad, added()] })).await;
-        assert!(handled.answer.unwrap().reconciled, "{bad}");
         let expected = Work { alarms: 1, malformed: 1, node_notices: 1, published: 1, ..Work::default() };
-        assert_eq!(handled.work, expected, "{bad}");
+        assert_eq!(handled.work, Work { failures: u64::from(!is_known), ..expected }, "{bad}");
+        match handled.answer {
+            Ok(answer) => assert!(is_known && answer.reconciled && answer.failures.is_none(), "{bad}"),
+            Err(failure) => assert!(!is_known && failure.name() == "UnknownEvent", "{bad}: {failure}"),
+        }
+        assert_eq!(numbers(&house.document().nodes), [1], "the good ones are heard first");
     }
 }
 
 #[tokio::test]
-async fn records_that_say_nothing_are_counted_and_change_nothing() {
+async fn messages_that_say_nothing_are_counted_and_change_nothing() {
     let house = House::start(1).await;
     let app = house.app(&[]);
-    let bad = bad_records();
+    let bad: Vec<_> =
+        bad_records().into_iter().filter_map(|(bad, is_known)| is_known.then_some(bad)).collect();
     let malformed = bad.len() as u64;
     let handled = handle_now(&app, &json!({ "Records": bad })).await;
     assert_eq!(handled.work, Work { malformed, ..Work::default() });
     assert!(!handled.answer.unwrap().reconciled);
+}
 
-    let handled = handle_now(&app, &json!({ "Records": [] })).await;
-    assert_eq!(handled.work, Work::default());
-    assert!(!handled.answer.unwrap().reconciled);
+#[tokio::test]
+async fn an_unreadable_message_of_a_queue_is_kept_by_the_queue() {
+    let house = House::start(1).await;
+    let added = "{\"ElastiCache:AddCacheNodeComplete\":\"larder\"}";
+    let other = "{\"ElastiCache:AddCacheNodeComplete\":\"pantry\"}";
+    let bodies = ["hello", added, other, "{\"Records\":[{\"eventSource\":\"aws:s3\"}]}"];
+    let records = bodies
+        .iter()
+        .zip(["a", "b", "c", "d"])
+        .map(|(body, id)| json!({ "eventSource": "aws:sqs", "messageId": id, "body": body }));
+    let handled = handle_now(&house.app(&[]), &json!({ "Records": records.collect::<Vec<_>>() })).await;
+    let expected = Work { malformed: 2, node_notices: 1, ignored: 1, published: 1, ..Work::default() };
+    assert_eq!(handled.work, expected);
+    let answer = serde_json::to_value(handled.answer.unwrap()).unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": "a" }, { "itemIdentifier": "d" }]));
+    assert_eq!(answer["reconciled"], true);
 }
 
 /// As many as Lambda's six megabytes hold, and more than SNS ever sends.
@@ -95,7 +114,7 @@ async fn a_huge_batch_is_one_reason_to_look() {
 
 /// What each file takes. Every one finds nodes without a document and a function that remembers none, so that whoever
 /// compares publishes the first.
-fn table() -> [(&'static str, Work); 21] {
+fn table() -> [(&'static str, Work); 26] {
     let compared = Work { published: 1, ..Work::default() };
     let changed = Work { node_notices: 1, ..compared };
     let [alarm, ignored, malformed] = [
@@ -107,6 +126,7 @@ fn table() -> [(&'static str, Work); 21] {
         ("add-node-complete.json", changed),
         ("add-node-failed.json", alarm),
         ("cluster-deleted.json", alarm),
+        ("dead-letter.json", changed),
         ("malformed.json", malformed),
         ("member-id.json", changed),
         ("node-replacement-scheduled.json", ignored),
@@ -124,6 +144,10 @@ fn table() -> [(&'static str, Work); 21] {
         ("scheduled.json", compared),
         ("scheduler.json", compared),
         ("service-update.json", ignored),
+        ("sqs-of-event-bridge.json", compared),
+        ("sqs-of-sns.json", changed),
+        ("sqs-raw.json", changed),
+        ("sqs-unreadable.json", Work { malformed: 1, ..changed }),
         ("two-records.json", Work { malformed: 1, ..changed }),
     ]
 }
@@ -160,10 +184,10 @@ fn readme() -> BTreeMap<String, (Vec<&'static str>, String)> {
         .collect()
 }
 
-/// Records without what every record of SNS has, or with something else there.
-fn bad_records() -> Vec<Value> {
+/// Records that say nothing, and whether they are such as SNS delivers.
+fn bad_records() -> Vec<(Value, bool)> {
     let message = |message: Value| json!({ "Sns": { "MessageId": "95df", "Message": message } });
-    vec![
+    let foreign = [
         json!(null),
         json!({}),
         json!([]),
@@ -172,15 +196,18 @@ fn bad_records() -> Vec<Value> {
         json!({ "Sns": null }),
         json!({ "Sns": [] }),
         json!({ "Sns": { "MessageId": "95df" } }),
-        json!({ "EventSource": "aws:sqs", "body": "{\"ElastiCache:AddCacheNodeComplete\":\"larder\"}" }),
+        json!({ "eventSource": "aws:s3", "s3": { "object": { "key": "larder" } } }),
         message(json!(null)),
         message(json!({ "ElastiCache:AddCacheNodeComplete": "larder" })),
+    ];
+    let of_sns = [
         message(json!("")),
         message(json!("{\"ElastiCache:AddCacheNodeComplete\":\"larder\"")),
         message(json!("{\"ElastiCache:AddCacheNodeComplete\":17}")),
         message(json!("{\"AlarmName\":\"larder-cpu-high\",\"NewStateValue\":\"ALARM\"}")),
         message(json!("x".repeat(300_000))),
-    ]
+    ];
+    foreign.map(|bad| (bad, false)).into_iter().chain(of_sns.map(|bad| (bad, true))).collect()
 }
 
 fn event(file: &str) -> Value {

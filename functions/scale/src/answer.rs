@@ -7,6 +7,7 @@
 //! | `in` | `from`, `to`; `node`, its number, and `endpoint`; `epoch` of the ring without it, `copied_keys` |
 //! | `nothing` | `why`: `changing`, `at-most`, `at-least`, `cool-down`, `no-room` or `ignored`; `detail`, a sentence; `nodes`, where the cluster was asked; `again_in_secs` for a cool-down |
 
+use larder_lambda::batch::ItemFailure;
 use serde::Serialize;
 
 use crate::ask::Ignored;
@@ -81,7 +82,8 @@ impl Answer {
     }
 }
 
-/// One answer as it is; those to several records in a list.
+/// One answer as it is; those to several records in a list; those to a batch of SQS beside the messages that are not
+/// done.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answers {
@@ -89,6 +91,14 @@ pub enum Answers {
     One(Answer),
     /// To several records, in their order.
     Many(Vec<Answer>),
+    /// To a batch of SQS.
+    Batch {
+        /// What was done, in the order of the messages.
+        answers: Vec<Answer>,
+        /// The messages that SQS must keep.
+        #[serde(rename = "batchItemFailures")]
+        failures: Vec<ItemFailure>,
+    },
 }
 
 impl From<Vec<Answer>> for Answers {

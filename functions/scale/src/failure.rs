@@ -16,6 +16,10 @@ pub enum Failure {
     /// The control plane did not tell, or do, what it was asked.
     #[error("the control plane failed")]
     Control(#[source] ControlError),
+    /// The ring cannot be read: when the cluster was last changed, and which nodes are left out, is unknown. Another
+    /// try may read it.
+    #[error("the ring cannot be read, and with it not when the last change was")]
+    RingUnknown(#[source] RingError),
     /// The ring could not be left by the node, and has it back. The node was not taken away.
     #[error("the node could not be left out of the ring")]
     Ring(#[source] RingError),
@@ -37,6 +41,7 @@ impl Failure {
         match self {
             Self::InvalidEvent(_) => "InvalidEvent",
             Self::Control(_) => "ControlPlane",
+            Self::RingUnknown(_) => "RingUnknown",
             Self::Ring(_) => "Ring",
             Self::NotRestored(_) => "RingNotRestored",
             Self::Doubt(_) => "RemovalInDoubt",

@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use larder_control::{ClusterState, ControlError, NodeId, NodeStatus};
+use larder_lambda::batch::ItemFailure;
+use larder_lambda::envelope::Source;
 use larder_ring::RingNode;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -10,10 +12,10 @@ use tracing::{error, info, warn};
 
 use crate::answer::{Answer, Answers};
 use crate::app::App;
-use crate::ask::{Change, asks};
+use crate::ask::{Ask, Change, Message, Request, is_read};
 use crate::failure::Failure;
-use crate::plan::{Plan, Refusal, plan};
-use crate::ring::{Retired, Ring};
+use crate::plan::{Plan, Refusal, has_followed, plan};
+use crate::ring::{Retired, Ring, RingState};
 
 /// What became of an event.
 #[derive(Debug)]
@@ -45,7 +47,8 @@ pub struct Work {
 
 /// Does what `event` asks for, at `now` by the wall clock, and answers by `deadline`.
 ///
-/// The first failure ends it, and is logged here; what was done for the records before stays done.
+/// The first failure ends it, and is logged here; what was done for the records before stays done. From a queue it is
+/// no failure of the invocation: the messages that are not done are reported.
 pub async fn handle<R: Ring>(app: &App<R>, event: &Value, now: SystemTime, deadline: Instant) -> Handled {
     let mut work = Work::default();
     let answer = handle_all(app, event, now, deadline, &mut work).await;
@@ -63,16 +66,14 @@ async fn handle_all<R: Ring>(
     deadline: Instant,
     work: &mut Work,
 ) -> Result<Answers, Failure> {
+    let Request { source, messages } = Request::of(event, &app.alarms)?;
+    let mut step = Step { app, now, deadline, work };
+    if source == Source::Queue {
+        return Ok(step.take_from_queue(messages).await);
+    }
     let mut answers = Vec::new();
-    for ask in asks(event, &app.alarms)? {
-        answers.push(match ask {
-            Ok(change) => Step { app, now, deadline, work }.take(change).await?,
-            Err(ignored) => {
-                info!(detail = %ignored, "nothing is asked for");
-                work.ignored += 1;
-                Answer::ignored(&ignored)
-            }
-        });
+    for ask in messages.into_iter().flat_map(|message| message.asks) {
+        answers.push(step.answer(ask).await?);
     }
     Ok(answers.into())
 }
@@ -86,6 +87,45 @@ struct Step<'a, R> {
 }
 
 impl<R: Ring> Step<'_, R> {
+    /// Takes the messages of a queue one after the other. One that cannot be read is reported; so is one that fails,
+    /// with those behind it, for the state of the cluster is then unknown. What was done before is not asked for again.
+    async fn take_from_queue(&mut self, messages: Vec<Message>) -> Answers {
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
+        for Message { id, asks } in messages {
+            let mut is_done = self.work.failures == 0 && asks.iter().all(is_read);
+            for ask in asks {
+                if self.work.failures > 0 {
+                    break;
+                }
+                match self.answer(ask).await {
+                    Ok(answer) => answers.push(answer),
+                    Err(failure) => {
+                        let error = &failure as &dyn std::error::Error;
+                        error!(message_id = id, error, "the cluster was not scaled");
+                        self.work.failures = 1;
+                        is_done = false;
+                    }
+                }
+            }
+            if !is_done {
+                failures.push(ItemFailure { id });
+            }
+        }
+        Answers::Batch { answers, failures }
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Result<Answer, Failure> {
+        match ask {
+            // Boxed, for what it takes is large and deeply nested.
+            Ok(change) => Box::pin(self.take(change)).await,
+            Err(ignored) => {
+                info!(detail = %ignored, "nothing is asked for");
+                self.work.ignored += 1;
+                Ok(Answer::ignored(&ignored))
+            }
+        }
+    }
+
     async fn take(&mut self, change: Change) -> Result<Answer, Failure> {
         let state = self.describe().await.map_err(Failure::Control)?;
         let from = state.node_count;
@@ -108,8 +148,9 @@ impl<R: Ring> Step<'_, R> {
         change: Change,
         state: &ClusterState,
     ) -> Result<Result<Answer, Refusal>, Failure> {
-        let mut ring = self.app.ring.state(self.deadline).await;
-        ring.last_change = ring.last_change.max(self.app.last_change());
+        let mut ring = self.app.ring.state(self.deadline).await.map_err(Failure::RingUnknown)?;
+        let unseen = self.unseen_change(state, &ring).await.map_err(Failure::Control)?;
+        ring.last_change = ring.last_change.max(unseen).max(self.app.last_change());
         match plan(change, state, &ring, &self.app.bounds, self.now) {
             Err(refusal) => Ok(Err(refusal)),
             Ok(Plan::Out { to }) => self.add(state.node_count, to).await,
@@ -120,6 +161,24 @@ impl<R: Ring> Step<'_, R> {
             }
             Ok(Plan::In { id, node, to }) => self.remove(state.node_count, to, &id, &node).await,
         }
+    }
+
+    /// The last event of the cluster within the cool-down, where the ring has not followed the nodes: it is lost, or
+    /// ring-refresh has not run since the change, so its own time tells nothing. Which event it is does not matter; one
+    /// too many puts a change off, one too few makes two.
+    ///
+    /// A local cluster remembers no events: there only the ring and this environment know.
+    async fn unseen_change(
+        &self,
+        state: &ClusterState,
+        ring: &RingState,
+    ) -> Result<Option<SystemTime>, ControlError> {
+        let cool_down = self.app.bounds.cool_down;
+        if cool_down.is_zero() || !state.takes_changes() || has_followed(ring, state) {
+            return Ok(None);
+        }
+        let events = self.within(self.app.control.events(cool_down)).await?;
+        Ok(events.last().map(|event| event.at))
     }
 
     async fn add(&mut self, from: u32, to: u32) -> Result<Result<Answer, Refusal>, Failure> {
@@ -180,19 +239,19 @@ impl<R: Ring> Step<'_, R> {
         Ok(())
     }
 
-    /// Has a node taken away. Where no answer came, the cluster itself is asked whether it goes.
+    /// Has a node taken away. Where that is refused, or no answer came, the cluster itself is asked whether it goes:
+    /// another run at the same time may have asked for the same, and a node that goes must not be in the ring.
     ///
     /// Errors: one that leaves doubt if that is still not known.
     async fn remove_node(&self, id: &NodeId, left: u32) -> Result<(), ControlError> {
-        match self.within(self.app.control.remove_nodes(std::slice::from_ref(id), left)).await {
-            Err(wrong) if wrong.leaves_doubt() => match self.describe().await {
-                Ok(state) if is_going(id, &state) => Ok(()),
-                Ok(state) if state.takes_changes() => {
-                    Err(ControlError::Refused(format!("node {id} is still there, and nothing waits")))
-                }
-                Ok(_) | Err(_) => Err(wrong),
-            },
-            answered => answered,
+        let removed = self.within(self.app.control.remove_nodes(std::slice::from_ref(id), left)).await;
+        let Err(wrong) = removed else { return Ok(()) };
+        match self.describe().await {
+            Ok(state) if is_going(id, &state) => Ok(()),
+            Ok(state) if wrong.leaves_doubt() && state.takes_changes() => {
+                Err(ControlError::Refused(format!("node {id} is still there, and nothing waits")))
+            }
+            Ok(_) | Err(_) => Err(wrong),
         }
     }
 

@@ -18,8 +18,14 @@
 //! | event | what it asks for |
 //! | --- | --- |
 //! | `{"nodes": 1}`, `{"nodes": -1}` | a node more, a node less |
-//! | an SNS message of an alarm named in the settings that went to `ALARM` | the same, as the settings say |
-//! | any other SNS message | nothing; the answer says what it was |
+//! | an alarm named in the settings that went to `ALARM`: by SNS, as a direct alarm action, or by EventBridge | the same, as the settings say |
+//! | any other message of SNS | nothing; the answer says what it was |
+//! | one of these by SQS, or in another envelope ([`envelope`](larder_lambda::envelope)) | the same; of SQS, what cannot be read or fails is reported by its id |
+//!
+//! The ring document tells when the last change was. Where it cannot be read nothing is changed, and the invocation
+//! fails; where it is lost, or has not followed the nodes yet, the cluster's last event counts instead. Two runs at
+//! once in one direction take away the same node, or ask for the same number of nodes. In opposite directions one may
+//! take the node back into the ring that the other one removes; ring-refresh then publishes the ring without it.
 //!
 //! The answer says what was done ([`answer`]). What ought to have worked and did not is an error of the invocation
 //! ([`Failure`]): of an alarm's message Lambda then makes another try, which finds the cluster as it is by then, so a

@@ -106,11 +106,25 @@ pub fn plan(
     }
 }
 
+/// Whether the ring has followed the last change of the nodes, so that its own time tells when that was: it has the
+/// nodes that are listed, but for those that it leaves out, and no other.
+pub fn has_followed(ring: &RingState, state: &ClusterState) -> bool {
+    let is_known = |node: &Node| is_among(node, &ring.nodes) || is_among(node, &ring.retired);
+    let is_listed = |node: &RingNode| state.nodes.iter().any(|listed| is_at(listed, node));
+    let is_retired = |node: &RingNode| node.is_in(&ring.retired);
+    state.nodes.iter().all(is_known) && ring.nodes.iter().all(|node| is_listed(node) || is_retired(node))
+}
+
 fn is_retired(node: &Node, ring: &RingState) -> bool {
-    let is_it = |retired: &RingNode| {
-        node.endpoint.as_ref().is_some_and(|(host, port)| (host, *port) == (&retired.host, retired.port))
-    };
-    ring.retired.iter().any(is_it)
+    is_among(node, &ring.retired)
+}
+
+fn is_among(node: &Node, places: &[RingNode]) -> bool {
+    places.iter().any(|place| is_at(node, place))
+}
+
+fn is_at(node: &Node, place: &RingNode) -> bool {
+    node.endpoint.as_ref().is_some_and(|(host, port)| (host, *port) == (&place.host, place.port))
 }
 
 fn placed(node: &Node) -> Option<(NodeId, RingNode)> {
@@ -167,7 +181,7 @@ mod tests {
     }
 
     fn changed(at: SystemTime) -> RingState {
-        RingState { last_change: Some(at), retired: Vec::new() }
+        RingState { last_change: Some(at), ..RingState::default() }
     }
 
     #[track_caller]
@@ -250,13 +264,33 @@ mod tests {
         let state = cluster(&["1", "2", "3", "4"]);
         let node = RingNode::new("2.cache", 11211);
         let gone = RingNode::new("2.cache", 11212);
-        let ring = RingState { last_change: None, retired: vec![gone.clone(), node.clone()] };
+        let ring = RingState { retired: vec![gone.clone(), node.clone()], ..RingState::default() };
         let planned = |ring: &RingState| plan(Change::Out, &state, ring, &BOUNDS, NOW);
         assert_eq!(planned(&ring), Ok(Plan::Back { id: NodeId::new("2"), node }));
         assert!(matches!(
             planned(&RingState { last_change: Some(NOW), ..ring }),
             Err(Refusal::CoolDown { .. })
         ));
-        assert_eq!(planned(&RingState { last_change: None, retired: vec![gone] }), Err(Refusal::AtMost(4)));
+        let gone = RingState { retired: vec![gone], ..RingState::default() };
+        assert_eq!(planned(&gone), Err(Refusal::AtMost(4)));
+    }
+
+    #[test]
+    fn a_ring_has_followed_where_it_has_the_nodes_that_are_listed() {
+        let places =
+            |ids: &[&str]| ids.iter().map(|id| RingNode::new(format!("{id}.cache"), 11211)).collect();
+        for (nodes, retired, listed, expected) in [
+            (&["1", "2"][..], &[][..], &["1", "2"][..], true),
+            (&["1", "2"], &[], &["1", "2", "3"], false),
+            (&["1", "2", "3"], &[], &["1", "2"], false),
+            (&["1", "2"], &["3"], &["1", "2", "3"], true),
+            (&["1", "2"], &["3"], &["1", "2"], true),
+            (&["1", "2", "3"], &["3"], &["1", "2"], true),
+            (&[], &[], &["1", "2"], false),
+        ] {
+            let ring = RingState { last_change: None, nodes: places(nodes), retired: places(retired) };
+            let followed = has_followed(&ring, &cluster(listed));
+            assert_eq!(followed, expected, "{nodes:?} without {retired:?}, listed {listed:?}");
+        }
     }
 }

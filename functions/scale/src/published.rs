@@ -57,18 +57,13 @@ impl Ring for PublishedRing {
         }
     }
 
-    async fn state(&self, deadline: Instant) -> RingState {
-        match self.0.document(deadline).await {
-            Ok(Some(document)) => RingState {
-                last_change: UNIX_EPOCH.checked_add(Duration::from_millis(document.time_ms)),
-                retired: document.retired,
-            },
-            Ok(None) => RingState::default(),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the ring is not known");
-                RingState::default()
-            }
-        }
+    async fn state(&self, deadline: Instant) -> Result<RingState, RingError> {
+        let Some(document) = self.0.document(deadline).await? else { return Ok(RingState::default()) };
+        Ok(RingState {
+            last_change: UNIX_EPOCH.checked_add(Duration::from_millis(document.time_ms)),
+            nodes: document.all_nodes(),
+            retired: document.retired,
+        })
     }
 }
 

@@ -30,15 +30,17 @@ pub trait Ring {
         deadline: Instant,
     ) -> impl Future<Output = Result<(), RingError>> + Send;
 
-    /// What is known of the ring; nothing where it does not answer.
-    fn state(&self, deadline: Instant) -> impl Future<Output = RingState> + Send;
+    /// The ring as the nodes have it. An error where that cannot be found out.
+    fn state(&self, deadline: Instant) -> impl Future<Output = Result<RingState, RingError>> + Send;
 }
 
-/// What is known of the ring.
+/// The ring as the nodes have it; empty where no node has one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RingState {
     /// When it was last changed.
     pub last_change: Option<SystemTime>,
+    /// Its nodes, and those of the ring that follows, where there is one.
+    pub nodes: Vec<RingNode>,
     /// The nodes that are left out, or on their way out, though the cluster may still list them.
     pub retired: Vec<RingNode>,
 }

@@ -99,6 +99,50 @@ async fn after_a_change_the_next_waits_for_the_cool_down() {
 }
 
 #[tokio::test]
+async fn a_ring_that_cannot_be_read_keeps_the_cluster_as_it_is() {
+    let house = House::start(3).await;
+    for nodes in [1, -1] {
+        let app = house.app(Recorder { is_unreadable: true, ..Recorder::default() });
+        let handled = house.handle(&app, json!({ "nodes": nodes })).await;
+        assert!(matches!(handled.answer, Err(Failure::RingUnknown(_))), "{handled:?}");
+        assert_eq!((house.ids().len(), app.ring.asked()), (3, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_queue_keeps_what_cannot_be_read_and_what_comes_after_a_failure() {
+    let house = House::start(2).await;
+    let sqs = |id: &str, body: Value| json!({ "eventSource": "aws:sqs", "messageId": id, "body": body.to_string() });
+    let one_more = || json!({ "nodes": 1 });
+    let event = json!({ "Records": [sqs("a", json!("hello")), sqs("b", one_more()), sqs("c", one_more())] });
+    let handled = house.handle(&house.app(Recorder::default()), event.clone()).await;
+    let answers = answer(&handled);
+    assert_eq!(answers["batchItemFailures"], json!([{ "itemIdentifier": "a" }]), "a cool-down is an answer");
+    assert_eq!(
+        (&answers["answers"][1]["done"], &answers["answers"][2]["why"]),
+        (&json!("out"), &json!("cool-down"))
+    );
+    assert_eq!((house.ids().len(), handled.work.failures), (3, 0));
+
+    let app = house.app(Recorder { is_unreadable: true, ..Recorder::default() });
+    let handled = house.handle(&app, event).await;
+    let failed = ["a", "b", "c"].map(|id| json!({ "itemIdentifier": id }));
+    assert_eq!(answer(&handled)["batchItemFailures"], json!(failed));
+    assert_eq!((house.ids().len(), handled.work.failures), (3, 1));
+}
+
+#[tokio::test]
+async fn a_removal_that_another_run_has_begun_is_not_taken_back() {
+    let house = House::start(4).await;
+    let newest = house.endpoint(3);
+    let app = house.app(Recorder { removed_meanwhile: Some(NodeId(4)), ..Recorder::default() });
+    let handled = house.handle(&app, json!({ "nodes": -1 })).await;
+    assert_eq!(answer(&handled)["done"], "in", "{handled:?}");
+    assert_eq!(app.ring.asked(), [Asked::Retire(newest, Some(4))]);
+    assert_eq!(house.ids().len(), 3);
+}
+
+#[tokio::test]
 async fn a_message_that_comes_twice_adds_one_node() {
     let house = House::start(2).await;
     let app = house.app(Recorder::default());
@@ -211,7 +255,8 @@ fn check_refused(handled: &Handled, why: &str, nodes: usize) {
 
 /// A ring out of which the node at `endpoint` was left a moment ago.
 fn just_retired(endpoint: &str) -> RingState {
-    RingState { last_change: Some(SystemTime::now()), retired: vec![endpoint.parse().unwrap()] }
+    let retired = vec![endpoint.parse().unwrap()];
+    RingState { last_change: Some(SystemTime::now()), retired, ..RingState::default() }
 }
 
 /// A control plane that is not there.

@@ -160,6 +160,28 @@ async fn a_node_that_is_silent_for_a_moment_holds_a_removal_up_and_no_more() {
     assert_eq!(house.ids(), ["0001", "0002"]);
 }
 
+/// Where no concurrency is reserved, two environments may be asked at once.
+#[tokio::test]
+async fn two_runs_at_once_take_one_node_away_and_leave_one_ring() {
+    let house = House::start(4).await;
+    publish(&house).await;
+    let (one, other) = (app(&house, QUICK), app(&house, QUICK));
+    let (one, other) = house
+        .during(async {
+            tokio::join!(handle_now(&one, json!({ "nodes": -1 })), handle_now(&other, json!({ "nodes": -1 })))
+        })
+        .await;
+    // One of them may have to give up, and then has changed nothing.
+    let done = [&one, &other].map(|handled| handled.answer.is_ok());
+    assert!(done.contains(&true), "{one:?} {other:?}");
+    assert_eq!(house.ids(), ["0001", "0002", "0003"], "{one:?} {other:?}");
+    let report = publish(&house).await;
+    assert_eq!(report.unfinished, None);
+    let document = document(&house);
+    assert_eq!((document.phase, numbers(&document.nodes)), (Phase::Active, vec![1, 2, 3]));
+    assert!(document.retired.is_empty(), "{document:?}");
+}
+
 /// The API gives no answer to the removal, and the cluster is in the middle of a change: the node stays out.
 async fn left_in_doubt() {
     let house = House::start(3).await;

@@ -14,6 +14,7 @@
 //! | `failed` | it stays as it was; `error` |
 //! | `left` | there was no time for it, or its key is just moving to another node; it is still due |
 
+use larder_lambda::batch::ItemFailure;
 use serde::Serialize;
 
 /// What became of all lists that a run looked after, in the order in which it did. Of a schedule those that are not due
@@ -22,6 +23,9 @@ use serde::Serialize;
 pub struct Answer {
     /// One for each list.
     pub lists: Vec<ListDone>,
+    /// For a batch of SQS: the messages that are not done, which SQS keeps; absent for every other event.
+    #[serde(rename = "batchItemFailures", skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Vec<ItemFailure>>,
 }
 
 /// What became of one list.
@@ -85,6 +89,9 @@ mod tests {
         ];
         let (lists, expected): (Vec<_>, Vec<_>) =
             all.into_iter().map(|(done, json)| (ListDone { list: "a".to_owned(), done }, json)).unzip();
-        assert_eq!(serde_json::to_value(Answer { lists }).unwrap(), json!({ "lists": expected }));
+        assert_eq!(
+            serde_json::to_value(Answer { lists, failures: None }).unwrap(),
+            json!({ "lists": expected })
+        );
     }
 }

@@ -1,8 +1,28 @@
 //! What an event asks for.
 
+use larder_lambda::envelope::{Content, Delivery, Source};
 use serde_json::Value;
 
 /// What an event asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request {
+    /// The service that delivers it.
+    pub source: Source,
+    /// Its messages, in their order.
+    pub messages: Vec<Message>,
+}
+
+/// One message of an event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
+    /// Its id, by which a queue knows it.
+    pub id: String,
+    /// What it asks for: one thing, or several where a whole event failed and was kept as one message. An error where
+    /// any of it cannot be read.
+    pub asks: Result<Vec<Ask>, InvalidEvent>,
+}
+
+/// What a message asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ask {
     /// All lists that are due.
@@ -18,11 +38,34 @@ pub enum Ask {
 
 /// An event that nobody sends to this function on purpose.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the event is neither of a schedule nor {{\"list\": …}} or {{\"lists\": […]}}")]
+#[error(
+    "the event is neither of a schedule nor {{\"list\": …}} or {{\"lists\": […]}}, nor brings one by SNS or SQS"
+)]
 pub struct InvalidEvent;
 
+impl Request {
+    /// Reads `event`. What cannot be read makes it invalid as a whole, but for a queue, which is told of each message.
+    pub fn of(event: &Value) -> Result<Self, InvalidEvent> {
+        let Delivery { source, messages } = Delivery::open(event).map_err(|_| InvalidEvent)?;
+        let read = |content: &Content| content.json().ok_or(InvalidEvent).and_then(|value| Ask::of(&value));
+        let messages: Vec<_> = messages
+            .into_iter()
+            .map(|message| {
+                let contents = message.contents.map_err(|_| InvalidEvent);
+                Message {
+                    id: message.id,
+                    asks: contents.and_then(|contents| contents.iter().map(read).collect()),
+                }
+            })
+            .collect();
+        let is_readable = source == Source::Queue || messages.iter().all(|message| message.asks.is_ok());
+        let count = messages.iter().flat_map(|message| &message.asks).map(Vec::len).sum::<usize>();
+        if is_readable && count <= MAX_ASKS { Ok(Self { source, messages }) } else { Err(InvalidEvent) }
+    }
+}
+
 impl Ask {
-    /// Reads `event`.
+    /// Reads the event that is inside all envelopes.
     ///
     /// A rule of EventBridge sends `source` and `detail-type`, and EventBridge Scheduler the same where nobody gave it
     /// another input; what else stands there (resources, a detail that is a text) is not looked at. Whoever has an
@@ -61,6 +104,9 @@ fn distinct(mut names: Vec<String>) -> Vec<String> {
 
 /// Most names in one event: as many as there may be lists.
 pub const MAX_NAMES: usize = 100;
+/// Most asks of one event; each looks at the age of its lists. A queue hands over ten messages at once unless told
+/// otherwise.
+const MAX_ASKS: usize = 100;
 const SOURCES: [&str; 2] = ["aws.events", "aws.scheduler"];
 
 #[cfg(test)]
@@ -97,6 +143,39 @@ mod tests {
         check(json!({ "list": "a", "force": true }), named(&["a"], true));
         check(json!({ "lists": ["b", "a", "b"], "force": false }), named(&["b", "a"], false));
         check(json!({ "lists": vec!["a"; MAX_NAMES] }), named(&["a"], false));
+    }
+
+    #[test]
+    fn an_ask_is_read_out_of_every_known_envelope() {
+        let list = json!({ "list": "a" });
+        let custom = json!({ "source": "loader", "detail-type": "Loaded", "detail": list });
+        let notification = json!({ "Type": "Notification", "TopicArn": "arn", "Message": list.to_string() });
+        let failed = json!({ "requestContext": {}, "requestPayload": list });
+        for (event, source) in [
+            (list.clone(), Source::Call),
+            (custom.clone(), Source::Call),
+            (failed, Source::Call),
+            (json!({ "Records": [{ "Sns": { "Message": list.to_string() } }] }), Source::Topic),
+            (json!({ "Records": [{ "messageId": "q", "body": list.to_string() }] }), Source::Queue),
+            (json!({ "Records": [{ "messageId": "q", "body": notification.to_string() }] }), Source::Queue),
+            (json!({ "Records": [{ "messageId": "q", "body": custom.to_string() }] }), Source::Queue),
+        ] {
+            let request = Request::of(&event).unwrap();
+            assert_eq!(request.source, source, "{event}");
+            assert_eq!(request.messages[0].asks, Ok(vec![named(&["a"], false).unwrap()]), "{event}");
+        }
+    }
+
+    #[test]
+    fn only_a_queue_is_told_of_each_message_that_cannot_be_read() {
+        let sns = |message: &str| json!({ "Sns": { "Message": message } });
+        let sqs = |body: &str| json!({ "messageId": "q", "body": body });
+        let asks = |records: [Value; 2]| Request::of(&json!({ "Records": records }));
+        assert_eq!(asks([sns("{}"), sns("hello")]), Err(InvalidEvent));
+        let read = asks([sqs("hello"), sqs("{}")]).unwrap().messages.into_iter().map(|message| message.asks);
+        assert_eq!(read.collect::<Vec<_>>(), [Err(InvalidEvent), Ok(vec![Ask::Due])]);
+        let too_many = json!({ "Records": vec![sqs("{}"); MAX_ASKS + 1] });
+        assert_eq!(Request::of(&too_many), Err(InvalidEvent));
     }
 
     #[test]

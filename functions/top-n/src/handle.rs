@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_cache::{ListItems, LoadError, RefreshError, Refreshed};
+use larder_lambda::batch::ItemFailure;
+use larder_lambda::envelope;
 use larder_lambda::logs::chain;
 use larder_lambda::stopwatch::Stopwatch;
 use larder_origin::{OriginError, Record};
@@ -14,7 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::answer::{Answer, Done, ListDone};
 use crate::app::{App, Source};
-use crate::ask::Ask;
+use crate::ask::{Ask, Message, Request};
 use crate::failure::Failure;
 
 /// What became of an event.
@@ -42,13 +44,7 @@ pub struct Work {
 /// Refreshes what `event` asks for, by `deadline`.
 pub async fn handle<S: Source>(app: &App<S>, event: &Value, deadline: Instant) -> Handled {
     let mut work = Work::default();
-    let answer = match Ask::of(event) {
-        Ok(ask) => {
-            Run { app, deadline, work: &mut work }.all(ask).await;
-            answer(&work)
-        }
-        Err(invalid) => Err(invalid.into()),
-    };
+    let answer = answer(app, event, deadline, &mut work).await;
     if let Err(failure) = &answer {
         work.failure = Some(failure.name());
         error!(error = failure as &dyn std::error::Error, "no list was refreshed");
@@ -56,20 +52,45 @@ pub async fn handle<S: Source>(app: &App<S>, event: &Value, deadline: Instant) -
     Handled { answer, work }
 }
 
-/// The answer to what was done; a failure where something failed and nothing else was done.
-fn answer(work: &Work) -> Result<Answer, Failure> {
-    let errors = work.lists.iter().filter_map(|list| match &list.done {
+/// Refreshes the lists of one message after the other. A message that cannot be read, or for which lists failed and
+/// nothing else was done, is reported to its queue; where there is none, such a run is a failure.
+async fn answer<S: Source>(
+    app: &App<S>,
+    event: &Value,
+    deadline: Instant,
+    work: &mut Work,
+) -> Result<Answer, Failure> {
+    let Request { source, messages } = Request::of(event)?;
+    let mut failures = Vec::new();
+    for Message { id, asks } in messages {
+        let first = work.lists.len();
+        let is_read = asks.is_ok();
+        for ask in asks.unwrap_or_default() {
+            Run { app, deadline, work }.all(ask).await;
+        }
+        let failed = nothing_done(&work.lists[first..]);
+        if !is_read || failed.is_some() {
+            warn!(message_id = id, is_read, "a message is not done");
+            failures.push(ItemFailure { id });
+        }
+    }
+    let failures = (source == envelope::Source::Queue).then_some(failures);
+    match nothing_done(&work.lists) {
+        Some(failure) if failures.is_none() => Err(failure),
+        _ => Ok(Answer { lists: work.lists.clone(), failures }),
+    }
+}
+
+/// A failure where something failed and nothing else was done.
+fn nothing_done(lists: &[ListDone]) -> Option<Failure> {
+    let errors = lists.iter().filter_map(|list| match &list.done {
         Done::Failed { error } => Some(format!("{}: {error}", list.list)),
         _ => None,
     });
     let errors: Vec<String> = errors.collect();
     let is_idle = |list: &ListDone| matches!(list.done, Done::Failed { .. } | Done::Left);
-    match errors.first() {
-        Some(first) if work.lists.iter().all(is_idle) => {
-            Err(Failure::NothingDone { failed: errors.len(), first: first.clone() })
-        }
-        _ => Ok(Answer { lists: work.lists.clone() }),
-    }
+    let first = errors.first().filter(|_| lists.iter().all(is_idle))?.clone();
+    Some(Failure::NothingDone { failed: errors.len(), first })
 }
 
 /// One run.

@@ -31,6 +31,14 @@ async fn every_event_is_handled_as_its_table_says() -> Result<()> {
                 Err(Failure::NothingDone { .. }) => assert_eq!(expected, "NothingDone", "{file}"),
                 _ => assert_eq!(done(&handled), expected, "{file}"),
             }
+            let failures = handled.answer.ok().and_then(|answer| answer.failures);
+            let failures: Option<Vec<_>> =
+                failures.map(|failures| failures.into_iter().map(|failure| failure.id).collect());
+            let unread = match file {
+                "sqs-unreadable.json" => vec!["9d5c2b7e-1f80-47a1-90bb-0a6f1d0c0003".to_owned()],
+                _ => Vec::new(),
+            };
+            assert_eq!(failures, file.starts_with("sqs-").then_some(unread), "{file}");
         }
     }
     Ok(())
@@ -47,18 +55,21 @@ fn every_event_stands_in_the_table() {
 const ALL: &str = "busiest-routes refreshed, worst-delays refreshed, airports-by-departures refreshed, \
     planes-by-distance refreshed";
 
+const TWO: &str = "worst-delays refreshed, planes-by-distance refreshed";
+const TWO_AGAIN: &str = "worst-delays not due, planes-by-distance not due";
+
 /// What comes of each file where no list is there, and what when it comes once more.
-const TABLE: [(&str, &str, &str); 7] = [
+const TABLE: [(&str, &str, &str); 11] = [
     ("empty-input.json", ALL, ""),
     ("force.json", "busiest-routes refreshed", "busiest-routes unchanged"),
     ("one-list.json", "busiest-routes refreshed", "busiest-routes not due"),
     ("schedule-rule.json", ALL, ""),
     ("scheduler.json", ALL, ""),
-    (
-        "two-lists.json",
-        "worst-delays refreshed, planes-by-distance refreshed",
-        "worst-delays not due, planes-by-distance not due",
-    ),
+    ("sns.json", TWO, TWO_AGAIN),
+    ("sqs-of-event-bridge.json", "busiest-routes refreshed", "busiest-routes not due"),
+    ("sqs-of-sns.json", TWO, TWO_AGAIN),
+    ("sqs-unreadable.json", "busiest-routes refreshed", "busiest-routes not due"),
+    ("two-lists.json", TWO, TWO_AGAIN),
     ("unknown-list.json", "NothingDone", "NothingDone"),
 ];
 

@@ -26,7 +26,8 @@ fn the_alarm_looks_at_what_the_function_measures() {
 }
 
 /// What the template makes out of more than a parameter, and a file that is there.
-const GIVEN: [(&str, &str); 2] = [
+const GIVEN: [(&str, &str); 3] = [
     ("LARDER_CONFIG_ENDPOINT", "cache.local:11211"),
+    ("LARDER_ORIGIN_URL", "sqlite:/opt/flights.db"),
     ("LARDER_LISTS_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/../../demo/lists.json")),
 ];

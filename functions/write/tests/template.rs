@@ -29,7 +29,7 @@ fn the_function_takes_every_choice_that_the_template_offers() {
 #[test]
 fn the_alarms_look_at_what_the_function_measures() {
     let metrics = include_str!("../src/metrics.rs");
-    assert_eq!(alarmed("Write"), ["Unforgotten"]);
+    assert_eq!(alarmed("Write"), ["Errors", "Unforgotten"]);
     for name in alarmed("Write") {
         assert!(metrics.contains(&format!("\"{name}\"")), "{name}");
     }
@@ -44,7 +44,8 @@ fn read(variables: Vec<(String, String)>) -> Result<Settings, InvalidSettings> {
 }
 
 /// What the template makes out of more than a parameter.
-const GIVEN: [(&str, &str); 2] = [
+const GIVEN: [(&str, &str); 3] = [
     ("LARDER_CONFIG_ENDPOINT", "cache.local:11211"),
+    ("LARDER_ORIGIN_URL", "postgres://u:p@db.local/d"),
     ("LARDER_INVALIDATION_QUEUE", "https://sqs.eu-west-1.amazonaws.com/123456789012/invalidations"),
 ];

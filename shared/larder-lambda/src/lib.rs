@@ -13,6 +13,8 @@
 //! | [`stopwatch`] | how long something took, however it ended |
 //! | [`thaw`] | how long the environment stood still |
 //! | [`http`] | request and answer of HTTP APIs and function URLs |
+//! | [`envelope`] | the messages in an event, out of the envelopes of SNS, SQS, EventBridge and Lambda destinations |
+//! | [`batch`] | the answer to a batch of SQS |
 //!
 //! Only [`process`], [`settings::Variables::of_process`], [`thaw::Clocks::now`], [`logs::init`],
 //! [`metrics::Metrics::print`] and [`environment::Environment::end`] look at the process; all else takes what it needs.
@@ -27,9 +29,11 @@
 //! ```
 
 pub mod aws;
+pub mod batch;
 pub mod chart;
 pub mod cluster;
 pub mod deadline;
+pub mod envelope;
 pub mod environment;
 pub mod http;
 pub mod logs;

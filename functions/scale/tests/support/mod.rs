@@ -30,6 +30,8 @@ pub(crate) enum Asked {
 pub(crate) struct Recorder {
     /// What is known of it.
     pub(crate) state: RingState,
+    /// Whether it cannot be read.
+    pub(crate) is_unreadable: bool,
     /// Whether a node cannot be left out.
     pub(crate) retire_fails: bool,
     /// Whether a node cannot be taken back.
@@ -75,8 +77,8 @@ impl Ring for Recorder {
         ready(if self.restore_fails { Err("still no answer".into()) } else { Ok(()) })
     }
 
-    fn state(&self, _: Instant) -> impl Future<Output = RingState> + Send {
-        ready(self.state.clone())
+    fn state(&self, _: Instant) -> impl Future<Output = Result<RingState, RingError>> + Send {
+        ready(if self.is_unreadable { Err("no node answers".into()) } else { Ok(self.state.clone()) })
     }
 }
 

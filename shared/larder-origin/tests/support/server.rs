@@ -160,6 +160,11 @@ fn start_postgres(dir: &Path, port: u16) -> Child {
 }
 
 fn start_mariadb(dir: &Path, port: u16) -> Child {
+    start_mariadb_with(dir, port, &[])
+}
+
+/// Starts MariaDB with `more` settings.
+pub(crate) fn start_mariadb_with(dir: &Path, port: u16, more: &[String]) -> Child {
     let install = program("mariadb-install-db", "mariadb-server");
     let server = program("mariadbd", "mariadb-server");
     let data = dir.join("data");
@@ -187,7 +192,8 @@ fn start_mariadb(dir: &Path, port: u16) -> Child {
         "--skip-name-resolve".to_owned(),
         "--innodb-flush-log-at-trx-commit=0".to_owned(),
     ];
-    let words: Vec<String> = words.into_iter().chain(user.iter().map(|word| (*word).to_owned())).collect();
+    let user = user.iter().map(|word| (*word).to_owned());
+    let words: Vec<String> = words.into_iter().chain(user).chain(more.iter().cloned()).collect();
     guarded(dir, "TERM", &words)
 }
 
