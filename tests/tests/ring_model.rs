@@ -56,7 +56,6 @@ const GROWTH: Scenario = Scenario {
     drops: 0,
     has_copies: true,
     has_operations: true,
-    believes_later: true,
     publishers: 1,
 };
 /// The key moves away and returns.
@@ -142,11 +141,6 @@ fn the_owner_is_lost() {
 #[test]
 fn a_run_crashes_and_the_next_sees_another_list() {
     holds(LIST_CHANGES_TWICE, &[Event::TakenOver, Event::WriteRepeated]);
-}
-
-#[test]
-fn items_of_a_later_document_may_as_well_be_misses() {
-    holds(Scenario { believes_later: false, ..GROWTH }, &[Event::CopyStored, Event::OldItemRefused]);
 }
 
 #[test]

@@ -52,7 +52,8 @@ fn text(out: &mut BytesMut, request: &[u8]) -> Awaited {
     Awaited::texts(1, 1)
 }
 
-fn topology_of(answer: Answer) -> Result<Option<Topology>, DiscoveryError> {
+/// The topology of an answer; `None` where the server knows of no cluster.
+pub(crate) fn topology_of(answer: Answer) -> Result<Option<Topology>, DiscoveryError> {
     match answer.into_texts().map_err(NodeError::from)?.into_iter().next() {
         Some(Text::Config(payload) | Text::Value { value: payload, .. }) => {
             Ok(Some(Topology::parse(&payload)?))

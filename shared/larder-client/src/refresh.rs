@@ -13,6 +13,7 @@ use crate::discover::{Discovered, discover};
 use crate::fleet::Fleet;
 use crate::follow::After;
 use crate::health::Pauses;
+use crate::lost::Search;
 use crate::moment::Moment;
 use crate::node::Common;
 use crate::schedule::Schedule;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     times: Mutex<Times>,
     /// Held by the one who asks for the topology.
     asking: tokio::sync::Mutex<()>,
+    /// Held by the call that looks for the ring document on all nodes; what the last one found.
+    pub(crate) searching: tokio::sync::Mutex<Option<Search>>,
 }
 
 /// What is due when.
@@ -61,7 +64,8 @@ impl Shared {
         };
         let fleet = RwLock::new(fleet);
         let asking = tokio::sync::Mutex::default();
-        Ok(Self { common, endpoint, fleet, is_hot: false.into(), times: Mutex::default(), asking })
+        let (is_hot, times, searching) = (false.into(), Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { common, endpoint, fleet, is_hot, times, asking, searching })
     }
 
     /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the
@@ -226,7 +230,7 @@ impl Shared {
     }
 
     /// Puts what was discovered to use; answers whether it is another topology than before.
-    fn take(
+    pub(crate) fn take(
         &self,
         (topology, document): (Topology, Option<RingDocument>),
     ) -> Result<(Arc<Fleet>, bool), DiscoveryError> {

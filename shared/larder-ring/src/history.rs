@@ -26,10 +26,11 @@ pub struct Reign {
 pub enum Trust {
     /// Its node has owned its key in every epoch since it was stored.
     Trusted,
-    /// It has not, or that is not known: somebody may have written to another node since.
+    /// Its node has not: another node may have taken a write since.
     Untrusted,
-    /// It was stored under a document that we do not know yet.
-    Newer,
+    /// It was stored under no document of this history: under a later one, or under one from before a jump of the
+    /// epoch. A later document may say more.
+    Unknown,
 }
 
 /// The reigns of a document, with their rings, each made when it is first needed.
@@ -52,25 +53,27 @@ impl History {
     /// Whether the item that `node` holds under `key` may be believed, if `stamp` says the epoch it was stored under.
     ///
     /// The stamp 0 is that of an item which knew of no document: as old as the first reign, provided that the history
-    /// goes back so far. What is older than the history is not trusted. For an item of the present epoch this is one
-    /// comparison.
+    /// goes back so far. For an item of the present epoch this is one comparison.
+    ///
+    /// A stamp has 16 bits. An item from before a jump of the epoch reads as one of this history where the jump is a
+    /// multiple of 65,536 seconds, give or take the few epochs of the history.
     pub fn trust(&self, key: &[u8], node: &RingNode, stamp: u16) -> Trust {
         if stamp == self.now.stamp() {
             return Trust::Trusted;
         }
         match self.epoch_of(stamp) {
-            None => Trust::Untrusted,
-            Some(epoch) if epoch > self.now => Trust::Newer,
+            None => Trust::Unknown,
             Some(epoch) if self.owned_since(epoch, key, node) => Trust::Trusted,
             Some(_) => Trust::Untrusted,
         }
     }
 
+    /// The epoch of this history that `stamp` means.
     fn epoch_of(&self, stamp: u16) -> Option<Epoch> {
         let first = self.reigns.first()?.0.from;
         match self.now.of_stamp(stamp) {
             None if stamp == 0 && self.is_complete => Some(first),
-            epoch => epoch.filter(|epoch| *epoch >= first),
+            epoch => epoch.filter(|epoch| (first..=self.now).contains(epoch)),
         }
     }
 

@@ -84,7 +84,7 @@ fn a_document_without_a_history_trusts_nothing_but_its_own_epoch() {
         br#"{"larder_ring":1,"epoch":9,"phase":"active","time_ms":0,"names":["a:1"],"nodes":[0],"history":[]}"#,
     );
     let trust = |stamp| document.ownership(RingKind::default()).trust(b"k", &document.nodes[0], stamp);
-    assert_eq!([trust(9), trust(8), trust(0)], [Trust::Trusted, Trust::Untrusted, Trust::Untrusted]);
+    assert_eq!([trust(9), trust(8), trust(0)], [Trust::Trusted, Trust::Unknown, Trust::Unknown]);
 }
 
 // What is refused: bytes that are no document.

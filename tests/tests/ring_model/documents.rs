@@ -86,7 +86,7 @@ impl Documents {
         epochs.dedup();
         let known: Vec<_> =
             documents.into_iter().map(|document| Known::of(document, &key, &epochs)).collect();
-        let same_trust = same_trust(&known, epochs.len(), world.believes_later);
+        let same_trust = same_trust(&known, epochs.len());
         let steps = following.iter().filter_map(|((from, ..), to)| Some((*from, (*to)?))).collect();
         Self { known, following, steps, founded, same_trust }
     }
@@ -152,13 +152,9 @@ impl Known {
         }
     }
 
-    /// Whether an item of `node` is believed; `believes_later` says whether one of a document that is still unknown is.
-    pub(crate) fn trusts(&self, node: NodeId, stamp: u8, believes_later: bool) -> bool {
-        match self.trust[usize::from(node)][usize::from(stamp)] {
-            Trust::Trusted => true,
-            Trust::Newer => believes_later,
-            Trust::Untrusted => false,
-        }
+    /// Whether an item of `node` is believed. One of an unknown epoch is not: the client replaces it.
+    pub(crate) fn trusts(&self, node: NodeId, stamp: u8) -> bool {
+        self.trust[usize::from(node)][usize::from(stamp)] == Trust::Trusted
     }
 
     fn is_read(&self, node: NodeId) -> bool {
@@ -182,8 +178,6 @@ pub(crate) struct World<'a> {
     pub(crate) foundings: u8,
     /// Documents of this phase are not published.
     pub(crate) left_out: Option<Phase>,
-    /// Whether items of a document that is still unknown are believed.
-    pub(crate) believes_later: bool,
 }
 
 impl World<'_> {
@@ -210,10 +204,10 @@ fn number(documents: &mut Vec<RingDocument>, document: RingDocument) -> Document
     DocumentId::try_from(at).unwrap()
 }
 
-fn same_trust(known: &[Known], epochs: usize, believes_later: bool) -> Vec<Vec<u8>> {
+fn same_trust(known: &[Known], epochs: usize) -> Vec<Vec<u8>> {
     let column = |node: NodeId, stamp: u8| -> Vec<bool> {
         let readers = known.iter().filter(|document| document.is_read(node));
-        readers.map(|document| document.trusts(node, stamp, believes_later)).collect()
+        readers.map(|document| document.trusts(node, stamp)).collect()
     };
     (0..NAMES.len() as NodeId)
         .map(|node| {

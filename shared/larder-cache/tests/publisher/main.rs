@@ -11,6 +11,7 @@ mod fleet;
 mod house;
 mod interleavings;
 mod lists;
+mod lost_document;
 mod places;
 mod retire;
 mod runs;
