@@ -54,6 +54,7 @@ const GROWTH: Scenario = Scenario {
     may_fail: "",
     restarts: 0,
     drops: 0,
+    founded_later_secs: 1000,
     has_copies: true,
     has_operations: true,
     publishers: 1,
@@ -62,6 +63,8 @@ const GROWTH: Scenario = Scenario {
 const THERE_AND_BACK: Scenario = Scenario { lists: &["a", "ab", "a"], ..GROWTH };
 /// Nodes lose what they hold, or the document alone: all of them may, one after the other.
 const FAILURES: Scenario = Scenario { may_fail: "ab", restarts: 1, drops: 1, ..GROWTH };
+/// The document is lost twelve hours after it was founded: 16 bits of the epoch make old items look newer than new ones.
+const WRAPPED_EPOCHS: Scenario = Scenario { founded_later_secs: 12 * 3600, ..FAILURES };
 /// The key moves twice, from nodes that leave the ring and are still there.
 const CHAIN: Scenario =
     Scenario { lists: &["ac", "bc", "c"], owners: &[("ac", 'a'), ("bc", 'b')], has_copies: false, ..GROWTH };
@@ -116,6 +119,11 @@ fn a_key_moves_there_and_back() {
 #[test]
 fn nodes_restart_and_drop_the_document_until_there_is_none() {
     holds(FAILURES, &[Event::FoundedAgain, Event::ChangeEnded, Event::CopyRefused]);
+}
+
+#[test]
+fn epochs_wrap_when_a_document_is_founded_anew() {
+    holds(WRAPPED_EPOCHS, &[Event::FoundedAgain, Event::ChangeEnded, Event::OldItemRefused]);
 }
 
 #[test]

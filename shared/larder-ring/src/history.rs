@@ -108,3 +108,32 @@ impl History {
 fn owns(ring: &Ring, key: &[u8], node: &RingNode) -> bool {
     ring.nodes()[ring.owner(key)].identity() == node.identity()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::RingDocument;
+
+    /// Of an item that was stored so many seconds before another document was founded.
+    #[test]
+    fn an_item_from_before_a_jump_of_the_epoch_is_of_an_unknown_one() {
+        for (jump, expected) in [
+            (1, Trust::Unknown),
+            (32_767, Trust::Unknown),
+            (32_769, Trust::Unknown),
+            (65_535, Trust::Unknown),
+            // The limit of 16 bits.
+            (65_536, Trust::Trusted),
+            (65_537, Trust::Unknown),
+            (2_592_000, Trust::Unknown),
+        ] {
+            let node = RingNode::new("a", 11211);
+            let before = Epoch::first(NOW_SECS - jump);
+            let founded = RingDocument::first(vec![node.clone()], NOW_SECS * 1000);
+            let trust = founded.ownership(RingKind::default()).trust(b"k", &node, before.stamp());
+            assert_eq!(trust, expected, "{jump} s");
+        }
+    }
+
+    const NOW_SECS: u64 = 1_764_096_001;
+}

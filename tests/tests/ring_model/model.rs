@@ -28,6 +28,9 @@ pub(crate) struct Scenario {
     pub(crate) restarts: u8,
     /// How often a node may drop the document alone.
     pub(crate) drops: u8,
+    /// By how many seconds the epoch jumps each time that a document is founded anew: longer than documents have been
+    /// published before.
+    pub(crate) founded_later_secs: u64,
     /// Whether the publisher makes copies of its own, beside those of the readers.
     pub(crate) has_copies: bool,
     /// Whether clients read and write; else they only follow the documents.
@@ -150,6 +153,7 @@ impl RingModel {
             owners,
             may_be_lost: nodes(scenario.may_be_lost),
             foundings: scenario.restarts + scenario.drops,
+            founded_later_ms: 1000 * scenario.founded_later_secs,
             left_out,
         };
         Self {
