@@ -70,6 +70,7 @@ mod remains;
 mod requests;
 mod resolve;
 mod schedule;
+mod standalone;
 mod stream;
 mod view;
 mod watch;

@@ -17,6 +17,7 @@ use crate::lost::Search;
 use crate::moment::Moment;
 use crate::node::Common;
 use crate::schedule::Schedule;
+use crate::standalone::{Evidence, check};
 use crate::view::{Look, View};
 use crate::watch::Watch;
 use crate::{Config, ConfigError, DiscoveryError, Endpoint, Error, NodeError};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
 pub(crate) struct Times {
     discovery: Schedule,
     pub(crate) ring: Watch,
+    /// Whether the endpoint has told no topology since there was none.
+    was_refused: bool,
 }
 
 impl Shared {
@@ -206,7 +209,7 @@ impl Shared {
         taken.map(|(fleet, _)| fleet)
     }
 
-    /// Asks one endpoint. One that knows of no cluster is its own only node, unless it did know before.
+    /// Asks one endpoint. One that tells no topology may be its own only node; see [`standalone`](crate::standalone).
     async fn ask_one(
         &self,
         endpoint: &Seen,
@@ -219,11 +222,15 @@ impl Shared {
             Some(topology) => Ok((topology, document)),
             None => {
                 let single = Topology::single(endpoint.host.clone(), endpoint.port);
-                let known = before.and_then(|fleet| fleet.topology.as_ref());
-                if known.is_none_or(|known| *known == single) {
-                    Ok((single, None))
-                } else {
-                    Err(DiscoveryError::Forgotten)
+                match before.and_then(|fleet| fleet.topology.as_ref()) {
+                    Some(known) if *known == single => Ok((single, None)),
+                    Some(_) => Err(DiscoveryError::Forgotten),
+                    None => {
+                        let was_asked_before = std::mem::replace(&mut self.times().was_refused, true);
+                        let holds_document = document.is_some();
+                        check(Evidence { host: &endpoint.host, holds_document, was_asked_before })?;
+                        Ok((single, None))
+                    }
                 }
             }
         }
