@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder_cache::{Cache, OriginGuard, Outcome, Policy, Tag, Unfinished};
+use larder_cache::{Cache, Loaded, OriginGuard, Outcome, Policy, Tag, Unfinished, Written};
 use larder_client::{Cluster, Config, Endpoint, Ttl};
-use larder_local::{LocalCluster, NodeId};
+use larder_local::{ConfigReply, LocalCluster, NodeId};
 use larder_ring::{Phase, RingDocument};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -121,6 +121,32 @@ async fn a_lost_document_costs_no_connection_to_the_endpoint() {
         cluster.get(&key).await.unwrap();
     }
     assert_eq!(accepted.load(SeqCst) - before, 0);
+}
+
+/// It holds the ring document, so it is a node of a cluster; its configuration comes back.
+#[tokio::test]
+async fn a_cold_environment_writes_to_no_node_while_the_endpoint_knows_none() {
+    let (local, reader) = fleet_of(3, 6).await;
+    let (keys, policy, calls) = (keys(30), Policy::fresh_for(Ttl::clamped(3600)), AtomicU64::new(0));
+    for key in &keys {
+        read(&reader, key, &policy, &calls).await;
+    }
+    let writer = cache_of(&local);
+    local.answer_config(ConfigReply::NotSupported).await.unwrap();
+    for key in &keys[..3] {
+        assert_eq!(read(&writer, key, &policy, &calls).await, Outcome::Bypass);
+    }
+    local.answer_config(ConfigReply::Topology).await.unwrap();
+    for key in &keys {
+        let intent = writer.intend(key, &policy, soon()).await;
+        let new = Loaded::raw("new").of_version(2);
+        assert_eq!(writer.written(intent, &new, &policy, soon()).await.unwrap(), Written::Stored);
+    }
+    for key in &keys {
+        let load = || async { Ok::<_, Infallible>(Some(Bytes::from_static(b"loaded"))) };
+        let answer = reader.get_or_load(key, &policy, soon(), load).await.0.unwrap();
+        assert_eq!(answer.value.as_deref(), Some(&b"new"[..]), "{key}");
+    }
 }
 
 // A silent node among them.
