@@ -177,7 +177,8 @@ impl<'a> Run<'a> {
             return step;
         }
         self.log_founding(survey, &silent).await;
-        Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()))
+        let first = RingDocument::first(survey.listed.clone(), now_ms());
+        Step::Publish(first.checked_every(self.cluster.ring_check_interval()))
     }
 
     /// Says what the first document is founded over: items of before are loaded once more when they are read.

@@ -77,7 +77,7 @@ impl Shared {
 
     /// Whether it has taken so long since the ring of `view` was confirmed that it may have changed: in a freeze, say.
     pub(crate) fn has_aged(&self, view: &View) -> bool {
-        let is_old = |since| Watch::is_outdated(since, Moment::now(), self.common.config.ring_check_interval);
+        let is_old = |since| Watch::is_outdated(since, Moment::now(), self.check_interval());
         let known_since = if is_confirmed(view) { Some(view.now) } else { view.known_since };
         // Somebody may have confirmed it since: this call itself, by asking others than it looked at.
         let is_in_use = || self.known().is_some_and(|fleet| Arc::ptr_eq(&fleet, &view.fleet));
@@ -112,7 +112,7 @@ impl Shared {
     /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval,
     /// for the item may be of none at all.
     async fn look_ahead(&self, view: &View, ahead: &Arc<Node>) -> After {
-        if !self.times().ring.may_try(view.now, self.common.config.ring_check_interval) {
+        if !self.times().ring.may_try(view.now, self.check_interval()) {
             return After::Stands;
         }
         // One that holds ours has not heard yet.
@@ -189,7 +189,7 @@ impl Shared {
 
     /// Whether nobody has confirmed the ring of `view` for too long to go by it.
     fn is_outdated(&self, view: &View) -> bool {
-        Watch::is_outdated(view.known_since, view.now, self.common.config.ring_check_interval)
+        Watch::is_outdated(view.known_since, view.now, self.check_interval())
     }
 
     /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.

@@ -75,7 +75,7 @@ impl Shared {
             if let Some(found) = self.known().filter(|known| known.document != view.fleet.document) {
                 return self.confirm_by(view, begun, witnesses(&found, None)).await.unwrap_or(After::Unknown);
             }
-            let interval = self.common.config.ring_check_interval;
+            let interval = self.check_interval();
             let is_recent = |search: &&Search| {
                 search.document_flags == view.fleet.document_flags && begun.since(&search.begun) < interval
             };

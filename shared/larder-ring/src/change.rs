@@ -1,5 +1,7 @@
 //! From one ring document to the next: the rules of the publisher, without a clock or a socket.
 
+use std::time::Duration;
+
 use crate::document::RingDocument;
 use crate::epoch::Epoch;
 use crate::history::Reign;
@@ -34,8 +36,17 @@ impl RingDocument {
             retired: Vec::new(),
             history_is_cut: false,
             hot: Default::default(),
+            check_interval: None,
             time_ms: now_ms,
         }
+    }
+
+    /// The same document, in a fleet whose environments look at it once in `interval`: in whole milliseconds, from one
+    /// to [`MAX_CHECK_INTERVAL`](Self::MAX_CHECK_INTERVAL). All that follow from it keep that.
+    #[must_use]
+    pub fn checked_every(self, interval: Duration) -> Self {
+        let millis = interval.min(Self::MAX_CHECK_INTERVAL).as_millis().max(1) as u64;
+        Self { check_interval: Some(Duration::from_millis(millis)), ..self }
     }
 
     /// The document that takes the place of this one; `None` if the ring is as it should be.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod changes;
+mod check_interval;
 mod copies;
 mod copy_interleavings;
 mod documents;
