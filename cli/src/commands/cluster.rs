@@ -2,7 +2,7 @@
 
 use anyhow::Error;
 use clap::Args;
-use larder_client::{Cluster, Config, Endpoint, Key, Tls};
+use larder_client::{Cluster, Config, DiscoveryError, Endpoint, Key, Tls};
 use larder_ring::RingKind;
 use std::future::Future;
 use std::path::PathBuf;
@@ -39,8 +39,9 @@ pub(crate) struct ReachArgs {
 }
 
 impl ClusterArgs {
+    /// The cluster, whose nodes are known.
     pub(crate) fn cluster(&self) -> anyhow::Result<Cluster> {
-        Ok(Cluster::new(self.config())?)
+        discovered(Cluster::new(self.config())?)
     }
 
     /// What the cluster is made from, for commands that know more of it.
@@ -51,7 +52,7 @@ impl ClusterArgs {
 
 impl ReachArgs {
     pub(crate) fn cluster(&self, endpoint: Endpoint, ring: RingKind) -> anyhow::Result<Cluster> {
-        Ok(Cluster::new(self.config(endpoint, ring))?)
+        discovered(Cluster::new(self.config(endpoint, ring))?)
     }
 
     fn config(&self, endpoint: Endpoint, ring: RingKind) -> Config {
@@ -60,6 +61,20 @@ impl ReachArgs {
         let hosts_file = self.hosts_file.clone();
         Config { tls, ring, timeout, hosts_file, ..Config::new(endpoint) }
     }
+}
+
+/// Asks for the nodes of `cluster`, once more where the endpoint tells none for the first time: a command has no other
+/// use of it by which a plain memcached could say so again.
+fn discovered(cluster: Cluster) -> anyhow::Result<Cluster> {
+    block_on(async {
+        match cluster.discover().await {
+            Err(larder_client::Error::Discovery { source: DiscoveryError::Unconfirmed, .. }) => {
+                cluster.discover().await?;
+            }
+            discovered => drop(discovered?),
+        }
+        Ok(cluster)
+    })
 }
 
 /// Runs one call to a cluster.

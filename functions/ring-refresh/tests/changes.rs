@@ -216,8 +216,8 @@ async fn without_a_good_list_of_nodes_the_ring_stays() {
     for (reply, expected) in [
         (ConfigReply::no_nodes(9), "the nodes are not known"),
         (garbage, "the nodes are not known"),
-        // A plain memcached, or Serverless; whoever knew of a cluster does not believe that there is none.
-        (ConfigReply::NotSupported, "name a configuration endpoint"),
+        // As a plain memcached or Serverless answers; but it holds the ring document.
+        (ConfigReply::NotSupported, "the nodes are not known"),
     ] {
         house.cluster.answer_config(reply.clone()).await.unwrap();
         for (app, expected) in [(&app, "the nodes are not known"), (&house.app(&[]), expected)] {

@@ -32,8 +32,8 @@ pub(crate) struct Run<'a> {
     report: Report,
     /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
     is_granted: bool,
-    /// Since when it has known that no node holds a document.
-    founding: Option<Instant>,
+    /// Which listed nodes are silent, and since when these, while no node that answers holds a document.
+    founding: Option<(Vec<RingNode>, Instant)>,
     /// Since when all nodes hold the document with these client flags: two may have one epoch.
     spread: Option<(u32, Instant)>,
     /// Which nodes of the ring are off the list and silent, and since when these.
@@ -156,16 +156,42 @@ impl<'a> Run<'a> {
         self.follow(survey, current, wish).await
     }
 
-    /// The step to the first document.
+    /// The step to the first document, or to the first one after all nodes that answer have lost theirs.
+    ///
+    /// A silent node may hold a document yet. It is given up after it has been silent for as long as environments take
+    /// to follow: the epoch of a first document is the time, so it is later than all before, and the silent node gets
+    /// it when it answers. Until then an environment that reaches no other node keeps the ring of before, for one
+    /// interval of discovery at most.
     async fn found(&mut self, survey: &Survey) -> Step {
-        if survey.nodes.iter().any(|node| matches!(node.held, Held::Silent)) {
-            // It may hold the document in force. A dead one holds nothing and keeps its place, as by discovery.
+        let silent = survey.silent();
+        let is_new = |since: &(Vec<RingNode>, Instant)| silent.iter().any(|node| !node.is_in(&since.0));
+        if self.founding.as_ref().is_none_or(is_new) {
+            self.founding = Some((silent.clone(), Instant::now()));
+        }
+        if silent.len() == survey.nodes.len() {
             return Step::End(Some(Unfinished::Unreachable));
         }
-        // Whoever goes by a document that is lost has to notice first: the list may have changed since.
-        let founding = *self.founding.get_or_insert_with(Instant::now);
-        let first = || Step::Publish(RingDocument::first(survey.listed.clone(), now_ms()));
-        self.wait_until_settled(founding).await.unwrap_or_else(first)
+        // An environment that goes by a lost document has to notice first: the list may have changed since.
+        let since = self.founding.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        if let Some(step) = self.wait_until_settled(since).await {
+            return step;
+        }
+        self.log_founding(survey, &silent).await;
+        let first = RingDocument::first(survey.listed.clone(), now_ms());
+        Step::Publish(first.checked_every(self.cluster.ring_check_interval()))
+    }
+
+    /// Says what the first document is founded over: items of before are loaded once more when they are read.
+    async fn log_founding(&self, survey: &Survey, silent: &[RingNode]) {
+        let counted = timeout_at(self.deadline, survey.count_items(&self.cluster)).await;
+        let (items, silent) = (counted.unwrap_or_default(), silent.len());
+        if items > 0 || silent > 0 {
+            tracing::warn!(
+                items,
+                silent,
+                "no node holds a ring document: founding one over items of an earlier one, which are loaded anew"
+            );
+        }
     }
 
     /// The step that grants what is wished, where it takes one and no more; `None` where it is granted.

@@ -76,6 +76,20 @@ impl Survey {
         self.nodes.iter().filter(|node| !node.held.is_known())
     }
 
+    /// The nodes that do not answer, which does not say that they are dead.
+    pub(crate) fn silent(&self) -> Vec<RingNode> {
+        let silent = self.nodes.iter().filter(|node| matches!(node.held, Held::Silent));
+        silent.map(|node| node.id.clone()).collect()
+    }
+
+    /// How many items the nodes hold that answer.
+    pub(crate) async fn count_items(&self, cluster: &Cluster) -> u64 {
+        let Ok(stats) = cluster.stats(None).await else { return 0 };
+        let stats = stats.into_iter().filter_map(|node| node.stats.ok()).flatten();
+        let counts = stats.filter(|(name, _)| name == "curr_items");
+        counts.filter_map(|(_, count)| count.parse::<u64>().ok()).sum()
+    }
+
     fn is_unreachable(&self, id: &RingNode) -> bool {
         self.unreachable().any(|node| node.id.identity() == id.identity())
     }
@@ -125,9 +139,9 @@ impl Survey {
     /// The nodes of `current` that are off the list and silent, which does not say that they are dead.
     pub(crate) fn vanished(&self, current: &RingDocument) -> Vec<RingNode> {
         let all = current.all_nodes();
-        let is_silent = |node: &&Surveyed| matches!(node.held, Held::Silent) && node.id.is_in(&all);
-        let silent = self.nodes.iter().filter(is_silent).map(|node| node.id.clone());
-        silent.filter(|id| !self.is_listed(id)).collect()
+        let mut vanished = self.silent();
+        vanished.retain(|id| id.is_in(&all) && !self.is_listed(id));
+        vanished
     }
 }
 

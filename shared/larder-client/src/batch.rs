@@ -146,11 +146,11 @@ impl Cluster {
                 break;
             }
         }
-        let answer = |(read, key): (Option<Result<Read, Error>>, &Key)| {
-            let read = read.expect("the ring gives every key an owner")?;
-            Ok(self.known_to(&view, key, read).unstamped())
+        self.replace_remains_each(&view, keys, get, &mut reads).await;
+        let answer = |read: Option<Result<Read, Error>>| {
+            read.expect("the ring gives every key an owner").map(Read::unstamped)
         };
-        reads.into_iter().zip(keys).map(answer).collect()
+        reads.into_iter().map(answer).collect()
     }
 
     /// Stores `items`, whatever was there; answers those that are not known to be stored, none if all went well.

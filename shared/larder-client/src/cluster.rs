@@ -81,11 +81,18 @@ impl Cluster {
         self.shared.common.config.ring
     }
 
-    /// How long after the publication of a ring document the last request may end that did not go by it, in a fleet
-    /// whose environments have all this configuration.
+    /// How long after the publication of a ring document the last request may end that did not go by it: in a fleet
+    /// whose environments look at the document as often as it says, or as this cluster's configuration where it says
+    /// nothing or is not known.
     pub fn settle_time(&self) -> Duration {
         let Config { ring_check_interval, timeout, .. } = self.shared.common.config;
-        ring_check_interval * MOST_INTERVALS + timeout
+        let document = self.shared.known().and_then(|fleet| fleet.document.as_ref()?.check_interval);
+        document.unwrap_or(ring_check_interval) * MOST_INTERVALS + timeout
+    }
+
+    /// How often this cluster looks at the ring document by its configuration.
+    pub fn ring_check_interval(&self) -> Duration {
+        self.shared.common.config.ring_check_interval
     }
 
     /// The epoch of the ring document in use; `None` where there is none, or nothing is known yet. Asks nobody.

@@ -28,8 +28,9 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How old the topology may grow before the next call asks for it again.
     pub discovery_interval: Duration,
-    /// How old the view of the ring may grow before the next request looks at the ring document in passing. All
-    /// environments and the publisher of a fleet must go by the same: a change waits for the slowest.
+    /// How old the view of the ring may grow before the next request looks at the ring document in passing. The first
+    /// document of a fleet records its publisher's interval: a longer one of another configuration is cut to it, and
+    /// every change of the ring waits for it.
     pub ring_check_interval: Duration,
     /// How soon it may be asked for again because a node failed. Doubles while that does not help, up to
     /// `discovery_interval`.

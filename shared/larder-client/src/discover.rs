@@ -12,6 +12,7 @@ use crate::connection::{Connection, Exchange};
 use crate::direct::readable_document_of;
 use crate::node::Request;
 use crate::requests::GetDocument;
+use crate::standalone::is_refusal;
 use crate::{DiscoveryError, NodeError};
 
 /// What an endpoint told.
@@ -32,12 +33,27 @@ pub(crate) async fn discover(connector: &Connector, endpoint: &Node) -> Result<D
     let config = begin(&connection, |out| text(out, CONFIG_GET))?;
     let document = begin(&connection, |out| GetDocument.encode(out))?;
     let (config, document) = join(config, document).await;
-    let topology = match topology_of(config?)? {
+    let topology = match told(endpoint, topology_of(config?))? {
         Some(topology) => Some(topology),
-        None => topology_of(begin(&connection, |out| text(out, CONFIG_GET_OLD))?.await?)?,
+        // A refusal may have ended the connection.
+        None => match begin(&connection, |out| text(out, CONFIG_GET_OLD)) {
+            Ok(asked) => told(endpoint, asked.await.map_err(Into::into).and_then(topology_of))?,
+            Err(_) => None,
+        },
     };
     // An endpoint that is no node, or does not want to be asked for this, has no document.
     Ok(Discovered { topology, document: document.ok().and_then(document_of) })
+}
+
+/// The topology that `endpoint` told; `None` where it refused to tell one.
+fn told(
+    endpoint: &Node,
+    topology: Result<Option<Topology>, DiscoveryError>,
+) -> Result<Option<Topology>, DiscoveryError> {
+    match topology {
+        Err(failure) if is_refusal(&endpoint.host, &failure) => Ok(None),
+        topology => topology,
+    }
 }
 
 fn begin(
@@ -52,7 +68,8 @@ fn text(out: &mut BytesMut, request: &[u8]) -> Awaited {
     Awaited::texts(1, 1)
 }
 
-fn topology_of(answer: Answer) -> Result<Option<Topology>, DiscoveryError> {
+/// The topology of an answer; `None` where the server knows of no cluster.
+pub(crate) fn topology_of(answer: Answer) -> Result<Option<Topology>, DiscoveryError> {
     match answer.into_texts().map_err(NodeError::from)?.into_iter().next() {
         Some(Text::Config(payload) | Text::Value { value: payload, .. }) => {
             Ok(Some(Topology::parse(&payload)?))

@@ -123,6 +123,12 @@ pub enum DiscoveryError {
     /// The endpoint knew its nodes before and now says it knows none; the known ones are kept.
     #[error("the endpoint does not know its nodes any more")]
     Forgotten,
+    /// The endpoint told no nodes, though its name or a ring document on it says that it belongs to a cluster.
+    #[error("the endpoint of a cluster told no nodes; it is asked again at the next use")]
+    NoTopology,
+    /// The endpoint told no nodes for the first time. A plain memcached, and no cluster, says so again.
+    #[error("the endpoint told no nodes; it is used as a plain memcached once it has said so again")]
+    Unconfirmed,
     /// No ring can be made of the nodes.
     #[error("no ring can be made of the nodes")]
     Ring(#[source] Arc<larder_ring::RingError>),

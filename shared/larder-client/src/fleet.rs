@@ -211,6 +211,11 @@ impl Fleet {
         self.is_lost.store(true, Relaxed);
     }
 
+    /// Whether the document is lost on all nodes.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Relaxed)
+    }
+
     /// Whether keys that move are read from two owners.
     pub(crate) fn is_warming(&self) -> bool {
         self.document.as_ref().is_some_and(|document| document.phase == Phase::Warming)

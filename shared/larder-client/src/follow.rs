@@ -1,14 +1,13 @@
 //! Following the ring document: what a look at it, in passing, leads to.
 //!
 //! A view is confirmed by that very document, on a node that stays in the ring, and by nothing else: an earlier one or
-//! none is no confirmation, nor is what a node says that comes or leaves. That there is none at all, only all nodes can
-//! say together. Whoever cannot confirm a view that is too old leaves the cache alone. `tests/tests/ring_model.rs`
-//! shows what each of these is for.
+//! none is no confirmation, nor is what a node says that comes or leaves. That there is none at all, only all nodes that
+//! answer can say together ([`crate::lost`]). A client that cannot confirm a view that is too old bypasses the cache.
+//! `tests/tests/ring_model.rs` shows what each of these is for.
 
 use std::sync::{Arc, PoisonError};
 
-use futures_util::future::join_all;
-use larder_ring::{Phase, RingDocument};
+use larder_ring::RingDocument;
 use tokio::time::Instant;
 
 use crate::direct::readable_document_of;
@@ -78,7 +77,7 @@ impl Shared {
 
     /// Whether it has taken so long since the ring of `view` was confirmed that it may have changed: in a freeze, say.
     pub(crate) fn has_aged(&self, view: &View) -> bool {
-        let is_old = |since| Watch::is_outdated(since, Moment::now(), self.common.config.ring_check_interval);
+        let is_old = |since| Watch::is_outdated(since, Moment::now(), self.check_interval());
         let known_since = if is_confirmed(view) { Some(view.now) } else { view.known_since };
         // Somebody may have confirmed it since: this call itself, by asking others than it looked at.
         let is_in_use = || self.known().is_some_and(|fleet| Arc::ptr_eq(&fleet, &view.fleet));
@@ -113,7 +112,7 @@ impl Shared {
     /// Looks for the later document under which somebody has stored an item on the node `ahead`; once in an interval,
     /// for the item may be of none at all.
     async fn look_ahead(&self, view: &View, ahead: &Arc<Node>) -> After {
-        if !self.times().ring.may_try(view.now, self.common.config.ring_check_interval) {
+        if !self.times().ring.may_try(view.now, self.check_interval()) {
             return After::Stands;
         }
         // One that holds ours has not heard yet.
@@ -130,38 +129,24 @@ impl Shared {
         if view.fleet.document.is_none() {
             return self.find_first(view, begun).await;
         }
+        let is_gapless = view.fleet.is_lost() && !self.is_outdated(view);
+        if is_gapless && self.stays_lost(view, begun).await {
+            return After::Stands;
+        }
         match self.confirm_by(view, begun, nodes).await {
             Some(after) => after,
-            None if self.is_lost_everywhere(view, begun).await => {
-                self.times().ring.confirm(begun);
-                After::Stands
-            }
-            None => After::Unknown,
+            None => self.search(view, begun).await,
         }
-    }
-
-    /// Looks for a document where none is known, on all nodes: the topology is the ring if nobody holds one.
-    async fn find_first(&self, view: &View, begun: Moment) -> After {
-        let nodes = view.fleet.nodes().iter();
-        let deadline = halfway(view.deadline);
-        let fetched = join_all(nodes.map(|node| self.fetch(node, deadline))).await;
-        let is_answered = fetched.iter().any(Result::is_ok);
-        let documents = fetched.into_iter().filter_map(|fetched| fetched.ok()?);
-        let latest = documents.reduce(|one, other| if other.is_later_than(&one) { other } else { one });
-        let Some(taken) = latest.and_then(|document| self.take_document(&document)) else {
-            if !is_answered {
-                return After::Unknown;
-            }
-            view.fleet.note_bare();
-            self.times().ring.confirm(begun);
-            return After::Stands;
-        };
-        self.confirm_by(view, begun, witnesses(&taken, None)).await.unwrap_or(After::Unknown)
     }
 
     /// Asks `nodes`, and then those of the rings that are found, until one confirms what it says; `None` if none does.
     /// `begun` is the moment from which on that is good.
-    async fn confirm_by(&self, view: &View, begun: Moment, mut nodes: Vec<Arc<Node>>) -> Option<After> {
+    pub(crate) async fn confirm_by(
+        &self,
+        view: &View,
+        begun: Moment,
+        mut nodes: Vec<Arc<Node>>,
+    ) -> Option<After> {
         let mut fleet = Arc::clone(&view.fleet);
         for _ in 0..MOST_ASKED {
             // From the front: whoever is said to know is asked first.
@@ -169,9 +154,8 @@ impl Shared {
                 break;
             }
             let node = nodes.remove(0);
-            // A silent one leaves time for the others.
-            let deadline = if nodes.is_empty() { view.deadline } else { halfway(view.deadline) };
-            let document = match self.fetch(&node, deadline).await {
+            // A silent one leaves time for the others, and for the search on all nodes.
+            let document = match self.fetch(&node, halfway(view.deadline)).await {
                 Ok(Some(document)) => document,
                 Ok(None) => continue,
                 Err(error) => {
@@ -203,45 +187,17 @@ impl Shared {
         None
     }
 
-    /// Whether the document of `view` is lost on all nodes, and the topology, asked for now, is its ring: then nobody
-    /// goes by another one.
-    async fn is_lost_everywhere(&self, view: &View, begun: Moment) -> bool {
-        let interval = self.common.config.ring_check_interval;
-        let Some(document) = view.fleet.document.as_ref().filter(|document| document.phase == Phase::Active)
-        else {
-            return false;
-        };
-        if !self.times().ring.may_try(begun, interval) {
-            return false;
-        }
-        let nodes = view.fleet.nodes().iter();
-        let fetched = join_all(nodes.map(|node| self.fetch(node, view.deadline))).await;
-        if !fetched.iter().all(|fetched| matches!(fetched, Ok(None))) {
-            return false;
-        }
-        match self.discover_now(view.deadline).await {
-            Ok(fleet) => {
-                let is_lost = fleet.topology.as_ref().is_some_and(|topology| {
-                    let listed = topology.nodes().iter().map(larder_discovery::Node::id);
-                    fleet.document == view.fleet.document
-                        && listed.eq(document.nodes.iter().map(larder_ring::RingNode::identity))
-                });
-                if is_lost {
-                    fleet.note_lost();
-                }
-                is_lost
-            }
-            Err(_) => false,
-        }
-    }
-
     /// Whether nobody has confirmed the ring of `view` for too long to go by it.
     fn is_outdated(&self, view: &View) -> bool {
-        Watch::is_outdated(view.known_since, view.now, self.common.config.ring_check_interval)
+        Watch::is_outdated(view.known_since, view.now, self.check_interval())
     }
 
     /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
-    async fn fetch(&self, node: &Node, deadline: Instant) -> Result<Option<RingDocument>, NodeError> {
+    pub(crate) async fn fetch(
+        &self,
+        node: &Node,
+        deadline: Instant,
+    ) -> Result<Option<RingDocument>, NodeError> {
         let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
         let (answer, connection) = asked?;
         readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
@@ -285,7 +241,7 @@ fn with_others(node: &Arc<Node>, fleet: &Fleet) -> Vec<Arc<Node>> {
 }
 
 /// A few nodes of the ring that is read, but not `node`: any of them, in any order.
-fn witnesses(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
+pub(crate) fn witnesses(fleet: &Fleet, node: Option<&Arc<Node>>) -> Vec<Arc<Node>> {
     let is_other = |other: &&Arc<Node>| node.is_none_or(|node| !Arc::ptr_eq(other, node));
     let mut some: Vec<_> =
         fleet.nodes().iter().filter(is_other).filter(|node| fleet.is_witness(node)).cloned().collect();

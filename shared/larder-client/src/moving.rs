@@ -99,6 +99,7 @@ impl Cluster {
             self.copy(&view, keys, &members, ask, &reads, &vec![None; keys.len()]).await;
             return newer.map(|_| Copied::default());
         }
+        self.replace_remains_each(&view, keys, ask.get, &mut reads).await;
         let had = |read: &Option<Result<Read, Error>>| matches!(read, Some(Ok(Read { item: Some(_), .. })));
         let mut copied = Copied { there: reads.iter().filter(|read| had(read)).count(), ..Copied::default() };
         let is_lost: Vec<bool> = reads.iter().map(|read| matches!(read, Some(Err(_)))).collect();
@@ -288,34 +289,37 @@ impl Cluster {
     ) -> Result<Read, Error> {
         match self.trust(view, node, key, &read) {
             Trust::Trusted => Ok(read),
-            Trust::Newer => {
+            Trust::Unknown => {
                 view.note_ahead(node);
                 Ok(read)
             }
-            Trust::Untrusted => {
-                let Some(Lease { cas, .. }) = read.lease else { return Ok(read.without_item()) };
-                // Whether it is this one or somebody newer that is there afterwards, the read will tell.
-                let expired = self.ask(view, node, &Expire { key, cas }, |_, _| Ok(())).await;
-                tracing::debug!(%key, node = %node.name, ?expired, "threw away an item of an older ring");
-                let read = self.mg(view, node, key, get).await?;
-                match self.trust(view, node, key, &read) {
-                    Trust::Trusted => Ok(read),
-                    Trust::Newer => {
-                        view.note_ahead(node);
-                        Ok(read)
-                    }
-                    Trust::Untrusted => Ok(read.without_item()),
-                }
-            }
+            Trust::Untrusted => self.read_anew(view, node, key, get, read).await,
         }
     }
 
-    /// What a `read` is under `view`, which is the ring in force: an item of a later one, of which nobody knows, is
-    /// none.
-    pub(crate) fn known_to(&self, view: &View, key: &Key, read: Read) -> Read {
-        let is_unknown = view.ahead().is_some()
-            && self.trust(view, view.fleet.place(key).read_first(), key, &read) == Trust::Newer;
-        if is_unknown { read.without_item() } else { read }
+    /// Throws away the item of a `read` from `node`, if it is still there, and reads once more: a miss with a lease,
+    /// or a newer item.
+    pub(crate) async fn read_anew(
+        &self,
+        view: &View,
+        node: &Arc<Node>,
+        key: &Key,
+        get: MetaGet,
+        read: Read,
+    ) -> Result<Read, Error> {
+        let Some(Lease { cas, .. }) = read.lease else { return Ok(read.without_item()) };
+        // The second read tells which item is there afterwards.
+        let expired = self.ask(view, node, &Expire { key, cas }, |_, _| Ok(())).await;
+        tracing::debug!(%key, node = %node.name, ?expired, "threw away an item of an older ring");
+        let read = self.mg(view, node, key, get).await?;
+        match self.trust(view, node, key, &read) {
+            Trust::Trusted => Ok(read),
+            Trust::Unknown => {
+                view.note_ahead(node);
+                Ok(read)
+            }
+            Trust::Untrusted => Ok(read.without_item()),
+        }
     }
 
     async fn judge_each(

@@ -71,7 +71,15 @@ impl Cluster {
             match self.shared.after(&view).await.newer(&read)? {
                 Some(newer) if !self.is_good_under(&newer, place, key, read.as_ref().ok()) => view = newer,
                 Some(_) => return read.map(Read::unstamped),
-                None => return read.map(|read| self.known_to(&view, key, read).unstamped()),
+                None => {
+                    let read = match read {
+                        Ok(read) if view.ahead().is_some() => {
+                            self.replace_remains(&view, key, options.to_get(), read).await
+                        }
+                        read => read,
+                    };
+                    return read.map(Read::unstamped);
+                }
             }
         }
     }

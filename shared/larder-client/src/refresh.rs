@@ -1,7 +1,8 @@
 //! Keeping the list of nodes: asked for in passing when it is due, swapped whole, never replaced by a worse one.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use larder_discovery::{Node as Seen, Topology};
 use larder_meta::Limits;
@@ -13,9 +14,11 @@ use crate::discover::{Discovered, discover};
 use crate::fleet::Fleet;
 use crate::follow::After;
 use crate::health::Pauses;
+use crate::lost::Search;
 use crate::moment::Moment;
 use crate::node::Common;
 use crate::schedule::Schedule;
+use crate::standalone::{Evidence, check};
 use crate::view::{Look, View};
 use crate::watch::Watch;
 use crate::{Config, ConfigError, DiscoveryError, Endpoint, Error, NodeError};
@@ -29,9 +32,13 @@ pub(crate) struct Shared {
     pub(crate) fleet: RwLock<Option<Arc<Fleet>>>,
     /// Whether there are hot keys in `fleet`. Set before its lock is left, so that whoever has gone by a fleet knows.
     is_hot: AtomicBool,
+    /// Milliseconds between two looks at the ring document. Set before the lock of `fleet` is left, as `is_hot`.
+    check_interval_ms: AtomicU64,
     times: Mutex<Times>,
     /// Held by the one who asks for the topology.
     asking: tokio::sync::Mutex<()>,
+    /// Held by the call that looks for the ring document on all nodes; what the last one found.
+    pub(crate) searching: tokio::sync::Mutex<Option<Search>>,
 }
 
 /// What is due when.
@@ -39,6 +46,8 @@ pub(crate) struct Shared {
 pub(crate) struct Times {
     discovery: Schedule,
     pub(crate) ring: Watch,
+    /// Whether the endpoint has told no topology since there was none.
+    was_refused: bool,
 }
 
 impl Shared {
@@ -59,9 +68,17 @@ impl Shared {
             pauses: Pauses { first: config.mark_down, most: config.max_mark_down, probe: config.timeout },
             config,
         };
-        let fleet = RwLock::new(fleet);
-        let asking = tokio::sync::Mutex::default();
-        Ok(Self { common, endpoint, fleet, is_hot: false.into(), times: Mutex::default(), asking })
+        let check_interval_ms = millis(common.config.ring_check_interval).into();
+        Ok(Self {
+            common,
+            endpoint,
+            fleet: RwLock::new(fleet),
+            is_hot: false.into(),
+            check_interval_ms,
+            times: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            searching: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The ring as a call sees it that begins at `now` and has to end by `deadline`. Where it is time to look at the
@@ -72,7 +89,7 @@ impl Shared {
     pub(crate) async fn view(&self, now: Moment, deadline: Instant) -> Result<View, Error> {
         let (fleet, look) = self.fleet(now, deadline, true).await?;
         let view = View::new(fleet, now, deadline, look);
-        let interval = self.common.config.ring_check_interval;
+        let interval = self.check_interval();
         if !view.fleet.is_warming() || !Watch::is_outdated(look.known_since, now, interval) {
             return Ok(view);
         }
@@ -120,7 +137,7 @@ impl Shared {
 
     /// Whether the topology is due, and whether it is time to look at the ring document.
     fn due(&self, now: Moment, may_look: bool) -> (bool, Look) {
-        let (mut times, interval) = (self.times(), self.common.config.ring_check_interval);
+        let (mut times, interval) = (self.times(), self.check_interval());
         let known_since = times.ring.confirmed();
         let is_due = may_look && times.ring.is_due(now, interval);
         (times.discovery.is_due(now), Look { is_due, known_since })
@@ -202,7 +219,7 @@ impl Shared {
         taken.map(|(fleet, _)| fleet)
     }
 
-    /// Asks one endpoint. One that knows of no cluster is its own only node, unless it did know before.
+    /// Asks one endpoint. One that tells no topology may be its own only node; see [`standalone`](crate::standalone).
     async fn ask_one(
         &self,
         endpoint: &Seen,
@@ -215,18 +232,22 @@ impl Shared {
             Some(topology) => Ok((topology, document)),
             None => {
                 let single = Topology::single(endpoint.host.clone(), endpoint.port);
-                let known = before.and_then(|fleet| fleet.topology.as_ref());
-                if known.is_none_or(|known| *known == single) {
-                    Ok((single, None))
-                } else {
-                    Err(DiscoveryError::Forgotten)
+                match before.and_then(|fleet| fleet.topology.as_ref()) {
+                    Some(known) if *known == single => Ok((single, None)),
+                    Some(_) => Err(DiscoveryError::Forgotten),
+                    None => {
+                        let was_asked_before = std::mem::replace(&mut self.times().was_refused, true);
+                        let holds_document = document.is_some();
+                        check(Evidence { host: &endpoint.host, holds_document, was_asked_before })?;
+                        Ok((single, None))
+                    }
                 }
             }
         }
     }
 
     /// Puts what was discovered to use; answers whether it is another topology than before.
-    fn take(
+    pub(crate) fn take(
         &self,
         (topology, document): (Topology, Option<RingDocument>),
     ) -> Result<(Arc<Fleet>, bool), DiscoveryError> {
@@ -263,9 +284,25 @@ impl Shared {
         }
     }
 
+    /// How old the view of the ring may grow before the next request looks at the ring document: the interval of the
+    /// configuration, or that of the document where it is shorter. The publisher waits for the document's.
+    pub(crate) fn check_interval(&self) -> Duration {
+        Duration::from_millis(self.check_interval_ms.load(Relaxed))
+    }
+
     /// Puts `fleet` to use, in what its lock has `held`.
     pub(crate) fn put_to_use(&self, held: &mut Option<Arc<Fleet>>, fleet: Arc<Fleet>) {
         self.is_hot.store(fleet.is_hot(), Relaxed);
+        let own = self.common.config.ring_check_interval;
+        let of_fleet = fleet.document.as_ref().and_then(|document| document.check_interval);
+        if let Some(of_fleet) = of_fleet.filter(|of_fleet| *of_fleet < own) {
+            tracing::warn!(
+                ?own,
+                ?of_fleet,
+                "the ring document asks for a shorter check interval, which is used"
+            );
+        }
+        self.check_interval_ms.store(millis(of_fleet.map_or(own, |of_fleet| of_fleet.min(own))), Relaxed);
         *held = Some(fleet);
     }
 
@@ -281,6 +318,11 @@ impl Shared {
     pub(crate) fn times(&self) -> MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whole milliseconds, at least one.
+fn millis(interval: Duration) -> u64 {
+    u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Half of the time from now to `deadline`.

@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 use larder_meta::{
-    Key, MetaArithmetic, MetaDelete, MetaExpire, MetaGet, MetaSet, NOOP, encode_get_many, encode_stats,
+    CONFIG_GET, Key, MetaArithmetic, MetaDelete, MetaExpire, MetaGet, MetaSet, NOOP, encode_get_many,
+    encode_stats,
 };
 
 use crate::answer::Awaited;
@@ -209,6 +210,19 @@ impl Request for GetDocument {
     fn encode(&self, out: &mut BytesMut) -> Awaited {
         out.extend_from_slice(GET_DOCUMENT);
         Awaited::Reply
+    }
+}
+
+/// The topology, as every node of a cluster tells it.
+pub(crate) struct GetTopology;
+
+impl Request for GetTopology {
+    const IS_REPEATABLE: bool = true;
+    const HAS_DATA: bool = false;
+
+    fn encode(&self, out: &mut BytesMut) -> Awaited {
+        out.extend_from_slice(CONFIG_GET);
+        Awaited::texts(1, 1)
     }
 }
 

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use larder_client::{Cluster, Config, Endpoint, Error};
+use larder_client::{Cluster, Config, DiscoveryError, Endpoint, Error, NodeError};
+use larder_ring::{RingDocument, RingNode};
 use support::endpoint::{Answer, ConfigEndpoint, framed};
 use support::memcached::Memcached;
 use support::{Hosts, PATIENCE, fault, item, key, pass, text};
@@ -172,6 +173,7 @@ async fn a_plain_memcached_is_its_own_only_node() {
         let (host, port) = (node.address.ip().to_string(), node.address.port());
         let config = Config::new(Endpoint::Configuration { host, port });
         let cluster = Cluster::new(Config { timeout: PATIENCE, ..config }).unwrap();
+        unconfirmed(cluster.get(&key("k")).await);
         for _ in 0..2 {
             cluster.set(item(&key("k"), "v")).await.unwrap();
             assert_eq!(text(cluster.get(&key("k")).await).unwrap(), "v");
@@ -183,15 +185,61 @@ async fn a_plain_memcached_is_its_own_only_node() {
 
 #[tokio::test]
 async fn an_endpoint_that_learns_of_a_cluster_is_followed() {
-    for unknown in ["ERROR\r\n", "END\r\n"] {
+    for unknown in REFUSALS {
         let endpoint = ConfigEndpoint::start(Answer::bytes(unknown)).await;
         let cluster = cluster(&endpoint);
+        unconfirmed(cluster.topology().await);
         let topology = cluster.topology().await.unwrap().unwrap();
-        assert_eq!(topology.nodes().len(), 1);
+        assert_eq!(topology.nodes().len(), 1, "{unknown}");
         assert_eq!(topology.nodes()[0].to_string(), endpoint.address.to_string());
         endpoint.list(LIST);
         pass(INTERVAL).await;
         check_list(&cluster, LIST).await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_once_is_not_written_to() {
+    for unknown in REFUSALS {
+        let endpoint = ConfigEndpoint::start(Answer::bytes(unknown)).await;
+        let cluster = cluster(&endpoint);
+        unconfirmed(cluster.set(item(&key("k"), "v")).await);
+        endpoint.list(LIST);
+        check_list(&cluster, LIST).await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_with_a_ring_document_is_never_a_node_of_its_own() {
+    let ids = [RingNode::new("127.0.0.1", 1)];
+    let document = RingDocument::first(ids.to_vec(), 1_764_096_001_000).encode();
+    let held = format!("VA {} f0 c1\r\n{}\r\n", document.len(), String::from_utf8(document).unwrap());
+    for unknown in ["ERROR\r\n", "END\r\n"] {
+        let endpoint = ConfigEndpoint::start(Answer::bytes(unknown)).await;
+        endpoint.answer_document(&held);
+        let cluster = cluster(&endpoint);
+        for _ in 0..3 {
+            match cluster.get(&key("k")).await {
+                Err(Error::Discovery { source: DiscoveryError::NoTopology, .. }) => {}
+                other => panic!("{unknown}: {other:?}"),
+            }
+        }
+        endpoint.list(LIST);
+        check_list(&cluster, LIST).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_server_is_not_taken_for_one_that_knows_no_cluster() {
+    for failed in ["SERVER_ERROR out of memory\r\n", "ERROR Too many open connections\r\n"] {
+        let endpoint = ConfigEndpoint::start(Answer::bytes(failed)).await;
+        let cluster = cluster(&endpoint);
+        for _ in 0..3 {
+            match cluster.get(&key("k")).await {
+                Err(Error::Discovery { source: DiscoveryError::Exchange(NodeError::Refused(_)), .. }) => {}
+                other => panic!("{failed}: {other:?}"),
+            }
+        }
     }
 }
 
@@ -413,3 +461,16 @@ const INTERVAL: Duration = Duration::from_secs(61);
 const SHORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Long enough for whoever answers at all.
 const A_MOMENT: Duration = Duration::from_millis(500);
+
+/// Asserts that the endpoint is not yet known to be a plain memcached.
+#[track_caller]
+fn unconfirmed<T: std::fmt::Debug>(result: Result<T, Error>) {
+    match result {
+        Err(Error::Discovery { source: DiscoveryError::Unconfirmed, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What endpoints say that know of no cluster, in the words of memcached, of proxies, and of those who like no request.
+const REFUSALS: [&str; 4] =
+    ["ERROR\r\n", "END\r\n", "ERROR unknown command\r\n", "CLIENT_ERROR unsupported command\r\n"];

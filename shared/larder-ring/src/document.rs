@@ -1,6 +1,7 @@
 //! The ring document: the small record that says which ring the fleet uses now.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ use crate::ring::Ring;
 ///     "names": ["cache-1:11211", "cache-2:11211", "cache-3:11211"],
 ///     "nodes": [0, 1], "next": [0, 1, 2],
 ///     "history": [{"from": 1764096001, "nodes": [0, 1]}, {"from": 1764096015, "nodes": [0, 1, 2]}],
-///     "hot": {"flights:17": {"copies": 3, "phase": "reading"}}
+///     "hot": {"flights:17": {"copies": 3, "phase": "reading"}}, "check_ms": 1000
 /// }"#)?;
 /// assert_eq!((document.phase, document.next.len()), (Phase::Warming, 3));
 /// assert_eq!(document.hot["flights:17"].copies, 3);
@@ -50,6 +51,10 @@ pub struct RingDocument {
     pub history_is_cut: bool,
     /// Hot keys, and how many copies each has.
     pub hot: BTreeMap<String, HotKey>,
+    /// How old the view of an environment may grow before it looks at the document again, at most: environments with a
+    /// longer interval of their own go by this one, and the publisher waits for it. Set when the first document is
+    /// published, whole milliseconds; `None` where each goes by its own.
+    pub check_interval: Option<Duration>,
     /// When it was published, by the publisher's clock: milliseconds since 1970. Of two documents under one epoch the
     /// later one counts; the warm-up and the cool-down of `scale` begin here.
     pub time_ms: u64,
@@ -62,6 +67,8 @@ impl RingDocument {
     pub const MAX_HISTORY: usize = 32;
     /// The longest document, in bytes: what 40 nodes with the longest names and a full history come to, and some.
     pub const MAX_LEN: usize = 64 << 10;
+    /// The longest `check_interval`.
+    pub const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
     /// The most hot keys.
     pub const MAX_HOT: usize = 256;
     /// The most bytes of hot keys, all together.
@@ -150,6 +157,11 @@ impl RingDocument {
         if !self.hot.values().all(|hot| HotKey::COPIES.contains(&hot.copies)) {
             return Err(wrong("a hot key has 2 to 16 copies"));
         }
+        let is_interval =
+            |interval: Duration| (Duration::from_millis(1)..=Self::MAX_CHECK_INTERVAL).contains(&interval);
+        if !self.check_interval.is_none_or(is_interval) {
+            return Err(wrong("the check interval is from 1 ms to an hour"));
+        }
         let lists = [&self.nodes].into_iter().chain(self.history.iter().map(|reign| &reign.nodes));
         if lists.clone().any(Vec::is_empty) {
             return Err(wrong("a ring has no nodes"));
@@ -224,6 +236,8 @@ struct Written {
     history_is_cut: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     hot: BTreeMap<String, HotKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check_ms: Option<u64>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -266,6 +280,7 @@ impl Written {
                 .collect(),
             history_is_cut: document.history_is_cut,
             hot: document.hot.clone(),
+            check_ms: document.check_interval.map(|interval| interval.as_millis() as u64),
             names,
         }
     }
@@ -291,6 +306,7 @@ impl Written {
             history: reigns.collect::<Result<_, MalformedDocument>>()?,
             history_is_cut: self.history_is_cut,
             hot: self.hot,
+            check_interval: self.check_ms.map(Duration::from_millis),
             time_ms: self.time_ms,
         })
     }

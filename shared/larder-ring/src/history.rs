@@ -26,10 +26,11 @@ pub struct Reign {
 pub enum Trust {
     /// Its node has owned its key in every epoch since it was stored.
     Trusted,
-    /// It has not, or that is not known: somebody may have written to another node since.
+    /// Its node has not: another node may have taken a write since.
     Untrusted,
-    /// It was stored under a document that we do not know yet.
-    Newer,
+    /// It was stored under no document of this history: under a later one, or under one from before a jump of the
+    /// epoch. A later document may say more.
+    Unknown,
 }
 
 /// The reigns of a document, with their rings, each made when it is first needed.
@@ -52,25 +53,27 @@ impl History {
     /// Whether the item that `node` holds under `key` may be believed, if `stamp` says the epoch it was stored under.
     ///
     /// The stamp 0 is that of an item which knew of no document: as old as the first reign, provided that the history
-    /// goes back so far. What is older than the history is not trusted. For an item of the present epoch this is one
-    /// comparison.
+    /// goes back so far. For an item of the present epoch this is one comparison.
+    ///
+    /// A stamp has 16 bits. An item from before a jump of the epoch reads as one of this history where the jump is a
+    /// multiple of 65,536 seconds, give or take the few epochs of the history.
     pub fn trust(&self, key: &[u8], node: &RingNode, stamp: u16) -> Trust {
         if stamp == self.now.stamp() {
             return Trust::Trusted;
         }
         match self.epoch_of(stamp) {
-            None => Trust::Untrusted,
-            Some(epoch) if epoch > self.now => Trust::Newer,
+            None => Trust::Unknown,
             Some(epoch) if self.owned_since(epoch, key, node) => Trust::Trusted,
             Some(_) => Trust::Untrusted,
         }
     }
 
+    /// The epoch of this history that `stamp` means.
     fn epoch_of(&self, stamp: u16) -> Option<Epoch> {
         let first = self.reigns.first()?.0.from;
         match self.now.of_stamp(stamp) {
             None if stamp == 0 && self.is_complete => Some(first),
-            epoch => epoch.filter(|epoch| *epoch >= first),
+            epoch => epoch.filter(|epoch| (first..=self.now).contains(epoch)),
         }
     }
 
@@ -104,4 +107,33 @@ impl History {
 
 fn owns(ring: &Ring, key: &[u8], node: &RingNode) -> bool {
     ring.nodes()[ring.owner(key)].identity() == node.identity()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::RingDocument;
+
+    /// Of an item that was stored so many seconds before another document was founded.
+    #[test]
+    fn an_item_from_before_a_jump_of_the_epoch_is_of_an_unknown_one() {
+        for (jump, expected) in [
+            (1, Trust::Unknown),
+            (32_767, Trust::Unknown),
+            (32_769, Trust::Unknown),
+            (65_535, Trust::Unknown),
+            // The limit of 16 bits.
+            (65_536, Trust::Trusted),
+            (65_537, Trust::Unknown),
+            (2_592_000, Trust::Unknown),
+        ] {
+            let node = RingNode::new("a", 11211);
+            let before = Epoch::first(NOW_SECS - jump);
+            let founded = RingDocument::first(vec![node.clone()], NOW_SECS * 1000);
+            let trust = founded.ownership(RingKind::default()).trust(b"k", &node, before.stamp());
+            assert_eq!(trust, expected, "{jump} s");
+        }
+    }
+
+    const NOW_SECS: u64 = 1_764_096_001;
 }

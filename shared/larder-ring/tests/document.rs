@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use larder_ring::{
     Epoch, HotKey, HotPhase, InvalidNode, MalformedDocument, Phase, Reign, RingDocument, RingNode,
@@ -29,6 +30,7 @@ fn a_document_of_each_phase_is_read() {
         history: vec![Reign { from: epoch, to: None, nodes }],
         history_is_cut: false,
         hot: BTreeMap::new(),
+        check_interval: None,
         time_ms: 1_764_096_001_500,
     };
     assert_eq!(active, expected);
@@ -50,13 +52,14 @@ fn a_document_of_each_phase_is_read() {
 
     let leaving = read(
         br#"{"larder_ring":1,"epoch":10,"phase":"leaving","time_ms":0,"names":["a:1","b:1","c:1"],
-            "nodes":[0],"next":[0,1],"retired":[2],"hot":{"flights:1":{"copies":3,"phase":"writing"}},"history_is_cut":true,
+            "nodes":[0],"next":[0,1],"retired":[2],"hot":{"flights:1":{"copies":3,"phase":"writing"}},"history_is_cut":true,"check_ms":250,
             "history":[{"from":7,"to":10,"nodes":[0]},{"from":9,"nodes":[0,1]}]}"#,
     );
     assert_eq!((leaving.phase, leaving.history[0].to), (Phase::Leaving, Epoch::new(10)));
     let hot = HotKey { copies: 3, phase: HotPhase::Writing };
     assert_eq!((hosts(&leaving.retired), leaving.hot["flights:1"]), ("c".into(), hot));
     assert!(leaving.history_is_cut);
+    assert_eq!(leaving.check_interval, Some(Duration::from_millis(250)));
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn a_document_without_a_history_trusts_nothing_but_its_own_epoch() {
         br#"{"larder_ring":1,"epoch":9,"phase":"active","time_ms":0,"names":["a:1"],"nodes":[0],"history":[]}"#,
     );
     let trust = |stamp| document.ownership(RingKind::default()).trust(b"k", &document.nodes[0], stamp);
-    assert_eq!([trust(9), trust(8), trust(0)], [Trust::Trusted, Trust::Untrusted, Trust::Untrusted]);
+    assert_eq!([trust(9), trust(8), trust(0)], [Trust::Trusted, Trust::Unknown, Trust::Unknown]);
 }
 
 // What is refused: bytes that are no document.
@@ -267,6 +270,18 @@ fn a_next_ring_that_does_not_go_with_the_phase_is_refused() {
 }
 
 #[test]
+fn a_check_interval_is_from_a_millisecond_to_an_hour() {
+    let with = |millis: u64| text(SMALLEST).replacen('{', &format!("{{\"check_ms\":{millis},"), 1);
+    for millis in [1, 3_600_000] {
+        let document = read(with(millis).as_bytes());
+        assert_eq!(document.check_interval, Some(Duration::from_millis(millis)));
+    }
+    for millis in [0, 3_600_001, u64::MAX] {
+        contradicts(with(millis).as_bytes(), "the check interval is from 1 ms to an hour");
+    }
+}
+
+#[test]
 fn a_ring_without_nodes_is_refused() {
     let reason = "a ring has no nodes";
     contradicts(
@@ -386,6 +401,7 @@ fn the_largest_cluster_with_a_full_history_fits() {
         nodes: nodes.clone(),
         history_is_cut: true,
         hot: BTreeMap::new(),
+        check_interval: Some(RingDocument::MAX_CHECK_INTERVAL),
         time_ms: 1_764_096_099_999,
     };
     let json = document.encode();
@@ -419,8 +435,9 @@ fn documents() -> impl Strategy<Value = RingDocument> {
     let hot = (HotKey::COPIES, phase).prop_map(|(copies, phase)| HotKey { copies, phase });
     let hot = prop::collection::btree_map("\\PC{1,20}", hot, 0..5);
     let history = prop::collection::vec((lists(1..6), prop::option::of(0..30_u64)), 0..6);
-    (epochs, phases(), rings, history, hot, any::<u64>()).prop_map(
-        |(number, phase, (nodes, next, retired, history_is_cut), history, hot, time_ms)| {
+    let check_interval = prop::option::of((1..=3_600_000_u64).prop_map(Duration::from_millis));
+    (epochs, phases(), rings, history, hot, check_interval, any::<u64>()).prop_map(
+        |(number, phase, (nodes, next, retired, history_is_cut), history, hot, check_interval, time_ms)| {
             let epoch = Epoch::new(number).unwrap();
             let reigns = history.into_iter().enumerate().filter_map(|(at, (nodes, len))| {
                 let from = number - 60 + 10 * at as u64;
@@ -439,6 +456,7 @@ fn documents() -> impl Strategy<Value = RingDocument> {
                 retired,
                 history_is_cut,
                 hot,
+                check_interval,
                 time_ms,
             }
         },

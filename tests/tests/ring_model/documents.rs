@@ -45,6 +45,7 @@ pub(crate) struct Documents {
     founded: HashMap<(u8, u8, Nodes), DocumentId>,
     /// For each node and stamp, the lowest stamp that is believed in the same documents.
     same_trust: Vec<Vec<u8>>,
+    founded_later_ms: u64,
 }
 
 impl Documents {
@@ -61,7 +62,7 @@ impl Documents {
         {
             let listed = world.listed(list, lost);
             for founding in (1..=world.foundings).filter(|_| !listed.is_empty()) {
-                let now_ms = NOW_MS + u64::from(founding) * FOUNDED_LATER_MS;
+                let now_ms = NOW_MS + u64::from(founding) * world.founded_later_ms;
                 let id = number(&mut documents, RingDocument::first(listed.clone(), now_ms));
                 founded.insert((founding, list, lost), id);
                 to_do.push((id, list, lost));
@@ -86,9 +87,10 @@ impl Documents {
         epochs.dedup();
         let known: Vec<_> =
             documents.into_iter().map(|document| Known::of(document, &key, &epochs)).collect();
-        let same_trust = same_trust(&known, epochs.len(), world.believes_later);
+        let same_trust = same_trust(&known, epochs.len());
         let steps = following.iter().filter_map(|((from, ..), to)| Some((*from, (*to)?))).collect();
-        Self { known, following, steps, founded, same_trust }
+        let founded_later_ms = world.founded_later_ms;
+        Self { known, following, steps, founded, same_trust, founded_later_ms }
     }
 
     pub(crate) fn get(&self, id: DocumentId) -> &Known {
@@ -107,7 +109,7 @@ impl Documents {
 
     /// How often all documents were lost before this one.
     pub(crate) fn founding(&self, id: DocumentId) -> u8 {
-        ((self.get(id).document.time_ms - NOW_MS) / FOUNDED_LATER_MS) as u8
+        ((self.get(id).document.time_ms - NOW_MS) / self.founded_later_ms) as u8
     }
 
     /// The document of a fleet that has lost all others, for so often.
@@ -152,13 +154,9 @@ impl Known {
         }
     }
 
-    /// Whether an item of `node` is believed; `believes_later` says whether one of a document that is still unknown is.
-    pub(crate) fn trusts(&self, node: NodeId, stamp: u8, believes_later: bool) -> bool {
-        match self.trust[usize::from(node)][usize::from(stamp)] {
-            Trust::Trusted => true,
-            Trust::Newer => believes_later,
-            Trust::Untrusted => false,
-        }
+    /// Whether an item of `node` is believed. One of an unknown epoch is not: the client replaces it.
+    pub(crate) fn trusts(&self, node: NodeId, stamp: u8) -> bool {
+        self.trust[usize::from(node)][usize::from(stamp)] == Trust::Trusted
     }
 
     fn is_read(&self, node: NodeId) -> bool {
@@ -180,10 +178,10 @@ pub(crate) struct World<'a> {
     pub(crate) may_be_lost: Nodes,
     /// How often all documents may be lost.
     pub(crate) foundings: u8,
+    /// By how many milliseconds the epoch jumps each time that a document is founded anew.
+    pub(crate) founded_later_ms: u64,
     /// Documents of this phase are not published.
     pub(crate) left_out: Option<Phase>,
-    /// Whether items of a document that is still unknown are believed.
-    pub(crate) believes_later: bool,
 }
 
 impl World<'_> {
@@ -210,10 +208,10 @@ fn number(documents: &mut Vec<RingDocument>, document: RingDocument) -> Document
     DocumentId::try_from(at).unwrap()
 }
 
-fn same_trust(known: &[Known], epochs: usize, believes_later: bool) -> Vec<Vec<u8>> {
+fn same_trust(known: &[Known], epochs: usize) -> Vec<Vec<u8>> {
     let column = |node: NodeId, stamp: u8| -> Vec<bool> {
         let readers = known.iter().filter(|document| document.is_read(node));
-        readers.map(|document| document.trusts(node, stamp, believes_later)).collect()
+        readers.map(|document| document.trusts(node, stamp)).collect()
     };
     (0..NAMES.len() as NodeId)
         .map(|node| {
@@ -274,6 +272,4 @@ pub(crate) const ALL: Nodes = (1 << NAMES.len()) - 1;
 pub(crate) const NAMES: [char; 3] = ['a', 'b', 'c'];
 const KIND: RingKind = RingKind::LibmemcachedKetamaWeighted;
 const NOW_MS: u64 = 1_764_096_001_000;
-/// A fleet that begins again does so later than it has published documents.
-const FOUNDED_LATER_MS: u64 = 1_000_000;
 const MOST_KEYS: u32 = 10_000;

@@ -28,12 +28,13 @@ pub(crate) struct Scenario {
     pub(crate) restarts: u8,
     /// How often a node may drop the document alone.
     pub(crate) drops: u8,
+    /// By how many seconds the epoch jumps each time that a document is founded anew: longer than documents have been
+    /// published before.
+    pub(crate) founded_later_secs: u64,
     /// Whether the publisher makes copies of its own, beside those of the readers.
     pub(crate) has_copies: bool,
     /// Whether clients read and write; else they only follow the documents.
     pub(crate) has_operations: bool,
-    /// Whether a client believes an item of a document that it does not know yet; else that is a miss.
-    pub(crate) believes_later: bool,
     /// 1, or 2 that do not know of each other.
     pub(crate) publishers: usize,
 }
@@ -135,7 +136,6 @@ pub(crate) struct RingModel {
     may_fail: Nodes,
     pub(crate) has_copies: bool,
     pub(crate) has_operations: bool,
-    pub(crate) believes_later: bool,
     seen: AtomicU32,
     /// What is left of states whose change was found to end.
     ending: Mutex<HashSet<State>>,
@@ -153,8 +153,8 @@ impl RingModel {
             owners,
             may_be_lost: nodes(scenario.may_be_lost),
             foundings: scenario.restarts + scenario.drops,
+            founded_later_ms: 1000 * scenario.founded_later_secs,
             left_out,
-            believes_later: scenario.believes_later,
         };
         Self {
             scenario,
@@ -164,7 +164,6 @@ impl RingModel {
             may_be_lost: world.may_be_lost,
             may_fail: nodes(scenario.may_fail),
             has_copies: scenario.has_copies,
-            believes_later: scenario.believes_later,
             has_operations: scenario.has_operations,
             seen: AtomicU32::new(0),
             ending: Mutex::default(),

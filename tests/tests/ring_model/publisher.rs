@@ -184,7 +184,7 @@ impl RingModel {
                 let present = *state.node(known.present);
                 state.copy = match present.item {
                     Item::Value { value, stamp }
-                        if present.is_alive && known.trusts(known.present, stamp, self.believes_later) =>
+                        if present.is_alive && known.trusts(known.present, stamp) =>
                     {
                         Copy::Read { document, value }
                     }
@@ -212,9 +212,7 @@ impl RingModel {
         }
         match node.item {
             Item::Nothing => node.lease(COPIER),
-            Item::Value { stamp, .. } if !known.trusts(known.next, stamp, self.believes_later) => {
-                node.take_token(COPIER)
-            }
+            Item::Value { stamp, .. } if !known.trusts(known.next, stamp) => node.take_token(COPIER),
             // Somebody else fills it, or it is there.
             Item::Lease | Item::Value { .. } => return false,
         }

@@ -80,12 +80,18 @@ async fn a_node_that_came_and_went_again_before_anyone_looked_changes_nothing() 
 #[tokio::test]
 async fn a_list_without_nodes_or_that_is_none_changes_nothing() {
     let (local, document) = settled(2).await;
-    for reply in [ConfigReply::no_nodes(7), ConfigReply::Payload(b"7\nnonsense".to_vec())] {
+    let nonsense = ConfigReply::Payload(b"7\nnonsense".to_vec());
+    for reply in [ConfigReply::no_nodes(7), nonsense, ConfigReply::NotSupported] {
         local.answer_config(reply).await.unwrap();
         let run = publisher(&local).reconcile(soon()).await;
         assert!(run.is_err(), "{run:?}");
         all_hold(&document, &held(&local).await);
     }
+}
+
+#[tokio::test]
+async fn a_plain_memcached_is_no_cluster() {
+    let local = start(1).await;
     local.answer_config(ConfigReply::NotSupported).await.unwrap();
     let run = publisher(&local).reconcile(soon()).await;
     assert!(matches!(run, Err(larder_cache::PublishError::NoCluster)), "{run:?}");

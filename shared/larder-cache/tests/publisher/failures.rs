@@ -186,26 +186,6 @@ async fn a_node_that_takes_no_document_holds_a_change_up() {
 }
 
 #[tokio::test]
-async fn nobody_publishes_a_first_document_while_a_silent_node_may_hold_one() {
-    let (local, document) = growing(3, Phase::Leaving).await;
-    local.pause_node(NodeId(1)).await.unwrap();
-    for id in 2..=4 {
-        local.reboot_node(NodeId(id)).await.unwrap();
-    }
-    let report = reconcile(&publisher(&local)).await;
-    assert_eq!((phases(&report), report.unfinished), (vec![], Some(Unfinished::Unreachable)));
-
-    local.resume_node(NodeId(1)).await.unwrap();
-    let report = finish(&publisher(&local)).await;
-    check(&report, &STEPS[3..], "1234");
-    assert_eq!(report.published[0].epoch, document.epoch.next());
-    until("all hold the last document", || async {
-        held(&local).await.iter().all(|(_, held)| *held == report.document)
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_silent_node_does_not_hold_a_run_up_for_longer_than_its_deadline() {
     let (local, _) = growing(3, Phase::Joining).await;
     local.pause_node(NodeId(2)).await.unwrap();

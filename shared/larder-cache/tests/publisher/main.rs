@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod changes;
+mod check_interval;
 mod copies;
 mod copy_interleavings;
 mod documents;
@@ -11,6 +12,7 @@ mod fleet;
 mod house;
 mod interleavings;
 mod lists;
+mod lost_document;
 mod places;
 mod retire;
 mod runs;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use larder_client::{Cluster, Key, ReadOptions};
-use larder_ring::{Phase, RingDocument};
+use larder_client::{Claim, Cluster, Key, ReadOptions, Stored};
+use larder_ring::{Epoch, Phase, RingDocument};
 use tokio::time::Instant;
 
 use crate::fleet::{Fleet, INTERVAL, reply, stamped};
@@ -218,20 +218,41 @@ async fn a_lease_of_the_same_batch_is_kept_when_an_item_tells_of_a_later_documen
     assert!(matches!(reads.next().unwrap().claim, larder_client::Claim::Won(_)));
 }
 
+/// A later epoch by its tag: one that nobody has published, or one from before a jump of the epoch.
 #[tokio::test]
-async fn an_item_of_a_document_that_nobody_has_is_a_miss_and_asked_for_once_in_an_interval() {
+async fn an_item_of_an_epoch_that_no_node_knows_is_replaced_under_a_lease() {
     let (fleet, first) = Fleet::with(3, &[0, 1, 2]).await;
     let (key, next) = (fleet.key(&[(&[0, 1, 2], 0)]), fleet.steps(&first, &[0, 1]).0.remove(0));
-    let cluster = fleet.client().await;
-    fleet.put(0, &key, "v", stamped(&next, 1));
-    for many in [false, true] {
-        for _ in 0..5 {
-            assert_eq!(read(&cluster, &key, many).await, None);
+    let earlier = RingDocument { epoch: Epoch::new(first.epoch.number() - 43_200).unwrap(), ..first.clone() };
+    for (remains, many) in [(&next, false), (&next, true), (&earlier, false), (&earlier, true)] {
+        let cluster = fleet.client().await;
+        fleet.put(0, &key, "v", stamped(remains, 1));
+        let mut read = match many {
+            true => cluster.read_many(std::slice::from_ref(&key), LEASE).await.remove(0),
+            false => cluster.read(&key, LEASE).await,
         }
+        .unwrap();
+        assert_eq!(read.item.take(), None, "{many}");
+        let Claim::Won(lease) = read.claim else { panic!("{many}: {:?}", read.claim) };
+        assert_eq!(cluster.fill(item(&key, "new"), &lease).await.unwrap(), Stored::Yes);
         let asked = count(&fleet.requests().concat(), LOOK);
         assert!(asked <= 1 + 3, "{asked}");
+        assert_eq!(self::read(&cluster, &key, many).await.unwrap(), "new");
         pass(INTERVAL).await;
     }
+}
+
+#[tokio::test]
+async fn items_of_unknown_epochs_make_a_client_look_once_in_an_interval() {
+    let (fleet, first) = Fleet::with(3, &[0, 1, 2]).await;
+    let (keys, next) = (fleet.keys(5, &[(&[0, 1, 2], 0)]), fleet.steps(&first, &[0, 1]).0.remove(0));
+    let cluster = fleet.client().await;
+    keys.iter().for_each(|key| fleet.put(0, key, "v", stamped(&next, 1)));
+    for key in &keys {
+        assert_eq!(read(&cluster, key, false).await, None);
+    }
+    let asked = count(&fleet.requests().concat(), LOOK);
+    assert!(asked <= 1 + 3, "{asked}");
 }
 
 async fn read(cluster: &Cluster, key: &Key, many: bool) -> Option<String> {

@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
 use crate::fleet::{Fleet, Held, INTERVAL, MOVED, stamped};
+use crate::support::endpoint::Answer;
 use crate::support::{PATIENCE, item, pass, text};
 use crate::ways::{LEASE, Way};
 
@@ -320,9 +321,10 @@ async fn a_look_that_found_nothing_does_not_make_the_ring_known_anew() {
         let (mut fleet, _) = Fleet::with(2, &[0, 1]).await;
         let key = fleet.key(&[(&[0, 1], 0)]);
         let cluster = fleet.patient_client().await;
-        // The node has lost the document, and the other one cannot be asked.
+        // The node has lost the document, the other one cannot be asked, and the topology is not known.
         fleet.rob_node(0);
         fleet.nodes[1].kill();
+        fleet.endpoint.answer(Answer::Hangup);
         pass(INTERVAL).await;
         let hold = fleet.relays[0].hold(&format!(" {key}"));
         let writing = tokio::spawn({
