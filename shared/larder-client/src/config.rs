@@ -76,8 +76,9 @@ impl Config {
 /// Where the nodes of a cluster come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Endpoint {
-    /// A configuration endpoint, which knows the nodes. A plain memcached and ElastiCache Serverless, which know
-    /// of none, are their own only node.
+    /// A configuration endpoint, which knows the nodes. ElastiCache Serverless, which knows none, is its own only node;
+    /// a plain memcached is, once it has told no topology twice, so that its first use is an error. A name with a label
+    /// `cfg` is always one of a cluster.
     Configuration {
         /// Its name or address, without brackets.
         host: String,
