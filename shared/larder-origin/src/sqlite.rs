@@ -11,7 +11,7 @@ use crate::error::{Misconfigured, Rejected};
 use crate::id::IdKind;
 use crate::idempotency::{MAX_REMOVED, TABLE};
 use crate::plan::Column;
-use crate::pool::PoolConfig;
+use crate::pool::{Alive, PoolConfig};
 use crate::record::Value;
 
 /// A SQLite file.
@@ -32,6 +32,12 @@ impl Sqlite {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         Ok(Self { options })
+    }
+}
+
+impl Alive for SqliteConnection {
+    async fn ping(&mut self) -> sqlx::Result<()> {
+        sqlx::Connection::ping(self).await
     }
 }
 
@@ -63,6 +69,7 @@ impl Engine for Sqlite {
             is_binary: declared.to_ascii_uppercase().contains("BLOB"),
             default: row.try_get("dflt_value")?,
             declared,
+            relation: None,
         })
     }
 
@@ -105,6 +112,11 @@ impl Engine for Sqlite {
             (19, 1299) => Meaning::Rejected(Rejected::NotNull),
             (19, _) => Meaning::Rejected(Rejected::Check),
             (1, _) if error.message().starts_with("no such table") => Meaning::NoTable,
+            (1, _) if OF_ANOTHER_SCHEMA.iter().any(|words| error.message().contains(words)) => {
+                Meaning::Schema
+            }
+            // It was changed while the statement was prepared, again and again.
+            (17, _) => Meaning::Schema,
             (1 | 8, _) => Meaning::Statement,
             _ => Meaning::Outage,
         }
@@ -195,6 +207,14 @@ const COLUMNS: &str = r#"
     FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS info
     WHERE t.type = 'table' AND t.name = ? AND info.hidden <> 1
     ORDER BY info.cid"#;
+
+/// What SQLite says of a statement that was made for another schema. Source: `src/resolve.c`, `insert.c`, `update.c`.
+const OF_ANOTHER_SCHEMA: [&str; 4] = [
+    "no such column",
+    "has no column named",
+    "cannot UPDATE generated column",
+    "cannot INSERT into generated column",
+];
 
 /// Longest wait for a writer's lock, after which the database counts as unavailable. A caller's deadline may be
 /// shorter; this only ends what SQLite does after the caller has gone.
