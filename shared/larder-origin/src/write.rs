@@ -68,7 +68,10 @@ pub(crate) fn named<'a>(
                 return Err(Rejected::Key.into());
             }
         } else if plan.version.as_ref().is_some_and(|version| version.name == name) {
-            return Err(Rejected::NotSettable.into());
+            // A put may hold what was read, and a version is counted, whatever it holds.
+            if !matches!(request.change, Change::Put(_)) {
+                return Err(Rejected::NotSettable.into());
+            }
         } else {
             set.push((name, value));
         }
