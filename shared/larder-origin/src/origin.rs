@@ -216,13 +216,11 @@ impl Origin {
             progress: &progress,
         };
         let write = async {
-            let mut known = self.known(config).await?;
-            loop {
-                let outcome = self.database.write(&known.plan, &request).await;
-                match self.known_better(config, &known, outcome).await? {
-                    Ok(written) => return Ok(written),
-                    Err(better) => known = better,
-                }
+            let known = self.known(config).await?;
+            let outcome = self.database.write(&known.plan, &request).await;
+            match self.known_better(config, &known, &outcome).await? {
+                Some(better) => self.database.write(&better.plan, &request).await,
+                None => outcome,
             }
         };
         timeout_at(deadline.into(), erased(write)).await.map_err(|_| progress.outage())?
@@ -298,17 +296,16 @@ impl Origin {
     }
 
     async fn rows(&self, table: &Table, ids: &[Id]) -> Result<Rows, OriginError> {
-        let mut known = self.known(table).await?;
-        loop {
-            let outcome = match known.plan.keys(ids) {
-                Ok(keys) => self.database.select(&known.plan, &keys).await,
-                Err(bad) => Err(bad.into()),
-            };
-            match self.known_better(table, &known, outcome).await? {
-                Ok(rows) => return Ok(rows),
-                Err(better) => known = better,
-            }
+        let known = self.known(table).await?;
+        let outcome = self.rows_by(&known.plan, ids).await;
+        match self.known_better(table, &known, &outcome).await? {
+            Some(better) => self.rows_by(&better.plan, ids).await,
+            None => outcome,
         }
+    }
+
+    async fn rows_by(&self, plan: &Plan, ids: &[Id]) -> Result<Rows, OriginError> {
+        self.database.select(plan, &plan.keys(ids)?).await
     }
 
     /// The plan of `table`, of a schema that is not too old.
@@ -324,30 +321,25 @@ impl Origin {
         }
     }
 
-    /// `outcome`, or another plan by which the call is to be repeated: where the schema has changed under `known`, and
-    /// has not already been read for this call.
+    /// The plan by which a call is to be repeated, once: where `outcome` says that the schema has changed under `known`,
+    /// or may have.
     async fn known_better<T>(
         &self,
         table: &Table,
         known: &Arc<Known>,
-        outcome: Result<T, OriginError>,
-    ) -> Result<Result<T, Arc<Known>>, OriginError> {
-        let error = match outcome {
-            Ok(answer) => return Ok(Ok(answer)),
-            Err(error) => error,
-        };
-        let doubt = Doubt::of(&error);
+        outcome: &Result<T, OriginError>,
+    ) -> Result<Option<Arc<Known>>, OriginError> {
+        let doubt = outcome.as_ref().err().map_or(Doubt::Without, Doubt::of);
         let is_old = known.read.elapsed() >= doubt.patience();
         if doubt == Doubt::Without || !is_old || self.database.max_age().is_none() {
-            return Err(error);
+            return Ok(None);
         }
         let _turn = table.reading.lock().await;
         let better = match table.newer(known) {
             Some(newer) => newer,
             None => self.read(table).await?,
         };
-        let is_repeated = doubt == Doubt::Stale || better.plan != known.plan;
-        if is_repeated { Ok(Err(better)) } else { Err(error) }
+        Ok((doubt == Doubt::Stale || better.plan != known.plan).then_some(better))
     }
 
     /// Reads the schema.

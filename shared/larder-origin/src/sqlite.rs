@@ -46,7 +46,9 @@ impl Engine for Sqlite {
     type Row = SqliteRow;
 
     const WRITES_APART: bool = true;
-    const BEGIN_READ: &'static str = "BEGIN";
+    /// Has the schema read anew where it has changed, and kept as it is up to the end: a statement that is prepared for
+    /// an older one is prepared again as it runs, and its columns come under names that the driver has from before.
+    const BEGIN_READ: &'static str = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const COLUMNS: &'static str = COLUMNS;
     const FOR_UPDATE: &'static str = "";

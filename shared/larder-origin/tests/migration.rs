@@ -164,7 +164,11 @@ async fn a_key_that_becomes_text_is_found_by_texts(place: Place) {
     if place.kind == Kind::Sqlite {
         return; // It changes no type of a column.
     }
-    let origin = warm(&place).await;
+    // MariaDB compares numbers with texts, and tells of no fault: there it is seen once the schema is old.
+    let max_age = if place.kind == Kind::Postgres { 3600 } else { 0 };
+    let config = PoolConfig { max_age: Duration::from_secs(max_age), ..PoolConfig::default() };
+    let origin = origin(&place).with_pool(config);
+    assert!(read(&origin, "orders", "1").await.is_some());
     let change = match place.kind {
         Kind::Postgres => "ALTER TABLE orders ALTER COLUMN id TYPE text USING id::text",
         _ => "ALTER TABLE orders MODIFY id VARCHAR(20) COLLATE utf8mb4_bin",

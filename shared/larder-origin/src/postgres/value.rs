@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fallible_iterator::FallibleIterator as _;
 use postgres_protocol::message::backend::DataRowBody;
 
-use crate::calendar::{MICROS_A_DAY, date, date_time, time};
+use crate::calendar::{MICROS_A_DAY, date, time};
 use crate::engine::Cells;
 use crate::record::Value;
 
@@ -102,8 +102,8 @@ fn decode(kind: u32, bytes: &[u8]) -> Option<Value<'_>> {
             days => date(i64::from(days) + EPOCH_DAYS).into(),
         }),
         1083 => Value::Text(time(int()?).into()),
-        1114 => Value::Text(moment(int()?, "")?),
-        1184 => Value::Text(moment(int()?, "Z")?),
+        1114 => Value::Text(moment(int()?, "")),
+        1184 => Value::Text(moment(int()?, "Z")),
         _ => return None,
     })
 }
@@ -114,12 +114,16 @@ fn without_filling(bytes: &[u8]) -> &[u8] {
     &bytes[..len]
 }
 
-fn moment(micros: i64, zone: &str) -> Option<Cow<'static, str>> {
-    Some(match micros {
+fn moment(micros: i64, zone: &str) -> Cow<'static, str> {
+    match micros {
         i64::MAX => "infinity".into(),
         i64::MIN => "-infinity".into(),
-        micros => (date_time(micros.checked_add(EPOCH_DAYS * MICROS_A_DAY)?) + zone).into(),
-    })
+        // Day by day: the last years are too far from 1970 to be counted in microseconds.
+        micros => {
+            let day = date(micros.div_euclid(MICROS_A_DAY) + EPOCH_DAYS);
+            format!("{day}T{}{zone}", time(micros.rem_euclid(MICROS_A_DAY))).into()
+        }
+    }
 }
 
 fn uuid(bytes: [u8; 16]) -> String {
@@ -182,6 +186,20 @@ mod tests {
             assert_eq!(numeric(&bytes).as_deref(), Some(text));
         }
         assert_eq!(numeric(&[0, 0]), None);
+    }
+
+    #[test]
+    fn every_moment_that_the_server_knows_has_a_text() {
+        for (micros, text) in [
+            (0, "2000-01-01T00:00:00Z"),
+            (-1, "1999-12-31T23:59:59.999999Z"),
+            (9_223_371_331_199_999_999, "+294276-12-31T23:59:59.999999Z"),
+            (-211_813_488_000_000_000, "-4713-11-24T00:00:00Z"),
+            (i64::MAX, "infinity"),
+            (i64::MIN, "-infinity"),
+        ] {
+            assert_eq!(moment(micros, "Z"), text, "{micros}");
+        }
     }
 
     #[test]
