@@ -296,7 +296,7 @@ async fn a_statement_ends_on_the_server_though_nobody_waits_any_more() {
         [(Kind::Postgres, "SELECT pg_sleep(60)::text AS n"), (Kind::MySql, "SELECT sleep(60) AS n")]
     {
         let place = Place::new(kind).await;
-        let config = PoolConfig { statement_timeout: Duration::from_millis(200), ..PoolConfig::default() };
+        let config = PoolConfig { statement_timeout: Duration::from_secs(1), ..PoolConfig::default() };
         let origin = place.read_only().with_pool(config);
         let query = ListQuery::Sql { statement: sleep.into(), parameters: Vec::new() };
         let asked = Instant::now();
