@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection};
 /// A server on a loopback port, with its files in a directory of its own.
 pub(crate) struct Server {
     pub(crate) port: u16,
+    pub(crate) dir: PathBuf,
     /// A shell that waits for the end of its input, which is ours, and then ends the server and removes its files.
     _guard: Child,
 }
@@ -31,6 +32,12 @@ pub(crate) fn mariadb() -> &'static Server {
 /// One more MariaDB server, for a test that changes what holds for all of it.
 pub(crate) fn another_mariadb() -> Server {
     start(start_mariadb, "mysql", mariadb_url)
+}
+
+/// A PostgreSQL server with TLS: `ca.pem` in its directory has signed its certificate, for `localhost`, and the pair
+/// `client.pem`, `client.key`.
+pub(crate) fn tls_postgres() -> Server {
+    start(start_tls_postgres, "postgres", postgres_url)
 }
 
 /// A copy of the PostgreSQL server as it is now, which takes no writes.
@@ -82,7 +89,7 @@ fn start(start: fn(&Path, u16) -> Child, database: &str, url: fn(u16, &str) -> S
         guard.wait().unwrap();
         panic!("a server of {database} did not start within {START:?}; its last words are: {words}");
     }
-    Server { port, _guard: guard }
+    Server { port, dir, _guard: guard }
 }
 
 /// Waits until a connection to `url` can be made.
@@ -161,6 +168,28 @@ fn start_postgres(dir: &Path, port: u16) -> Child {
     run_postgres(dir, port, user)
 }
 
+fn start_tls_postgres(dir: &Path, port: u16) -> Child {
+    use std::os::unix::fs::PermissionsExt;
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(dir.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let authority = rcgen::Issuer::new(params, key);
+    for name in ["server", "client"] {
+        let host = if name == "server" { "localhost" } else { "larder" };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, host);
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let key_file = dir.join(format!("{name}.key"));
+        std::fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    give_away(&dir.join("server.key"));
+    start_postgres(dir, port)
+}
+
 fn start_standby(dir: &Path, port: u16) -> Child {
     let user = user_of(dir);
     let data = dir.join("data");
@@ -188,6 +217,14 @@ fn run_postgres(dir: &Path, port: u16, user: Vec<String>) -> Child {
         &format!("unix_socket_directories={}", dir.display()),
     ] {
         words.extend(["-c".to_owned(), setting.to_owned()]);
+    }
+    if dir.join("server.key").is_file() {
+        for (setting, file) in
+            [("ssl_cert_file", "server.pem"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "ca.pem")]
+        {
+            words.extend(["-c".to_owned(), format!("{setting}={}", dir.join(file).display())]);
+        }
+        words.extend(["-c".to_owned(), "ssl=on".to_owned()]);
     }
     guarded(dir, "INT", &words)
 }
