@@ -143,8 +143,9 @@ impl Origin {
     /// word that there is no such row.
     ///
     /// At most [`MAX_IDS`] ids; no query for none. `deadline` covers opening the database, waiting for a
-    /// connection, reading the schema (the first time) and the query. A dropped future closes its
-    /// connection. A query on a connection that turns out to have died at rest is asked once more, on another one.
+    /// connection, reading the schema (the first time, once in [`PoolConfig::max_age`], and where a fault says that it has
+    /// changed) and the query. A dropped future closes its connection. What a connection that has ended, a server that
+    /// is going down, or another schema keeps from being answered is asked once more.
     ///
     /// # Errors
     /// The caller's: [`OriginError::UnknownTable`], [`OriginError::BadId`], [`OriginError::TooManyIds`]. The

@@ -1,12 +1,15 @@
 //! A migration under an origin that has read the schema before.
 #![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use larder_origin::{
     Change, ListQuery, Misconfigured, Origin, OriginError, PoolConfig, Rejected, WriteOptions, Written,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use forward::Forward;
 use place::{Kind, Place, fields, no_hurry, parsed, put, read, write};
@@ -49,6 +52,7 @@ on_every_schema! {
     a_key_that_becomes_text_is_found_by_texts
     a_column_that_is_computed_from_now_on_is_left_out_of_a_put
     a_warm_environment_outlives_ten_migrations
+    readers_and_writers_have_no_fault_of_a_migration_under_them
 }
 
 async fn a_dropped_column_is_left_out_by_the_next_call_of_each_kind(place: Place) {
@@ -209,6 +213,41 @@ async fn a_warm_environment_outlives_ten_migrations(place: Place) {
         assert!(call_it(&origin, CALL_READ).await.is_ok(), "{number}");
         assert!(call_it(&origin, CALL_PATCH).await.is_ok(), "{number}");
     }
+}
+
+async fn readers_and_writers_have_no_fault_of_a_migration_under_them(place: Place) {
+    const CALLS: [&str; 4] = [CALL_READ, CALL_PATCH, CALL_READ, CALL_PUT];
+    let calls: Arc<[AtomicU32; 4]> = Arc::default();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut environments = JoinSet::new();
+    for (number, call) in CALLS.into_iter().enumerate() {
+        let (origin, calls, is_over) = (warm(&place).await, Arc::clone(&calls), Arc::clone(&is_over));
+        environments.spawn(async move {
+            while !is_over.load(Ordering::SeqCst) {
+                let row = call_it(&origin, call).await.unwrap();
+                assert_eq!(row["id"], 1, "{call}");
+                calls[number].fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+    for round in 0..6 {
+        let before: Vec<u32> = calls.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+        let change = match round % 3 {
+            0 => "ADD COLUMN more_yet INTEGER",
+            1 => "RENAME COLUMN more_yet TO less",
+            _ => "DROP COLUMN less",
+        };
+        // SQLite refuses it while another one writes.
+        eventually(|| async { place.try_run(&format!("ALTER TABLE orders {change}")).await.ok() }).await;
+        let has_gone_on =
+            || calls.iter().zip(&before).all(|(now, before)| now.load(Ordering::SeqCst) > before + 1);
+        while !has_gone_on() && environments.try_join_next().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    is_over.store(true, Ordering::SeqCst);
+    assert_eq!(environments.len(), 4, "none of them has ended");
+    environments.join_all().await;
 }
 
 #[tokio::test]
