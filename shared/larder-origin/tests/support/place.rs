@@ -97,29 +97,24 @@ impl Place {
 
     /// Runs `sql`, which may be many statements, on a connection of its own.
     pub(crate) async fn run(&self, sql: &str) {
-        self.try_run(sql).await.unwrap();
-    }
-
-    /// The same, where it may fail.
-    pub(crate) async fn try_run(&self, sql: &str) -> sqlx::Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.kind {
             Kind::DynamoDb => panic!("it has no SQL"),
             Kind::Sqlite => {
                 let options = self.url.parse::<SqliteConnectOptions>().unwrap().create_if_missing(true);
-                let mut connection = options.connect().await?;
-                sqlx::raw_sql(sql).execute(&mut connection).await?;
-                connection.close().await
+                let mut connection = options.connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
             }
             Kind::Postgres => {
-                let mut connection = postgres_options(&self.url).connect().await?;
-                sqlx::raw_sql(sql).execute(&mut connection).await?;
-                connection.close().await
+                let mut connection = postgres_options(&self.url).connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
             }
             Kind::MySql => {
-                let mut connection = mysql_options(&self.url).connect().await?;
-                sqlx::raw_sql(sql).execute(&mut connection).await?;
-                connection.close().await
+                let mut connection = mysql_options(&self.url).connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
             }
         }
     }
