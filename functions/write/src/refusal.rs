@@ -151,6 +151,7 @@ fn word(rejected: Rejected) -> &'static str {
         Rejected::Unique => "not_unique",
         Rejected::ForeignKey => "foreign_key",
         Rejected::Check => "check_failed",
+        Rejected::Spelling => "other_spelling",
         Rejected::TooLarge => "row_too_large",
         _ => "rejected",
     }
@@ -208,6 +209,7 @@ mod tests {
             Refusal::Rejected(Rejected::Unique),
             Refusal::Rejected(Rejected::ForeignKey),
             Refusal::Rejected(Rejected::Check),
+            Refusal::Rejected(Rejected::Spelling),
             Refusal::Rejected(Rejected::TooLarge),
             Refusal::NoSuchRecord,
             Refusal::Misconfigured,

@@ -188,7 +188,7 @@ async fn what_the_origin_does_not_take_is_refused_in_a_word() -> Result<()> {
     for (method, path, body, code) in [
         ("PUT", "/records/airports/XXX", "{}", "not_null"),
         ("PUT", PATH, r#"{"id":2}"#, "key_mismatch"),
-        ("PUT", PATH, r#"{"v":2}"#, "not_settable"),
+        ("PATCH", PATH, r#"{"v":2}"#, "not_settable"),
         ("PUT", PATH, r#"{"hotel":2}"#, "unknown_column"),
         ("PATCH", PATH, "{}", "nothing_to_change"),
         ("PUT", "/records/staff/3", r#"{"name":"Ada"}"#, "not_unique"),

@@ -1,4 +1,4 @@
-//! Days and times as text: RFC 3339, and its parts.
+//! Days and times as text: the parts of RFC 3339, and what PostgreSQL reads of them.
 
 use std::fmt::Write as _;
 
@@ -33,10 +33,26 @@ pub(crate) fn time(micros: i64) -> String {
     text
 }
 
-/// `2013-01-01T10:00:00` for the moment that is `micros` after the begin of 1970, without a time zone.
-pub(crate) fn date_time(micros: i64) -> String {
-    format!("{}T{}", date(micros.div_euclid(MICROS_A_DAY)), time(micros.rem_euclid(MICROS_A_DAY)))
+/// A date, or what begins with one, as PostgreSQL reads it: a year before 1 counts from 1 BC, and one beyond four digits
+/// has no sign. `None` for one that needs no change.
+pub(crate) fn to_postgres(text: &str) -> Option<String> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (0, text),
+    };
+    let (digits, behind) = rest.split_at(rest.find('-')?);
+    let is_year = (4..=MAX_YEAR_DIGITS).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let year: i32 = if is_year { digits.parse().ok()? } else { return None };
+    match (sign, year) {
+        (-1, _) | (_, 0) => Some(format!("{:04}{behind} BC", year + 1)),
+        (1, _) => Some(format!("{year:04}{behind}")),
+        _ => None,
+    }
 }
+
+/// PostgreSQL's last year is 5874897.
+const MAX_YEAR_DIGITS: usize = 7;
 
 /// Microseconds of a day.
 pub(crate) const MICROS_A_DAY: i64 = 86_400_000_000;
@@ -64,14 +80,37 @@ mod tests {
     }
 
     #[test]
+    fn a_year_before_1_is_one_before_christ() {
+        for (text, expected) in [
+            ("0000-01-01", Some("0001-01-01 BC")),
+            ("-0043-03-15", Some("0044-03-15 BC")),
+            ("-0043-03-15T10:00:00Z", Some("0044-03-15T10:00:00Z BC")),
+            ("-4712-01-01", Some("4713-01-01 BC")),
+            ("+10000-01-01T00:00:00", Some("10000-01-01T00:00:00")),
+            ("2013-01-01", None),
+            ("0044-03-15 BC", None),
+            ("-infinity", None),
+            ("infinity", None),
+            ("-", None),
+            ("", None),
+            ("-12345678-01-01", None),
+            ("-43-03-15", None),
+            ("é-", None),
+        ] {
+            assert_eq!(to_postgres(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_fraction_has_the_digits_that_it_needs() {
         for (micros, text) in [
-            (0, "1970-01-01T00:00:00"),
-            (1, "1970-01-01T00:00:00.000001"),
-            (-500_000, "1969-12-31T23:59:59.5"),
-            (1_357_034_400_000_000, "2013-01-01T10:00:00"),
+            (0, "00:00:00"),
+            (1, "00:00:00.000001"),
+            (MICROS_A_DAY - 500_000, "23:59:59.5"),
+            (36_000_000_000, "10:00:00"),
+            (MICROS_A_DAY, "24:00:00"),
         ] {
-            assert_eq!(date_time(micros), text, "{micros}");
+            assert_eq!(time(micros), text, "{micros}");
         }
     }
 }

@@ -6,8 +6,9 @@ use crate::record::Record;
 
 /// What happens to a row.
 ///
-/// The key column may stand among the fields only with the row's own id, and the version column not at all. Only
-/// columns that records show can be set, where a table is configured with some of its columns.
+/// The key column may stand among the fields only with the row's own id. The version column and those that the database
+/// computes may stand in a put, which may hold what was read, and are left out of it; a patch that names one is refused.
+/// Only columns that records show can be set, where a table is configured with some of its columns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// Replaces all columns that records show: those that are not named get their default. Makes the row where there is

@@ -1,6 +1,7 @@
 //! Which database an origin reads and writes: the one place where they differ.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::aws::AwsSettings;
 use crate::change::Written;
@@ -83,6 +84,17 @@ impl Database {
             Self::DynamoDb(dynamodb) => return dynamodb.plan(config).await,
         };
         Ok(Plan::new(config, &columns)?)
+    }
+
+    /// How old a plan may be; `None` where there is no schema of columns that could change.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        match self {
+            Self::Sqlite(sqlite) => Some(sqlite.max_age()),
+            Self::Postgres(postgres) => Some(postgres.max_age()),
+            Self::MySql(mysql) => Some(mysql.max_age()),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(_) => None,
+        }
     }
 
     /// The rows of `keys`, in one query.

@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sqlx::Connection;
-
 use crate::error::Rejected;
 use crate::id::{IdKind, Key};
 use crate::plan::Column;
-use crate::pool::PoolConfig;
+use crate::pool::{Alive, PoolConfig};
 use crate::record::Value;
 use crate::scalar::Scalar;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// A kind of database: how it is opened, how it quotes and binds, which types it has, and what its errors mean.
 pub(crate) trait Engine: Send + Sync {
-    type Connection: Connection + Send;
+    type Connection: Alive;
     type Row: Cells + Send + Sync;
 
     /// Whether what reads must not be able to write, so that writes have connections of their own.
@@ -80,12 +78,18 @@ pub(crate) trait Engine: Send + Sync {
         true
     }
 
-    /// Runs a statement and takes up to `most` of its rows.
+    /// Begins a transaction by one of the statements above.
+    fn begin(
+        connection: &mut Self::Connection,
+        statement: &'static str,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send {
+        Self::run(connection, statement)
+    }
+
+    /// Runs a statement and takes rows of it, as `ask` says.
     fn fetch(
         connection: &mut Self::Connection,
-        statement: String,
-        binds: &[Bind<'_>],
-        most: usize,
+        ask: &Ask<'_>,
     ) -> impl Future<Output = sqlx::Result<Fetched<Self::Row>>> + Send;
 
     /// Runs a statement without values and rows.
@@ -96,6 +100,11 @@ pub(crate) trait Engine: Send + Sync {
 
     /// What an error means that the database told.
     fn meaning(error: &sqlx::Error) -> Meaning;
+
+    /// Whether a write is refused because its transaction only reads, whatever server it is on.
+    fn is_write_refused(_error: &sqlx::Error) -> bool {
+        false
+    }
 }
 
 /// What a connection is for.
@@ -117,11 +126,38 @@ pub(crate) trait Cells {
     fn value(&self, at: usize) -> sqlx::Result<Value<'_>>;
 }
 
+/// A statement and its values.
+pub(crate) struct Ask<'a> {
+    pub(crate) statement: String,
+    pub(crate) binds: &'a [Bind<'a>],
+    /// How many rows are taken.
+    pub(crate) most: usize,
+    /// Whether a connection may keep the statement for the next time. Servers count those that are kept, and what a
+    /// list selects may change under a statement that is.
+    pub(crate) is_kept: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// A statement whose text comes again and again: of all rows.
+    pub(crate) fn kept(statement: String, binds: &'a [Bind<'a>]) -> Self {
+        Self { statement, binds, most: usize::MAX, is_kept: true }
+    }
+
+    /// A statement that is asked seldom: of `most` rows.
+    pub(crate) fn once(statement: String, binds: &'a [Bind<'a>], most: usize) -> Self {
+        Self { statement, binds, most, is_kept: false }
+    }
+}
+
 /// Rows, and whether they are all of them.
 pub(crate) struct Fetched<R> {
     pub(crate) rows: Vec<R>,
     /// If not, the connection has more under way and is of no further use.
     pub(crate) is_whole: bool,
+    /// How many rows a write has changed.
+    pub(crate) affected: u64,
+    /// Of which table the first column is, where the database tells; see [`Column::relation`].
+    pub(crate) relation: Option<u32>,
 }
 
 /// A value to bind.
@@ -177,6 +213,10 @@ pub(crate) enum Meaning {
     Rejected(Rejected),
     /// There is no such table.
     NoTable,
+    /// The schema is not what the statement was made for.
+    Schema,
+    /// This server does not take it, and another one of the same name may. Nothing has been done.
+    WrongServer,
     /// The statement itself is at fault.
     Statement,
     /// Something that does not lie in what was asked.
@@ -188,17 +228,17 @@ macro_rules! statements {
     ($database:ty) => {
         async fn fetch(
             connection: &mut Self::Connection,
-            statement: String,
-            binds: &[$crate::engine::Bind<'_>],
-            most: usize,
+            ask: &$crate::engine::Ask<'_>,
         ) -> sqlx::Result<$crate::engine::Fetched<Self::Row>> {
             use futures_util::TryStreamExt as _;
+            use sqlx::{Either, Executor as _};
             use $crate::engine::{Bind, Fetched};
 
             // Safe: names are quoted and were found in the schema, a list's statement is configuration, and all
             // values are bound.
-            let mut query = sqlx::query::<$database>(sqlx::AssertSqlSafe(statement));
-            for bind in binds {
+            let statement = sqlx::AssertSqlSafe(ask.statement.clone());
+            let mut query = sqlx::query::<$database>(statement).persistent(ask.is_kept);
+            for bind in ask.binds {
                 query = match bind {
                     Bind::Null => query.bind(None::<String>),
                     Bind::Bool(value) => query.bind(*value),
@@ -208,14 +248,20 @@ macro_rules! statements {
                     Bind::Bytes(value) => query.bind(value.clone()),
                 };
             }
-            let (mut rows, mut stream) = (Vec::new(), query.fetch(&mut *connection));
-            while let Some(row) = stream.try_next().await? {
-                if rows.len() == most {
-                    return Ok(Fetched { rows, is_whole: false });
+            let mut fetched = Fetched { rows: Vec::new(), is_whole: true, affected: 0, relation: None };
+            let mut stream = connection.fetch_many(query);
+            while let Some(next) = stream.try_next().await? {
+                match next {
+                    Either::Left(done) => fetched.affected += done.rows_affected(),
+                    Either::Right(_) if fetched.rows.len() == ask.most => {
+                        fetched.is_whole = false;
+                        break;
+                    }
+                    Either::Right(row) => fetched.rows.push(row),
                 }
-                rows.push(row);
             }
-            Ok(Fetched { rows, is_whole: true })
+            drop(stream);
+            Ok(fetched)
         }
 
         async fn run(connection: &mut Self::Connection, statement: &'static str) -> sqlx::Result<()> {

@@ -63,6 +63,10 @@ pub enum Outage {
     /// The database could not be opened, or failed: down, file missing, locked too long, not a database.
     #[error("the database failed")]
     Database(#[source] Arc<dyn Error + Send + Sync>),
+    /// The database's schema is not what it was when it was read, and not yet what a table's configuration needs, or it
+    /// changes too fast. It was read again, and the call repeated.
+    #[error("the schema has changed")]
+    Schema(#[source] Arc<dyn Error + Send + Sync>),
     /// Whether the write has happened is not known: the database was told to commit it, and has not answered. What
     /// is cached of the row has to go as if it had.
     #[error("it is not known whether the write has happened")]
@@ -100,6 +104,9 @@ pub enum Rejected {
     /// A check of the table or of a trigger has said no.
     #[error("a check of the table has failed")]
     Check,
+    /// The row has a key that the database takes for this id, and that is another text; its own text is its id.
+    #[error("the record's id is spelled otherwise in the database")]
+    Spelling,
     /// More bytes than the database takes for a row.
     #[error("the row is too large")]
     TooLarge,
@@ -222,6 +229,10 @@ impl Eq for ListFault {}
 impl Outage {
     pub(crate) fn database(error: sqlx::Error) -> Self {
         Self::Database(Arc::new(error))
+    }
+
+    pub(crate) fn schema(error: sqlx::Error) -> Self {
+        Self::Schema(Arc::new(error))
     }
 
     pub(crate) fn unknown(error: sqlx::Error) -> Self {

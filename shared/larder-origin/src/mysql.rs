@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use sqlx::mysql::{MySql as MySqlDatabase, MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlValueRef};
+use sqlx::mysql::{
+    MySql as MySqlDatabase, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlValueRef,
+};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions, Decode, Row, TypeInfo, ValueRef};
 
 use crate::engine::{Access, Bind, Cells, Engine, Meaning, statements};
@@ -10,7 +12,7 @@ use crate::error::{Misconfigured, Rejected};
 use crate::id::IdKind;
 use crate::idempotency::{MAX_REMOVED, TABLE};
 use crate::plan::Column;
-use crate::pool::PoolConfig;
+use crate::pool::{Alive, PoolConfig};
 use crate::record::Value;
 use crate::scalar::Scalar;
 use crate::server::{Address, has_setting};
@@ -31,8 +33,17 @@ impl MySql {
         if !has_setting(&url, "ssl-mode") {
             options = options.ssl_mode(sqlx::mysql::MySqlSslMode::Preferred);
         }
+        if !has_setting(&url, "statement-cache-capacity") {
+            options = options.statement_cache_capacity(KEPT_STATEMENTS);
+        }
         // A list means by `||` what it means on that server.
         Ok(Self { options: options.pipes_as_concat(false).disable_statement_logging() })
+    }
+}
+
+impl Alive for MySqlConnection {
+    async fn ping(&mut self) -> sqlx::Result<()> {
+        sqlx::Connection::ping(self).await
     }
 }
 
@@ -89,6 +100,7 @@ impl Engine for MySql {
             is_binary: binary.contains(&declared.as_str()),
             default: None,
             declared,
+            relation: None,
         })
     }
 
@@ -119,26 +131,38 @@ impl Engine for MySql {
     /// Source: MySQL, "Server Error Message Reference"; MariaDB, "MariaDB Error Code Reference".
     fn meaning(error: &sqlx::Error) -> Meaning {
         let sqlx::Error::Database(error) = error else { return Meaning::Outage };
-        let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() else {
+        let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() else {
             return Meaning::Outage;
         };
         match (error.number(), error.code().unwrap_or_default()) {
-            // A deadlock, and a row that changed since the snapshot (MariaDB).
-            (1213 | 1020, _) => Meaning::Again,
+            // A deadlock, a row (MariaDB) or a table that changed since the snapshot.
+            (1213 | 1020 | 1412, _) => Meaning::Again,
             (1022 | 1062 | 1169 | 1586, _) => Meaning::Rejected(Rejected::Unique),
             (1216 | 1217 | 1451 | 1452, _) => Meaning::Rejected(Rejected::ForeignKey),
             (1048 | 1364, _) => Meaning::Rejected(Rejected::NotNull),
             (3819, _) | (4025, "23000") | (1644, _) => Meaning::Rejected(Rejected::Check),
             (1146, _) => Meaning::NoTable,
+            // No such column; one that is computed now (MariaDB, MySQL); a statement that the server has prepared for
+            // another schema, or not at all: behind a proxy it may be another server.
+            (1054 | 1906 | 3105 | 1615 | 1243, _) => Meaning::Schema,
+            // Read only by its settings, by `innodb_read_only`, or by its transactions; going down; not yet a part of
+            // its cluster (Galera). So many statements are prepared there that it takes no more: a connection that
+            // ends takes its own with it.
+            (1290 | 1836 | 1792 | 1053 | 1047 | 1461, _) => Meaning::WrongServer,
             (1153 | 1118, _) => Meaning::Rejected(Rejected::TooLarge),
             (1264 | 1265 | 1292 | 1366 | 1367 | 1406 | 1411 | 1416 | 1690, _) => {
                 Meaning::Rejected(Rejected::Value)
             }
-            (1792, _) => Meaning::Statement,
             (_, "42000" | "42S02" | "42S22" | "HY093") => Meaning::Statement,
             (_, "22001" | "22003" | "22007" | "22032") => Meaning::Rejected(Rejected::Value),
             _ => Meaning::Outage,
         }
+    }
+
+    fn is_write_refused(error: &sqlx::Error) -> bool {
+        let error =
+            error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+        error.is_some_and(|error| error.number() == 1792)
     }
 }
 
@@ -281,6 +305,11 @@ const ADDRESS: Address = Address {
         "statement-cache-capacity",
     ],
 };
+
+/// Most statements that a connection keeps on the server. A server takes 16,382 of them unless told otherwise
+/// (`max_prepared_stmt_count`), of all connections together. A read of a table has eight texts, see
+/// [`places`](crate::sql::places), of which an environment seldom needs more than two.
+const KEPT_STATEMENTS: usize = 16;
 
 /// Longest time that the server lets a connection rest: five minutes.
 const MAX_WAIT_SECS: u64 = 300;

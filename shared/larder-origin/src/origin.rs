@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::OnceCell;
 use tokio::time::timeout_at;
 
 use crate::aws::AwsSettings;
 use crate::change::{Change, WriteOptions, Written};
 use crate::database::{Database, IndexList, Rows};
-use crate::error::{Misconfigured, OriginError, Outage};
+use crate::error::{Misconfigured, OriginError, Outage, Rejected};
 use crate::id::Id;
 use crate::idempotency;
 use crate::identifier::Identifier;
 use crate::list::{ListQuery, MAX_LIST};
 use crate::plan::Plan;
-use crate::pool::PoolConfig;
+use crate::pool::{Moment, PoolConfig};
 use crate::record::Record;
 use crate::tables::{TableConfig, Tables};
 use crate::write::{Progress, WriteRequest};
@@ -32,11 +32,19 @@ pub struct Origin {
     is_writable: bool,
 }
 
-/// A configured table, with its plan once the schema was read. A schema is read when the table is first loaded
-/// from, so that a fault in one table keeps no other from being read; a change is seen by new environments.
+/// A configured table, with its plan once the schema was read: when the table is first loaded from, so that a fault in
+/// one table keeps no other from being read.
 struct Table {
     config: TableConfig,
-    plan: OnceCell<Plan>,
+    known: Mutex<Option<Arc<Known>>>,
+    /// Held by the one call that reads the schema.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// A plan, and when its schema was read.
+struct Known {
+    plan: Plan,
+    read: Moment,
 }
 
 impl Origin {
@@ -64,7 +72,7 @@ impl Origin {
     /// # Ok::<(), larder_origin::InvalidTables>(())
     /// ```
     pub fn new(url: &str, tables: Tables) -> Result<Self, Misconfigured> {
-        let table = |config: TableConfig| (config.table.clone(), Table { config, plan: OnceCell::new() });
+        let table = |config: TableConfig| (config.table.clone(), Table::new(config));
         Ok(Self {
             database: Database::from_url(url)?,
             tables: tables.into_vec().into_iter().map(table).collect(),
@@ -113,8 +121,9 @@ impl Origin {
     pub fn id(&self, table: &str, text: &str) -> Result<Id, OriginError> {
         let table = self.table(table)?;
         let id = Id::new(text)?;
-        if let Some(plan) = table.plan.get() {
-            id.to_key(plan.kind)?;
+        // One that is too old does not count: the key may be of another type by now.
+        if let Some(known) = table.young(self.database.max_age()) {
+            id.to_key(known.plan.kind)?;
         }
         Ok(id)
     }
@@ -134,8 +143,9 @@ impl Origin {
     /// word that there is no such row.
     ///
     /// At most [`MAX_IDS`] ids; no query for none. `deadline` covers opening the database, waiting for a
-    /// connection, reading the schema (the first time) and the query. A dropped future closes its
-    /// connection. A query on a connection that turns out to have died at rest is asked once more, on another one.
+    /// connection, reading the schema (the first time, once in [`PoolConfig::max_age`], and where a fault says that it has
+    /// changed) and the query. A dropped future closes its connection. What a connection that has ended, a server that
+    /// is going down, or another schema keeps from being answered is asked once more.
     ///
     /// # Errors
     /// The caller's: [`OriginError::UnknownTable`], [`OriginError::BadId`], [`OriginError::TooManyIds`]. The
@@ -207,8 +217,12 @@ impl Origin {
             progress: &progress,
         };
         let write = async {
-            let plan = self.plan(config).await?;
-            self.database.write(plan, &request).await
+            let known = self.known(config).await?;
+            let outcome = self.database.write(&known.plan, &request).await;
+            match self.known_better(config, &known, &outcome).await? {
+                Some(better) => self.database.write(&better.plan, &request).await,
+                None => outcome,
+            }
         };
         timeout_at(deadline.into(), erased(write)).await.map_err(|_| progress.outage())?
     }
@@ -271,9 +285,9 @@ impl Origin {
             }
             ListQuery::Index { .. } if !self.database.has_indexes() => Err(Misconfigured::ListKind.into()),
             ListQuery::Index { table, index, partition, descending } => {
-                let plan = self.plan(self.table(table.as_str())?).await?;
+                let known = self.known(self.table(table.as_str())?).await?;
                 let asked = IndexList { index, partition, descending: *descending };
-                self.database.list_index(plan, &asked, limit).await
+                self.database.list_index(&known.plan, &asked, limit).await
             }
         }
     }
@@ -283,15 +297,116 @@ impl Origin {
     }
 
     async fn rows(&self, table: &Table, ids: &[Id]) -> Result<Rows, OriginError> {
-        let plan = self.plan(table).await?;
-        let keys = plan.keys(ids)?;
-        self.database.select(plan, &keys).await
+        let known = self.known(table).await?;
+        let outcome = self.rows_by(&known.plan, ids).await;
+        match self.known_better(table, &known, &outcome).await? {
+            Some(better) => self.rows_by(&better.plan, ids).await,
+            None => outcome,
+        }
     }
 
-    async fn plan<'t>(&self, table: &'t Table) -> Result<&'t Plan, OriginError> {
-        table.plan.get_or_try_init(|| self.database.plan(&table.config)).await
+    async fn rows_by(&self, plan: &Plan, ids: &[Id]) -> Result<Rows, OriginError> {
+        self.database.select(plan, &plan.keys(ids)?).await
+    }
+
+    /// The plan of `table`, of a schema that is not too old.
+    async fn known(&self, table: &Table) -> Result<Arc<Known>, OriginError> {
+        let max_age = self.database.max_age();
+        if let Some(known) = table.young(max_age) {
+            return Ok(known);
+        }
+        let _turn = table.reading.lock().await;
+        match table.young(max_age) {
+            Some(known) => Ok(known),
+            None => self.read(table).await,
+        }
+    }
+
+    /// The plan by which a call is to be repeated, once: where `outcome` says that the schema has changed under `known`,
+    /// or may have.
+    async fn known_better<T>(
+        &self,
+        table: &Table,
+        known: &Arc<Known>,
+        outcome: &Result<T, OriginError>,
+    ) -> Result<Option<Arc<Known>>, OriginError> {
+        let doubt = outcome.as_ref().err().map_or(Doubt::Without, Doubt::of);
+        let is_old = known.read.elapsed() >= doubt.patience();
+        if doubt == Doubt::Without || !is_old || self.database.max_age().is_none() {
+            return Ok(None);
+        }
+        let _turn = table.reading.lock().await;
+        let better = match table.newer(known) {
+            Some(newer) => newer,
+            None => self.read(table).await?,
+        };
+        Ok((doubt == Doubt::Stale || better.plan != known.plan).then_some(better))
+    }
+
+    /// Reads the schema.
+    async fn read(&self, table: &Table) -> Result<Arc<Known>, OriginError> {
+        let read = Moment::now();
+        let plan = self.database.plan(&table.config).await?;
+        let known = Arc::new(Known { plan, read });
+        *table.lock() = Some(Arc::clone(&known));
+        Ok(known)
     }
 }
+
+impl Table {
+    fn new(config: TableConfig) -> Self {
+        Self { config, known: Mutex::default(), reading: tokio::sync::Mutex::default() }
+    }
+
+    /// The plan, if its schema is younger than `max_age`.
+    fn young(&self, max_age: Option<Duration>) -> Option<Arc<Known>> {
+        let known = self.lock().clone()?;
+        max_age.is_none_or(|max_age| known.read.elapsed() < max_age).then_some(known)
+    }
+
+    /// The plan, if another call has read it since `known` was taken.
+    fn newer(&self, known: &Arc<Known>) -> Option<Arc<Known>> {
+        self.lock().clone().filter(|newer| !Arc::ptr_eq(newer, known))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an error says of the schema that its call went by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Doubt {
+    /// Nothing.
+    Without,
+    /// It may be that the schema has changed: what is refused may be right by now.
+    Some,
+    /// It has changed.
+    Stale,
+}
+
+impl Doubt {
+    fn of(error: &OriginError) -> Self {
+        match error {
+            OriginError::Unavailable(Outage::Schema(_)) => Self::Stale,
+            OriginError::UnknownColumn | OriginError::BadId(_) => Self::Some,
+            OriginError::Rejected(Rejected::Value | Rejected::NotNull | Rejected::NotSettable) => Self::Some,
+            _ => Self::Without,
+        }
+    }
+
+    /// How old a plan has to be before its schema is read again: callers who send what is wrong do not have it read
+    /// with each call.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Stale => Duration::ZERO,
+            Self::Without | Self::Some => DOUBT_AFTER,
+        }
+    }
+}
+
+/// How often a schema is read again, at most, because of what is refused.
+const DOUBT_AFTER: Duration = Duration::from_secs(1);
 
 /// The time, in milliseconds since 1970.
 fn now_ms() -> i64 {

@@ -24,6 +24,8 @@ pub(crate) struct Column {
     pub(crate) declared: String,
     /// The expression of its default, as its engine writes it where it needs it.
     pub(crate) default: Option<String>,
+    /// The number of its table, where the database has one and tells it with each result.
+    pub(crate) relation: Option<u32>,
 }
 
 /// How a table is read and written. Every name in it is in the schema.

@@ -5,9 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use sqlx::Connection;
+use sqlx::mysql::MySqlDatabaseError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
+
+use crate::postgres::Fault;
 
 /// The connections of one origin in one environment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,8 +18,9 @@ pub struct PoolConfig {
     /// environments share one database. A SQLite file that is written has as many again for that.
     pub max_connections: NonZeroU32,
     /// A connection older than this is opened anew before use, checked on use. A database file that was
-    /// replaced by another is seen this much later at most, because the old file stays readable while it is
-    /// open. Schemas are read once for all connections.
+    /// replaced by another is seen this much later at most, because the old file stays readable while it is open.
+    /// A schema that was read longer ago is read anew before use, too: what a migration changes without a fault of any
+    /// statement, such as a column that it adds, is seen this much later at most.
     pub max_age: Duration,
     /// A connection that has rested for this long, by the clock that says more, is asked for a sign of life before use:
     /// a frozen environment is not told that its connection has ended.
@@ -45,6 +48,12 @@ impl Default for PoolConfig {
     }
 }
 
+/// What can be asked for a sign of life.
+pub(crate) trait Alive: Send {
+    /// Waits for an answer to nothing.
+    fn ping(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
+}
+
 /// Connections that rest. No task looks after them: their age is checked when they are used.
 pub(crate) struct Pool<C> {
     pub(crate) config: PoolConfig,
@@ -58,7 +67,7 @@ struct Resting<C> {
     since: Moment,
 }
 
-impl<C: Connection> Pool<C> {
+impl<C: Alive> Pool<C> {
     pub(crate) fn new(config: PoolConfig) -> Self {
         let most =
             usize::try_from(config.max_connections.get()).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
@@ -85,6 +94,11 @@ impl<C: Connection> Pool<C> {
         Ok(Lent { pool: self, connection, opened, is_reused: false, _permit: permit })
     }
 
+    /// Closes all that rest: they lead where the name does not lead any more.
+    pub(crate) fn forget(&self) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn take(&self) -> Option<Resting<C>> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -107,16 +121,9 @@ impl<C> Lent<'_, C> {
         self.pool.resting.lock().unwrap_or_else(PoisonError::into_inner).push(resting);
     }
 
-    /// Ends a use whose repetition does no harm: gives the connection back if it is of further use. `None` if it had
-    /// rested and was found dead: the use may be repeated, and as every dead one is dropped, not for ever.
-    pub(crate) fn end<T>(self, outcome: sqlx::Result<T>) -> Option<sqlx::Result<T>> {
-        match outcome {
-            // An error that the database tells is an answer like any other.
-            Ok(_) | Err(sqlx::Error::Database(_)) if !is_lost(&outcome) => self.give_back(),
-            Err(_) if self.is_reused && is_lost(&outcome) => return None,
-            _ => {}
-        }
-        Some(outcome)
+    /// Whether it had rested. One that had may have been dead all the time.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
     }
 }
 
@@ -134,29 +141,35 @@ impl<C> DerefMut for Lent<'_, C> {
     }
 }
 
-/// Whether an outcome says that the connection has ended. Servers may say so in words before they hang up.
-pub(crate) fn is_lost<T>(outcome: &sqlx::Result<T>) -> bool {
-    match outcome {
-        Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => true,
-        Err(sqlx::Error::Database(error)) => error.code().is_some_and(|code| LAST_WORDS.contains(&&*code)),
+/// Whether an error says that the connection has ended. Servers may say so in words before they hang up.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            let is_last_word = error.code().is_some_and(|code| LAST_WORDS.contains(&&*code));
+            let mysql = error.try_downcast_ref::<MySqlDatabaseError>();
+            is_last_word
+                || error.try_downcast_ref::<Fault>().is_some_and(Fault::is_fatal)
+                || mysql.is_some_and(|error| error.number() == CONNECTION_KILLED)
+        }
         _ => false,
     }
 }
 
 /// A moment by both clocks: in a frozen environment one of them may stand still.
 #[derive(Clone, Copy)]
-struct Moment {
+pub(crate) struct Moment {
     monotonic: Instant,
     wall: SystemTime,
 }
 
 impl Moment {
-    fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
     /// The time since, by the clock that says more.
-    fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
     }
 }
@@ -165,3 +178,6 @@ impl Moment {
 /// transaction for too long; then MySQL's and MariaDB's word for it.
 /// Source: PostgreSQL, "Appendix A. PostgreSQL Error Codes"; MySQL, `ER_CLIENT_INTERACTION_TIMEOUT`, by its state.
 const LAST_WORDS: [&str; 6] = ["57P01", "57P02", "57P04", "57P05", "25P03", "08S01"];
+
+/// MariaDB's `ER_CONNECTION_KILLED`, whose state is that of a statement which was ended.
+const CONNECTION_KILLED: u16 = 1927;

@@ -22,11 +22,12 @@ use serde_json::value::RawValue;
 /// | `numeric`, `decimal` | a string with all digits: `"12.50"` |
 /// | PostgreSQL `timestamptz`; MySQL `timestamp` | RFC 3339 in UTC: `"2013-01-01T10:00:00Z"`, with a fraction if there is one |
 /// | `timestamp` without time zone; MySQL `datetime` | the same without `Z` |
-/// | `date`, `time` | `"2013-01-01"`, `"10:00:00"` |
+/// | `date`, `time` | `"2013-01-01"`, `"10:00:00"`; years before 1 and beyond 9999 as ISO 8601 has them: `"-0043-03-15"` is in 44 BC, `"+10000-01-01"` |
+/// | `char(n)` | a string without the blanks that fill it |
 /// | `uuid` | a string, small letters and hyphens |
 /// | `json`, `jsonb` (MariaDB has none: its `json` is text) | that very JSON, embedded |
 /// | enumerations and sets | a string |
-/// | PostgreSQL's other types | a string, as the server writes it; in a list only if the statement casts it to `text` |
+/// | PostgreSQL's other types | a string, as the server writes it; in a list those of the server itself only if the statement casts them to `text` |
 /// | MySQL `bit`, `geometry` | bytes |
 /// | DynamoDB numbers | a number with all digits; a whole one has no fraction, whatever was stored |
 /// | DynamoDB lists, maps, sets | arrays and objects |

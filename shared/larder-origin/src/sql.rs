@@ -1,12 +1,14 @@
 //! A database that speaks SQL: reads and lists, in the words that all of them share.
 
+use std::time::Duration;
+
 use crate::database::Rows;
-use crate::engine::{Access, Bind, Cells, Engine, Fetched, Meaning};
+use crate::engine::{Access, Ask, Bind, Cells, Engine, Fetched, Meaning};
 use crate::error::{ListFault, Misconfigured, OriginError, Outage};
 use crate::id::Key;
 use crate::identifier::Identifier;
 use crate::plan::{Column, Plan};
-use crate::pool::{Lent, Pool, PoolConfig};
+use crate::pool::{Lent, Pool, PoolConfig, is_lost};
 use crate::record::Record;
 use crate::scalar::Scalar;
 
@@ -29,30 +31,48 @@ impl<E: Engine> Sql<E> {
         self.writers = Pool::new(config);
     }
 
+    /// How old a schema may be.
+    pub(crate) fn max_age(&self) -> Duration {
+        self.readers.config.max_age
+    }
+
     /// All columns of `table` in its order, or none if there is no such table.
     pub(crate) async fn columns(&self, table: &Identifier) -> Result<Vec<Column>, Outage> {
         let name = [Bind::Text(table.as_str().into())];
-        loop {
-            let mut connection = self.lend(Access::Read).await?;
-            let fetched = E::fetch(&mut connection, E::COLUMNS.to_owned(), &name, usize::MAX).await;
-            if let Some(fetched) = connection.end(fetched) {
-                let columns = fetched.and_then(|fetched| fetched.rows.iter().map(E::column).collect());
-                return columns.map_err(Outage::database);
-            }
-        }
+        let ask = Ask::once(E::COLUMNS.to_owned(), &name, usize::MAX);
+        let columns = self.ask(&ask).await?.and_then(|fetched| fetched.rows.iter().map(E::column).collect());
+        columns.map_err(Outage::database)
     }
 
     /// The rows of `keys`, in one query.
     pub(crate) async fn select(&self, plan: &Plan, keys: &[Key<'_>]) -> Result<Rows, Outage> {
-        let binds: Vec<Bind<'_>> = keys.iter().map(|key| Bind::from(*key)).collect();
+        let binds = key_binds(keys);
+        let ask = Ask::kept(select_statement::<E>(plan, binds.len()), &binds);
+        let fetched = self.ask(&ask).await?.map_err(outage::<E>)?;
+        check_relation(plan, &fetched)?;
+        let rows: sqlx::Result<Rows> = fetched.rows.iter().map(|row| keyed(plan, row)).collect();
+        let rows = rows.map_err(Outage::database)?;
+        if rows.len() == fetched.rows.len() { Ok(rows) } else { Err(not_unique()) }
+    }
+
+    /// What `ask` brings outside of a transaction. Where the connection has ended, or leads to the wrong server, it is
+    /// asked on another one: once, and as often as a connection that rested is found dead.
+    async fn ask(&self, ask: &Ask<'_>) -> Result<sqlx::Result<Fetched<E::Row>>, Outage> {
+        let mut renewals = Renewals::default();
         loop {
             let mut connection = self.lend(Access::Read).await?;
-            let statement = select_statement::<E>(plan, keys.len());
-            let fetched = E::fetch(&mut connection, statement, &binds, usize::MAX).await;
-            if let Some(fetched) = connection.end(fetched) {
-                let rows =
-                    fetched.and_then(|fetched| fetched.rows.iter().map(|row| keyed(plan, row)).collect());
-                return rows.map_err(Outage::database);
+            let fetched = E::fetch(&mut connection, ask).await;
+            match fetched {
+                Err(error) if renewals.allow::<E>(&error, connection.is_reused()) => {
+                    drop(connection);
+                    self.forget_others(&error);
+                }
+                fetched => {
+                    if fetched.as_ref().err().is_none_or(|error| is_at_rest::<E>(error)) {
+                        connection.give_back();
+                    }
+                    return Ok(fetched);
+                }
             }
         }
     }
@@ -68,24 +88,28 @@ impl<E: Engine> Sql<E> {
             return Err(Misconfigured::ListStatement(ListFault::new("there is more than one")).into());
         }
         let binds: Vec<Bind<'_>> = parameters.iter().map(Bind::from).collect();
-        let mut connection = self.begin(Access::Read, E::BEGIN_READ).await?;
-        let fetched = E::fetch(&mut connection, statement.to_owned(), &binds, limit).await;
-        match fetched {
-            Ok(Fetched { rows, is_whole }) => {
-                if is_whole {
-                    self.roll_back(connection).await;
+        let ask = Ask::once(statement.to_owned(), &binds, limit);
+        let mut renewals = Renewals::default();
+        loop {
+            let mut connection = self.begin(Access::Read, E::BEGIN_READ).await?;
+            let fetched = E::fetch(&mut connection, &ask).await;
+            match fetched {
+                Ok(Fetched { rows, is_whole, .. }) => {
+                    if is_whole {
+                        self.roll_back(connection).await;
+                    }
+                    return rows.iter().map(list_record).collect();
                 }
-                rows.iter().map(list_record).collect()
-            }
-            Err(error) => {
-                let is_statement = E::meaning(&error) == Meaning::Statement
-                    || matches!(error, sqlx::Error::Protocol(_) | sqlx::Error::Encode(_));
-                if matches!(error, sqlx::Error::Database(_)) {
-                    self.roll_back(connection).await;
-                }
-                match is_statement {
-                    true => Err(Misconfigured::ListStatement(ListFault::new(error)).into()),
-                    false => Err(Outage::database(error).into()),
+                Err(error) => {
+                    if is_at_rest::<E>(&error) || E::is_write_refused(&error) {
+                        self.roll_back(connection).await;
+                    } else {
+                        drop(connection);
+                        self.forget_others(&error);
+                    }
+                    if !renewals.allow_list::<E>(&error) {
+                        return Err(list_error::<E>(error));
+                    }
                 }
             }
         }
@@ -97,15 +121,21 @@ impl<E: Engine> Sql<E> {
         access: Access,
         statement: &'static str,
     ) -> Result<Lent<'_, E::Connection>, Outage> {
+        let mut renewals = Renewals::default();
         loop {
             let mut connection = self.lend(access).await?;
-            let begun = E::run(&mut connection, statement).await;
+            let begun = E::begin(&mut connection, statement).await;
             match begun {
                 Ok(()) => return Ok(connection),
+                Err(error) if renewals.allow::<E>(&error, connection.is_reused()) => {
+                    drop(connection);
+                    self.forget_others(&error);
+                }
                 Err(error) => {
-                    if let Some(ended) = connection.end(Err::<(), _>(error)) {
-                        return ended.map_err(Outage::database).map(|()| unreachable!("it was an error"));
+                    if is_at_rest::<E>(&error) {
+                        self.roll_back(connection).await;
                     }
+                    return Err(Outage::database(error));
                 }
             }
         }
@@ -118,13 +148,108 @@ impl<E: Engine> Sql<E> {
         }
     }
 
+    /// Closes the connections that rest, where `error` says that they lead to the wrong server as well.
+    pub(crate) fn forget_others(&self, error: &sqlx::Error) {
+        if E::meaning(error) == Meaning::WrongServer {
+            self.readers.forget();
+            self.writers.forget();
+        }
+    }
+
+    /// A connection; asked for twice, where the server that the name leads to does not let anyone in yet, or any more.
     async fn lend(&self, access: Access) -> Result<Lent<'_, E::Connection>, Outage> {
         let pool = match access {
             Access::Write if E::WRITES_APART => &self.writers,
             _ => &self.readers,
         };
-        pool.lend(self.engine.open(access, &pool.config)).await.map_err(Outage::database)
+        let mut renewals = Renewals::default();
+        loop {
+            match pool.lend(self.engine.open(access, &pool.config)).await {
+                Ok(lent) => return Ok(lent),
+                Err(error) if E::meaning(&error) == Meaning::WrongServer && renewals.count() => {}
+                Err(error) => return Err(Outage::database(error)),
+            }
+        }
     }
+}
+
+/// How often a call has taken another connection.
+#[derive(Default)]
+pub(crate) struct Renewals(u32);
+
+impl Renewals {
+    /// Whether what `error` has ended may be done again on another connection, under the name's present address. Only
+    /// for what surely has not been done. One that rested, and is dead, does not count: each of them is dropped.
+    pub(crate) fn allow<E: Engine>(&mut self, error: &sqlx::Error, is_reused: bool) -> bool {
+        let (is_lost, is_wrong) = (is_lost(error), E::meaning(error) == Meaning::WrongServer);
+        (is_lost && is_reused) || ((is_lost || is_wrong) && self.count())
+    }
+
+    /// The same for a list, whose tables may just be taken away and come again.
+    fn allow_list<E: Engine>(&mut self, error: &sqlx::Error) -> bool {
+        let is_of_schema = matches!(E::meaning(error), Meaning::NoTable | Meaning::Schema);
+        let is_of_place = is_lost(error) || E::meaning(error) == Meaning::WrongServer;
+        let is_of_list = E::is_write_refused(error) || matches!(error, sqlx::Error::Protocol(_));
+        (is_of_schema || is_of_place) && !is_of_list && self.count()
+    }
+
+    fn count(&mut self) -> bool {
+        self.0 += 1;
+        self.0 <= MAX_RENEWALS
+    }
+}
+
+/// Whether a connection is in step behind `error`, and leads where it should.
+pub(crate) fn is_at_rest<E: Engine>(error: &sqlx::Error) -> bool {
+    let is_told = matches!(error, sqlx::Error::Database(_));
+    is_told && !is_lost(error) && E::meaning(error) != Meaning::WrongServer
+}
+
+/// Why a list was not given: by what its statement says, that it writes, or what the database is in.
+fn list_error<E: Engine>(error: sqlx::Error) -> OriginError {
+    let is_of_statement = matches!(E::meaning(&error), Meaning::Statement | Meaning::Schema)
+        || E::is_write_refused(&error)
+        || matches!(error, sqlx::Error::Protocol(_) | sqlx::Error::Encode(_));
+    match is_of_statement {
+        true => Misconfigured::ListStatement(ListFault::new(error)).into(),
+        false => outage::<E>(error).into(),
+    }
+}
+
+/// Why a statement that was made for a table gave nothing.
+pub(crate) fn outage<E: Engine>(error: sqlx::Error) -> Outage {
+    match E::meaning(&error) {
+        Meaning::NoTable | Meaning::Schema => Outage::schema(error),
+        _ => Outage::database(error),
+    }
+}
+
+/// Rows of another table than `plan` is of are nobody's answer: the table was swapped, or the connection is not ours
+/// alone.
+pub(crate) fn check_relation<R>(plan: &Plan, fetched: &Fetched<R>) -> Result<(), Outage> {
+    match (plan.key.relation, fetched.relation) {
+        (Some(planned), Some(told)) if planned != told => {
+            Err(Outage::schema(sqlx::Error::Protocol("rows of another table than was asked".to_owned())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What there is to say where one key turns out to be that of several rows.
+pub(crate) fn not_unique() -> Outage {
+    Outage::schema(sqlx::Error::Protocol("one key is that of several rows".to_owned()))
+}
+
+/// The values of `keys`, and the last of them as often as it takes for [`places`] of them.
+fn key_binds<'k>(keys: &[Key<'k>]) -> Vec<Bind<'k>> {
+    let binds = keys.iter().map(|key| Bind::from(*key));
+    let filling = keys.last().map(|last| Bind::from(*last));
+    binds.chain(filling.into_iter().cycle()).take(places(keys.len())).collect()
+}
+
+/// How many places a statement for `count` keys has: a power of two, so that a table has few texts.
+fn places(count: usize) -> usize {
+    count.next_power_of_two()
 }
 
 /// `SELECT` for `count` keys: the key, the version if there is one, and the columns of a record. Columns are qualified,
@@ -162,3 +287,6 @@ fn list_record(row: &impl Cells) -> Result<Record, OriginError> {
 
 /// Where a row holds its key; the version and the record's columns follow.
 const KEY_AT: usize = 0;
+
+/// How often a call takes another connection, beside those that died at rest.
+const MAX_RENEWALS: u32 = 1;

@@ -11,7 +11,7 @@ use crate::error::{Misconfigured, Rejected};
 use crate::id::IdKind;
 use crate::idempotency::{MAX_REMOVED, TABLE};
 use crate::plan::Column;
-use crate::pool::PoolConfig;
+use crate::pool::{Alive, PoolConfig};
 use crate::record::Value;
 
 /// A SQLite file.
@@ -35,12 +35,20 @@ impl Sqlite {
     }
 }
 
+impl Alive for SqliteConnection {
+    async fn ping(&mut self) -> sqlx::Result<()> {
+        sqlx::Connection::ping(self).await
+    }
+}
+
 impl Engine for Sqlite {
     type Connection = SqliteConnection;
     type Row = SqliteRow;
 
     const WRITES_APART: bool = true;
-    const BEGIN_READ: &'static str = "BEGIN";
+    /// Has the schema read anew where it has changed, and kept as it is up to the end: a statement that is prepared for
+    /// an older one is prepared again as it runs, and its columns come under names that the driver has from before.
+    const BEGIN_READ: &'static str = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const COLUMNS: &'static str = COLUMNS;
     const FOR_UPDATE: &'static str = "";
@@ -63,6 +71,7 @@ impl Engine for Sqlite {
             is_binary: declared.to_ascii_uppercase().contains("BLOB"),
             default: row.try_get("dflt_value")?,
             declared,
+            relation: None,
         })
     }
 
@@ -105,6 +114,11 @@ impl Engine for Sqlite {
             (19, 1299) => Meaning::Rejected(Rejected::NotNull),
             (19, _) => Meaning::Rejected(Rejected::Check),
             (1, _) if error.message().starts_with("no such table") => Meaning::NoTable,
+            (1, _) if OF_ANOTHER_SCHEMA.iter().any(|words| error.message().contains(words)) => {
+                Meaning::Schema
+            }
+            // It was changed while the statement was prepared, again and again.
+            (17, _) => Meaning::Schema,
             (1 | 8, _) => Meaning::Statement,
             _ => Meaning::Outage,
         }
@@ -195,6 +209,14 @@ const COLUMNS: &str = r#"
     FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS info
     WHERE t.type = 'table' AND t.name = ? AND info.hidden <> 1
     ORDER BY info.cid"#;
+
+/// What SQLite says of a statement that was made for another schema. Source: `src/resolve.c`, `insert.c`, `update.c`.
+const OF_ANOTHER_SCHEMA: [&str; 4] = [
+    "no such column",
+    "has no column named",
+    "cannot UPDATE generated column",
+    "cannot INSERT into generated column",
+];
 
 /// Longest wait for a writer's lock, after which the database counts as unavailable. A caller's deadline may be
 /// shorter; this only ends what SQLite does after the caller has gone.

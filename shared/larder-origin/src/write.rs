@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::change::{Change, Written};
-use crate::engine::{Access, Bind, Engine, Meaning};
+use crate::engine::{Access, Ask, Bind, Engine, Meaning};
 use crate::error::{Misconfigured, OriginError, Outage, Rejected};
 use crate::id::{Id, Key};
 use crate::idempotency::{self, IdempotencyKey};
 use crate::plan::{Column, Plan};
+use crate::pool::is_lost;
 use crate::record::Record;
 use crate::scalar::Scalar;
-use crate::sql::{Sql, keyed, select_statement};
+use crate::sql::{Renewals, Sql, check_relation, is_at_rest, keyed, not_unique, outage, select_statement};
 
 /// What is asked of a write.
 pub(crate) struct WriteRequest<'a> {
@@ -67,7 +68,10 @@ pub(crate) fn named<'a>(
                 return Err(Rejected::Key.into());
             }
         } else if plan.version.as_ref().is_some_and(|version| version.name == name) {
-            return Err(Rejected::NotSettable.into());
+            // A put may hold what was read, and a version is counted, whatever it holds.
+            if !matches!(request.change, Change::Put(_)) {
+                return Err(Rejected::NotSettable.into());
+            }
         } else {
             set.push((name, value));
         }
@@ -83,12 +87,15 @@ fn assignments<'a>(
     plan: &'a Plan,
     request: &WriteRequest<'a>,
 ) -> Result<Vec<(&'a Column, &'a Scalar)>, OriginError> {
-    let set = named(plan, request)?.into_iter().map(|(name, value)| {
-        let column = plan.columns.iter().find(|column| column.name == name);
-        let column = column.ok_or(OriginError::UnknownColumn)?;
-        match column.is_generated {
-            true => Err(Rejected::NotSettable.into()),
-            false => Ok((column, value)),
+    let set = named(plan, request)?.into_iter().filter_map(|(name, value)| {
+        let Some(column) = plan.columns.iter().find(|column| column.name == name) else {
+            return Some(Err(OriginError::UnknownColumn));
+        };
+        match (column.is_generated, request.change) {
+            (false, _) => Some(Ok((column, value))),
+            // A put may hold what was read, and what is computed is computed anew.
+            (true, Change::Put(_)) => None,
+            (true, _) => Some(Err(Rejected::NotSettable.into())),
         }
     });
     set.collect()
@@ -124,7 +131,7 @@ impl<E: Engine> Sql<E> {
     ) -> Result<Written, OriginError> {
         let set = assignments(plan, request)?;
         let key = request.id.to_key(plan.kind)?;
-        let (mut tries, mut duplicates) = (0, 0);
+        let (mut tries, mut duplicates, mut renewals) = (0, 0, Renewals::default());
         loop {
             tries += 1;
             match self.try_write(plan, request, key, &set).await {
@@ -134,7 +141,9 @@ impl<E: Engine> Sql<E> {
                     // Another write may have made the same row, or the same name, in between.
                     Meaning::Rejected(Rejected::Unique) if duplicates < 1 => duplicates += 1,
                     Meaning::Rejected(rejected) => return Err(rejected.into()),
-                    _ => return Err(Outage::database(error).into()),
+                    // Before the commit nothing has happened that lasts.
+                    _ if renewals.allow::<E>(&error, false) => self.forget_others(&error),
+                    _ => return Err(outage::<E>(error).into()),
                 },
                 Err(Failure::Final(error)) => return Err(error),
             }
@@ -162,8 +171,10 @@ impl<E: Engine> Sql<E> {
                 match committed {
                     Ok(()) => connection.give_back(),
                     // What the database refuses at the end, such as a deferred check, has not happened.
-                    Err(error) if E::meaning(&error) != Meaning::Outage => {
-                        self.roll_back(connection).await;
+                    Err(error) if !is_lost(&error) && E::meaning(&error) != Meaning::Outage => {
+                        if is_at_rest::<E>(&error) {
+                            self.roll_back(connection).await;
+                        }
                         return Err(Failure::Told(error));
                     }
                     Err(error) => return Err(Failure::Final(Outage::unknown(error).into())),
@@ -175,7 +186,7 @@ impl<E: Engine> Sql<E> {
                 Ok(written)
             }
             Err(failure) => {
-                if failure.is_in_step() {
+                if failure.is_in_step::<E>() {
                     self.roll_back(connection).await;
                 }
                 Err(failure)
@@ -193,9 +204,12 @@ enum Failure {
 }
 
 impl Failure {
-    /// Whether the connection is still known to be at rest.
-    fn is_in_step(&self) -> bool {
-        matches!(self, Self::Told(sqlx::Error::Database(_)) | Self::Final(_))
+    /// Whether the connection is still known to be at rest, and of further use.
+    fn is_in_step<E: Engine>(&self) -> bool {
+        match self {
+            Self::Told(error) => is_at_rest::<E>(error),
+            Self::Final(_) => true,
+        }
     }
 }
 
@@ -230,7 +244,7 @@ impl<E: Engine> Steps<'_, E> {
         if let Some(written) = self.repeated().await? {
             return Ok(Outcome { written, has_changed: false });
         }
-        let before = self.row(E::FOR_UPDATE).await?;
+        let before = self.row(E::FOR_UPDATE).await?.into_record()?;
         let present = before.as_ref().and_then(Record::version);
         if self.request.if_version.is_some_and(|wanted| present != Some(wanted)) {
             return Err(OriginError::VersionConflict { present }.into());
@@ -242,7 +256,11 @@ impl<E: Engine> Steps<'_, E> {
             (Change::Patch(_) | Change::Delete, None) => {}
         }
         let record = match (self.request.change, &before) {
-            (Change::Put(_), _) | (Change::Patch(_), Some(_)) => self.row("").await?,
+            // What is not found under its id would be in no cache, and under no other id that anyone knows.
+            (Change::Put(_), _) | (Change::Patch(_), Some(_)) => match self.row("").await?.into_record()? {
+                None => return Err(Rejected::Spelling.into()),
+                found => found,
+            },
             _ => None,
         };
         let version = record.as_ref().and_then(Record::version);
@@ -256,7 +274,8 @@ impl<E: Engine> Steps<'_, E> {
         let Some((name, digest)) = &self.request.name else { return Ok(None) };
         let statement =
             format!("SELECT digest, outcome FROM {} WHERE id = {}", idempotency::TABLE, E::place(1));
-        let fetched = E::fetch(self.connection, statement, &[Bind::Text(name.as_str().into())], 1).await;
+        let binds = [Bind::Text(name.as_str().into())];
+        let fetched = E::fetch(self.connection, &Ask::kept(statement, &binds)).await;
         let rows = fetched.map_err(no_table::<E>)?.rows;
         let Some(row) = rows.first() else { return Ok(None) };
         if text_of(row, 0)? != *digest {
@@ -267,17 +286,20 @@ impl<E: Engine> Steps<'_, E> {
     }
 
     /// The row as it is now.
-    async fn row(&mut self, behind: &str) -> Result<Option<Record>, Failure> {
+    async fn row(&mut self, behind: &str) -> Result<Found, Failure> {
         let statement = select_statement::<E>(self.plan, 1) + behind;
-        let fetched = E::fetch(self.connection, statement, &[self.key.into()], usize::MAX).await?;
+        let binds = [self.key.into()];
+        let fetched = E::fetch(self.connection, &Ask::kept(statement, &binds)).await?;
+        check_relation(self.plan, &fetched)?;
+        let mut found = Found::Nothing;
         for row in &fetched.rows {
             let (key, record) = keyed(self.plan, row)?;
-            // What a collation takes for equal is another row.
             if key == self.request.id.as_str() {
-                return Ok(Some(record));
+                return Ok(Found::Row(record));
             }
+            found = Found::OtherSpelling;
         }
-        Ok(None)
+        Ok(found)
     }
 
     async fn insert(&mut self, set: &[(&Column, &Scalar)]) -> Result<(), Failure> {
@@ -297,7 +319,8 @@ impl<E: Engine> Steps<'_, E> {
         }
         let (table, names, places) = (E::quote(&plan.table), names.join(", "), places.join(", "));
         let statement = format!("INSERT INTO {table} ({names}){} VALUES ({places})", E::BEFORE_VALUES);
-        self.execute(statement, &binds).await
+        self.execute(statement, &binds).await?;
+        Ok(())
     }
 
     async fn update(&mut self, before: &Record, set: &[(&Column, &Scalar)]) -> Result<(), Failure> {
@@ -330,13 +353,29 @@ impl<E: Engine> Steps<'_, E> {
         binds.push(self.key.into());
         let place = E::key_place(binds.len(), &plan.key, plan.kind);
         let (table, key) = (E::quote(&plan.table), E::quote(&plan.key.name));
-        self.execute(format!("UPDATE {table} SET {} WHERE {key} = {place}", changes.join(", ")), &binds).await
+        let statement = format!("UPDATE {table} SET {} WHERE {key} = {place}", changes.join(", "));
+        let affected = self.execute(statement, &binds).await?;
+        Self::check_one(affected)
     }
 
     async fn delete(&mut self) -> Result<(), Failure> {
         let (table, key) = (E::quote(&self.plan.table), E::quote(&self.plan.key.name));
         let place = E::key_place(1, &self.plan.key, self.plan.kind);
-        self.execute(format!("DELETE FROM {table} WHERE {key} = {place}"), &[self.key.into()]).await
+        let statement = format!("DELETE FROM {table} WHERE {key} = {place}");
+        let affected = self.execute(statement, &[self.key.into()]).await?;
+        // A trigger may keep the row.
+        if affected == 0 && matches!(self.row("").await?, Found::Row(_)) {
+            return Err(Rejected::Check.into());
+        }
+        Self::check_one(affected)
+    }
+
+    /// Whether no other row was changed, such as one whose key a collation takes for the same.
+    fn check_one(affected: u64) -> Result<(), Failure> {
+        match affected {
+            0 | 1 => Ok(()),
+            _ => Err(not_unique().into()),
+        }
     }
 
     /// Writes down what is answered under the write's name, and removes a few that are old.
@@ -354,12 +393,32 @@ impl<E: Engine> Steps<'_, E> {
             Bind::Text(outcome.into()),
             Bind::Integer(now),
         ];
-        self.execute(statement, &binds).await
+        self.execute(statement, &binds).await?;
+        Ok(())
     }
 
-    async fn execute(&mut self, statement: String, binds: &[Bind<'_>]) -> Result<(), Failure> {
-        E::fetch(self.connection, statement, binds, 0).await?;
-        Ok(())
+    /// Runs a statement that gives no rows, and tells how many it has changed.
+    async fn execute(&mut self, statement: String, binds: &[Bind<'_>]) -> Result<u64, Failure> {
+        Ok(E::fetch(self.connection, &Ask::kept(statement, binds)).await?.affected)
+    }
+}
+
+/// What is under a key.
+enum Found {
+    Nothing,
+    Row(Record),
+    /// A row whose key the database takes for the same, by its collation or its filling, and that is another text.
+    OtherSpelling,
+}
+
+impl Found {
+    /// The row; there is none to write where it has another spelling, under which it is cached.
+    fn into_record(self) -> Result<Option<Record>, Rejected> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Row(record) => Ok(Some(record)),
+            Self::OtherSpelling => Err(Rejected::Spelling),
+        }
     }
 }
 

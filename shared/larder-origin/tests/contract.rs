@@ -70,6 +70,7 @@ on_every_database! {
     old_names_are_removed_a_few_at_a_time
     a_column_that_is_not_there_is_refused
     a_column_that_cannot_be_set_is_refused
+    what_was_read_can_be_put
     what_a_column_does_not_take_is_rejected
     bytes_are_written_as_base64
     a_list_has_parameters_and_a_limit
@@ -292,17 +293,20 @@ async fn writes_of_one_name_at_once_happen_once(place: Place) {
 async fn a_write_to_an_id_in_another_case_is_to_another_row(place: Place) {
     let origin = place.origin();
     put(&origin, "airports", "JFK", r#"{"name": "John F Kennedy Intl"}"#).await.unwrap();
-    for change in [Change::Patch(fields(r#"{"name": "none"}"#)), Change::Delete] {
-        let written = write(&origin, "airports", "jfk", change, WriteOptions::default()).await.unwrap();
-        assert!(written.before.is_none() && written.record.is_none(), "{written:?}");
-    }
-    let written = put(&origin, "airports", "jfk", r#"{"name": "other"}"#).await;
-    match place.kind {
-        // Its collation takes both for the same key, and lets only one of them be.
-        Kind::MySql => {
-            assert!(matches!(written, Err(OriginError::Rejected(Rejected::Unique))), "{written:?}")
+    let body = || fields(r#"{"name": "other"}"#);
+    for change in [Change::Patch(body()), Change::Delete, Change::Put(body())] {
+        let is_put = matches!(change, Change::Put(_));
+        let written = write(&origin, "airports", "jfk", change, WriteOptions::default()).await;
+        match place.kind {
+            // Its collation takes both for the same key, and lets only one of them be.
+            Kind::MySql => {
+                assert!(matches!(written, Err(OriginError::Rejected(Rejected::Spelling))), "{written:?}")
+            }
+            _ => {
+                let written = written.unwrap();
+                assert!(written.before.is_none() && written.record.is_some() == is_put, "{written:?}");
+            }
         }
-        _ => assert!(written.unwrap().before.is_none()),
     }
     assert_eq!(read(&origin, "airports", "JFK").await.unwrap()["name"], "John F Kennedy Intl");
 }
@@ -375,8 +379,6 @@ async fn a_column_that_is_not_there_is_refused(place: Place) {
 async fn a_column_that_cannot_be_set_is_refused(place: Place) {
     let origin = place.origin();
     for (table, body, expected) in [
-        ("flights", r#"{"version": 1}"#, Rejected::NotSettable),
-        ("strict_rows", r#"{"needed": 1, "twice": 1}"#, Rejected::NotSettable),
         ("flights", r#"{"id": 8}"#, Rejected::Key),
         ("flights", r#"{"id": null}"#, Rejected::Key),
         ("flights", r#"{"id": "07"}"#, Rejected::Key),
@@ -387,10 +389,35 @@ async fn a_column_that_cannot_be_set_is_refused(place: Place) {
             "{body}: {refused:?}"
         );
     }
+    for (table, body) in [("flights", r#"{"version": 1}"#), ("strict_rows", r#"{"needed": 1, "twice": 1}"#)] {
+        let refused = write(&origin, table, "7", Change::Patch(fields(body)), WriteOptions::default()).await;
+        assert!(matches!(refused, Err(OriginError::Rejected(Rejected::NotSettable))), "{body}: {refused:?}");
+    }
     // A computed column is not a column to replace either.
     put(&origin, "strict_rows", "7", r#"{"needed": 1}"#).await.unwrap();
     let written = put(&origin, "strict_rows", "7", r#"{"needed": 4}"#).await.unwrap();
     assert_eq!(parsed(&written.record.unwrap())["twice"], 8);
+}
+
+async fn what_was_read_can_be_put(place: Place) {
+    let origin = place.origin();
+    for (table, body) in
+        [("flights", r#"{"dest": "IAH", "distance": 1400}"#), ("strict_rows", r#"{"needed": 4, "small": 3}"#)]
+    {
+        let first = put(&origin, table, "7", body).await.unwrap();
+        let mut shown = read(&origin, table, "7").await.unwrap();
+        let again = put(&origin, table, "7", &shown.to_string()).await.unwrap();
+        assert_eq!(again.version, first.version.map(|version| version + 1), "it is counted, and not set");
+        let read_again = read(&origin, table, "7").await.unwrap();
+        if let Some(version) = again.version {
+            shown["version"] = version.into();
+        }
+        assert_eq!(read_again, shown);
+        // Made anew by the same body, too.
+        write(&origin, table, "7", Change::Delete, WriteOptions::default()).await.unwrap();
+        let made = put(&origin, table, "7", &shown.to_string()).await.unwrap();
+        assert_ne!(made.version, Some(1));
+    }
 }
 
 async fn what_a_column_does_not_take_is_rejected(place: Place) {

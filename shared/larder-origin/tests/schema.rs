@@ -155,19 +155,6 @@ async fn a_table_made_later_is_found() {
     assert!(origin.load("t", &id, no_hurry()).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_column_dropped_later_is_an_outage_and_never_a_text() {
-    let scratch =
-        Scratch::new("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a')")
-            .await;
-    let origin = scratch.origin("t:id");
-    let id = origin.id("t", "1").unwrap();
-    assert!(origin.load("t", &id, no_hurry()).await.unwrap().is_some());
-    scratch.run("ALTER TABLE t DROP COLUMN name").await;
-    let answer = origin.load("t", &id, no_hurry()).await;
-    assert!(matches!(answer, Err(OriginError::Unavailable(_))), "{answer:?}");
-}
-
 /// Loads one row of a file made by `sql`.
 async fn check(sql: &str, tables: &str, id: &str, expected: &str) {
     let scratch = Scratch::new(sql).await;

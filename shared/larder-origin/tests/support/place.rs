@@ -138,6 +138,16 @@ impl Place {
         }
     }
 
+    /// The origin of all tables at another address of the database.
+    pub(crate) fn origin_of_url(&self, url: &str) -> Origin {
+        Origin::new(url, tables()).unwrap().writable()
+    }
+
+    /// Begins a transaction of somebody else with `statement`.
+    pub(crate) async fn hold(&self, statement: &'static str) -> Holder {
+        Holder::of(self, statement).await
+    }
+
     /// Takes away the table of writes.
     pub(crate) async fn drop_writes(&self) {
         match self.kind {
@@ -152,8 +162,46 @@ impl Place {
     }
 }
 
+/// A transaction of somebody else.
+pub(crate) struct Holder(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>);
+
+impl Holder {
+    async fn of(place: &Place, statement: &'static str) -> Self {
+        let (kind, url) = (place.kind, place.url.clone());
+        let (told, held) = tokio::sync::oneshot::channel();
+        let (go, let_go) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            match kind {
+                Kind::Postgres => {
+                    let mut connection = postgres_options(&url).connect().await.unwrap();
+                    let mut transaction = connection.begin().await.unwrap();
+                    sqlx::query(statement).fetch_all(&mut *transaction).await.unwrap();
+                    told.send(()).unwrap();
+                    let_go.await.unwrap();
+                    transaction.rollback().await.unwrap();
+                }
+                _ => {
+                    let mut connection = mysql_options(&url).connect().await.unwrap();
+                    let mut transaction = connection.begin().await.unwrap();
+                    sqlx::query(statement).fetch_all(&mut *transaction).await.unwrap();
+                    told.send(()).unwrap();
+                    let_go.await.unwrap();
+                    transaction.rollback().await.unwrap();
+                }
+            }
+        });
+        held.await.unwrap();
+        Self(go, task)
+    }
+
+    pub(crate) async fn let_go(self) {
+        self.0.send(()).unwrap();
+        self.1.await.unwrap();
+    }
+}
+
 pub(crate) fn postgres_options(url: &str) -> PgConnectOptions {
-    url.parse::<PgConnectOptions>().unwrap().disable_statement_logging()
+    server::postgres_options(url)
 }
 
 pub(crate) fn mysql_options(url: &str) -> MySqlConnectOptions {

@@ -1,4 +1,5 @@
 //! Real servers for tests: one of a kind for a test process, which ends with it, however it ends.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use sqlx::{ConnectOptions, Connection};
 /// A server on a loopback port, with its files in a directory of its own.
 pub(crate) struct Server {
     pub(crate) port: u16,
+    pub(crate) dir: PathBuf,
     /// A shell that waits for the end of its input, which is ours, and then ends the server and removes its files.
     _guard: Child,
 }
@@ -25,6 +27,29 @@ pub(crate) fn postgres() -> &'static Server {
 pub(crate) fn mariadb() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| start(start_mariadb, "mysql", mariadb_url))
+}
+
+/// One more MariaDB server, for a test that changes what holds for all of it.
+pub(crate) fn another_mariadb() -> Server {
+    start(start_mariadb, "mysql", mariadb_url)
+}
+
+/// A PostgreSQL server with TLS: `ca.pem` in its directory has signed its certificate, for `localhost`, and the pair
+/// `client.pem`, `client.key`.
+pub(crate) fn tls_postgres() -> Server {
+    start(start_tls_postgres, "postgres", postgres_url)
+}
+
+/// A copy of the PostgreSQL server as it is now, which takes no writes.
+pub(crate) fn standby() -> Server {
+    start(start_standby, "postgres", postgres_url)
+}
+
+/// PgBouncer before the PostgreSQL server, which lends two of its connections to each database, for a transaction each.
+pub(crate) fn pgbouncer() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    postgres();
+    SERVER.get_or_init(|| start(start_pgbouncer, "postgres", postgres_url))
 }
 
 /// The emulator of DynamoDB of this test process.
@@ -64,7 +89,7 @@ fn start(start: fn(&Path, u16) -> Child, database: &str, url: fn(u16, &str) -> S
         guard.wait().unwrap();
         panic!("a server of {database} did not start within {START:?}; its last words are: {words}");
     }
-    Server { port, _guard: guard }
+    Server { port, dir, _guard: guard }
 }
 
 /// Waits until a connection to `url` can be made.
@@ -72,7 +97,7 @@ async fn is_open(url: &str) -> bool {
     let deadline = Instant::now() + START;
     while Instant::now() < deadline {
         let is_open = match url.split_once(':').unwrap().0 {
-            "postgres" => is_connected(url.parse::<sqlx::postgres::PgConnectOptions>().unwrap()).await,
+            "postgres" => is_connected(postgres_options(url)).await,
             "mysql" => is_connected(url.parse::<sqlx::mysql::MySqlConnectOptions>().unwrap()).await,
             _ => is_healthy(url).await,
         };
@@ -82,6 +107,12 @@ async fn is_open(url: &str) -> bool {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     false
+}
+
+/// Without the setting that sqlx adds and PgBouncer refuses.
+pub(crate) fn postgres_options(url: &str) -> sqlx::postgres::PgConnectOptions {
+    let options = url.parse::<sqlx::postgres::PgConnectOptions>().unwrap();
+    options.extra_float_digits(None).disable_statement_logging()
 }
 
 async fn is_connected<O: ConnectOptions<Connection: Sized>>(options: O) -> bool {
@@ -124,28 +155,59 @@ fn start_ministack(dir: &Path, port: u16) -> Child {
 
 fn start_postgres(dir: &Path, port: u16) -> Child {
     let initdb = program("initdb", "postgresql");
+    let user = user_of(dir);
     let password = dir.join("password");
     std::fs::write(&password, PASSWORD).unwrap();
-    // The server refuses to run as root, who has to give its files away.
-    let mut user = Vec::new();
-    if is_root() {
-        let name = ["postgres", "nobody"].into_iter().find(|name| id_of(name).is_some());
-        let name = name.expect("PostgreSQL does not run as root, and there is no user postgres or nobody");
-        let id = id_of(name).unwrap();
-        for path in [dir, &password] {
-            std::os::unix::fs::chown(path, Some(id), None).unwrap();
-        }
-        user = ["setpriv", "--reuid", name, "--clear-groups"].map(str::to_owned).to_vec();
-    }
-    let data = dir.join("data");
+    give_away(&password);
     let mut make = command(&user, &initdb);
     make.args(["--auth=scram-sha-256", "--username=larder", "--encoding=UTF8", "--locale=C", "--no-sync"])
-        .args(["--pwfile", password.to_str().unwrap(), "--pgdata", data.to_str().unwrap()])
+        .args(["--pwfile", password.to_str().unwrap(), "--pgdata", dir.join("data").to_str().unwrap()])
         .current_dir(dir)
         .stdout(Stdio::null());
     assert!(make.status().unwrap().success(), "initdb failed");
+    run_postgres(dir, port, user)
+}
+
+fn start_tls_postgres(dir: &Path, port: u16) -> Child {
+    use std::os::unix::fs::PermissionsExt;
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(dir.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let authority = rcgen::Issuer::new(params, key);
+    for name in ["server", "client"] {
+        let host = if name == "server" { "localhost" } else { "larder" };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, host);
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let key_file = dir.join(format!("{name}.key"));
+        std::fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    give_away(&dir.join("server.key"));
+    start_postgres(dir, port)
+}
+
+fn start_standby(dir: &Path, port: u16) -> Child {
+    let user = user_of(dir);
+    let data = dir.join("data");
+    let mut copy = command(&user, &program("pg_basebackup", "postgresql"));
+    copy.args(["--checkpoint=fast", "--no-sync", "--pgdata", data.to_str().unwrap()])
+        .args(["--dbname", &postgres_url(postgres().port, "postgres")])
+        .current_dir(dir);
+    assert!(copy.status().unwrap().success(), "pg_basebackup failed");
+    let signal = data.join("standby.signal");
+    std::fs::write(&signal, "").unwrap();
+    give_away(&signal);
+    run_postgres(dir, port, user)
+}
+
+fn run_postgres(dir: &Path, port: u16, user: Vec<String>) -> Child {
     let mut words = user;
-    words.push(initdb.with_file_name("postgres").to_str().unwrap().to_owned());
+    words.push(program("initdb", "postgresql").with_file_name("postgres").to_str().unwrap().to_owned());
+    let data = dir.join("data");
     words.extend(["-D".to_owned(), data.to_str().unwrap().to_owned(), "-p".to_owned(), port.to_string()]);
     for setting in [
         "listen_addresses=127.0.0.1",
@@ -156,7 +218,53 @@ fn start_postgres(dir: &Path, port: u16) -> Child {
     ] {
         words.extend(["-c".to_owned(), setting.to_owned()]);
     }
+    if dir.join("server.key").is_file() {
+        for (setting, file) in
+            [("ssl_cert_file", "server.pem"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "ca.pem")]
+        {
+            words.extend(["-c".to_owned(), format!("{setting}={}", dir.join(file).display())]);
+        }
+        words.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+    }
     guarded(dir, "INT", &words)
+}
+
+fn start_pgbouncer(dir: &Path, port: u16) -> Child {
+    let mut words = user_of(dir);
+    let (users, settings) = (dir.join("users.txt"), dir.join("pgbouncer.ini"));
+    std::fs::write(&users, format!("\"larder\" \"{PASSWORD}\"\n")).unwrap();
+    let text = format!(
+        "[databases]\n* = host=127.0.0.1 port={}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+         unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
+         default_pool_size = 2\nmax_client_conn = 200\n",
+        postgres().port,
+        users.display()
+    );
+    std::fs::write(&settings, text).unwrap();
+    give_away(&users);
+    words.push(program("pgbouncer", "pgbouncer").to_str().unwrap().to_owned());
+    words.push(settings.to_str().unwrap().to_owned());
+    guarded(dir, "TERM", &words)
+}
+
+/// What stands before the words of a server that refuses to run as root: a user, to whom `dir` is given.
+fn user_of(dir: &Path) -> Vec<String> {
+    if !is_root() {
+        return Vec::new();
+    }
+    give_away(dir);
+    ["setpriv", "--reuid", other_user(), "--clear-groups"].map(str::to_owned).to_vec()
+}
+
+fn give_away(path: &Path) {
+    if is_root() {
+        std::os::unix::fs::chown(path, id_of(other_user()), None).unwrap();
+    }
+}
+
+fn other_user() -> &'static str {
+    let name = ["postgres", "nobody"].into_iter().find(|name| id_of(name).is_some());
+    name.expect("the server does not run as root, and there is no user postgres or nobody")
 }
 
 fn start_mariadb(dir: &Path, port: u16) -> Child {
