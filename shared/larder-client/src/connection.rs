@@ -19,6 +19,7 @@
 //! - Once it has failed, a connection stays failed, and everyone who waits is told.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -35,13 +36,15 @@ use crate::stream::Stream;
 /// A connection to one node. Two connections are never equal, whatever their node.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// No other connection of this process has it.
+    pub(crate) number: u64,
     pipeline: Mutex<Pipeline>,
 }
 
 impl Connection {
     /// Takes an open stream, and asks the version of the engine at its other end along with the first request.
     pub(crate) fn new(stream: Stream, limits: Limits) -> Self {
-        Self { pipeline: Mutex::new(Pipeline::new(stream, limits)) }
+        Self { number: NUMBERS.fetch_add(1, Relaxed), pipeline: Mutex::new(Pipeline::new(stream, limits)) }
     }
 
     /// Appends a request to the pipeline, written by `encode`, which tells the answer to wait for; `None` if the
@@ -126,6 +129,8 @@ impl Drop for Exchange<'_> {
         }
     }
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
 mod tests {

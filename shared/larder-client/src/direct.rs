@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, Ttl};
+use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, TooLong, Ttl};
 use larder_ring::{MalformedDocument, RingDocument, RingNode};
 use tokio::time::Instant;
 
@@ -136,16 +136,16 @@ impl DirectNode {
         removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
-    /// Reads the items under `keys` on this node, whoever owns them; in their order, `None` for a miss.
+    /// Reads the items under `keys` on this node, whoever owns them; in their order, `None` for a miss, and for a value
+    /// over the limit.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
         let get = MetaGet { client_flags: true, value: true, ..MetaGet::default() };
         let members: Vec<u32> = (0..keys.len() as u32).collect();
         let (now, deadline) = self.cluster.begin();
         let request = GetEach { keys, members: &members, get };
         let asked = self.node.ask(&self.cluster.shared.common, now, deadline, &request).await;
-        let items = asked.and_then(|(answer, _)| {
-            answer.into_replies()?.into_iter().map(|reply| Ok(item(reply)?.0)).collect()
-        });
+        let items =
+            asked.and_then(|(answer, _)| answer.into_replies()?.into_iter().map(readable_item).collect());
         items.map_err(|error| self.cluster.failed(&self.node, error))
     }
 
@@ -189,6 +189,10 @@ impl DirectNode {
 pub(crate) fn document_of(reply: Reply) -> Result<Option<(Parsed, u64)>, NodeError> {
     match reply {
         Reply::Value(json, flags) => Ok(Some((RingDocument::parse(&json), flags.cas.unwrap_or_default()))),
+        Reply::TooLong(TooLong { value_len, .. }, flags) => {
+            let malformed = MalformedDocument::TooLong(usize::try_from(value_len).unwrap_or(usize::MAX));
+            Ok(Some((Err(malformed), flags.cas.unwrap_or_default())))
+        }
         Reply::Miss(_) => Ok(None),
         other => Err(unexpected(other)),
     }
@@ -200,6 +204,14 @@ pub(crate) fn readable_document_of(reply: Reply) -> Result<Option<RingDocument>,
         tracing::warn!(error = error as &dyn std::error::Error, "the ring document cannot be read");
     };
     Ok(document_of(reply)?.and_then(|(document, _)| document.inspect_err(logged).ok()))
+}
+
+/// The item that an `mg` found; none for one whose value is over the limit.
+fn readable_item(reply: Reply) -> Result<Option<Item>, NodeError> {
+    match item(reply) {
+        Err(NodeError::ValueTooLong(_)) => Ok(None),
+        found => Ok(found?.0),
+    }
 }
 
 /// A document, or why it is none.

@@ -39,6 +39,7 @@
 //! | `direct.rs` | one node by its name: for whoever publishes the ring document |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
 //! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
+//! | `incoming.rs` | what has come, and values over the limit, which are skipped |
 //! | `connect.rs`, `resolve.rs`, `stream.rs` | from a name to an open stream |
 //! | `moment.rs` | time across a freeze |
 //! | `config.rs`, `error.rs` | what it is told, and what can go wrong |
@@ -56,6 +57,7 @@ mod error;
 mod fleet;
 mod follow;
 mod health;
+mod incoming;
 mod item;
 mod lease;
 mod lost;
@@ -83,7 +85,7 @@ pub use direct::{DirectNode, HeldDocument, HeldVersion};
 pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};
-pub use larder_meta::{InvalidKey, InvalidTtl, Key, Ttl};
+pub use larder_meta::{InvalidKey, InvalidTtl, Key, TooLong, Ttl};
 pub use lease::{Claim, Lease, Read, ReadOptions, Usage};
 pub use moving::Copied;
 pub use place::Copies;

@@ -1,7 +1,7 @@
 //! One node: its connection, its health, and how a request gets an answer from it.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,6 @@ pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     /// The same as the rings have it.
     pub(crate) id: RingNode,
-    /// No other node of this process has it.
-    pub(crate) number: u64,
     /// Where discovery saw it last.
     seen: Mutex<larder_discovery::Node>,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -65,7 +63,6 @@ impl Node {
         Self {
             name: seen.to_string().into(),
             id: RingNode::new(seen.host.clone(), seen.port),
-            number: NUMBERS.fetch_add(1, Relaxed),
             seen: Mutex::new(seen),
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
@@ -212,6 +209,12 @@ impl Node {
         asked.unwrap_or(Err(NodeError::Deadline))?.ok_or_else(NodeError::unanswered)
     }
 
+    /// The connection with this number, if it is the one in use and may be used.
+    pub(crate) fn connection(&self, common: &Common, now: Moment, number: u64) -> Option<Arc<Connection>> {
+        let usable = self.usable(common, now).map(|(connection, _)| connection);
+        usable.filter(|connection| connection.number == number)
+    }
+
     /// Where discovery saw it last.
     pub(crate) fn seen(&self) -> larder_discovery::Node {
         lock(&self.seen).clone()
@@ -317,6 +320,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// How many fresh connections a request is offered to that others end, by leaving, before it is sent.
 const MOST_CONNECTIONS: usize = 3;
