@@ -40,10 +40,13 @@
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
 //! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
 //! | `incoming.rs` | what has come, and values over the limit, which are skipped |
-//! | `connect.rs`, `resolve.rs`, `stream.rs` | from a name to an open stream |
+//! | `connect.rs`, `race.rs`, `stream.rs` | from a name to an open stream, by the first of its addresses that is ready |
+//! | `resolve.rs`, `addresses.rs` | from a name to its addresses, and the order in which they are tried |
+//! | `lookup.rs`, `dns.rs`, `resolv_conf.rs` | name servers: asking them, what is asked and answered, which they are |
 //! | `moment.rs` | time across a freeze |
 //! | `config.rs`, `error.rs` | what it is told, and what can go wrong |
 
+mod addresses;
 mod answer;
 mod batch;
 mod cluster;
@@ -52,6 +55,7 @@ mod connect;
 mod connection;
 mod direct;
 mod discover;
+mod dns;
 mod dump;
 mod error;
 mod fleet;
@@ -60,16 +64,19 @@ mod health;
 mod incoming;
 mod item;
 mod lease;
+mod lookup;
 mod lost;
 mod moment;
 mod moving;
 mod node;
 mod pipeline;
 mod place;
+mod race;
 mod read;
 mod refresh;
 mod remains;
 mod requests;
+mod resolv_conf;
 mod resolve;
 mod schedule;
 mod standalone;

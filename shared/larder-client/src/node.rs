@@ -184,7 +184,7 @@ impl Node {
             }
         }
         for _ in 0..MOST_CONNECTIONS {
-            let connection = self.connect(common).await?;
+            let connection = self.connect(common, deadline).await?;
             if let Some(answer) = exchange(&connection, request).await? {
                 return Ok((answer, connection));
             }
@@ -244,7 +244,7 @@ impl Node {
     }
 
     /// Connects, or waits for somebody else who does.
-    async fn connect(&self, common: &Common) -> Result<Arc<Connection>, NodeError> {
+    async fn connect(&self, common: &Common, deadline: Instant) -> Result<Arc<Connection>, NodeError> {
         let asked = Moment::now();
         let mut last_failure = self.connecting.lock().await;
         if let Some((connection, _)) = self.usable(common, Moment::now()) {
@@ -257,7 +257,7 @@ impl Node {
         }
         loop {
             let seen = self.seen();
-            let connected = common.connector.connect(&seen, common.limits).await;
+            let connected = common.connector.connect(&seen, common.limits, deadline).await;
             if self.seen() != seen {
                 // It has moved meanwhile; the deadline of the caller bounds how often.
                 continue;

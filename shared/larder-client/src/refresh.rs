@@ -210,6 +210,9 @@ impl Shared {
                 Err(_) => self.ask_one(&node, before, deadline).await,
             },
         };
+        if asked.is_ok() {
+            self.common.connector.resolver.told(Moment::now());
+        }
         let taken = asked.and_then(|discovered| self.take(discovered));
         let (now, config, jitter) = (Moment::now(), &self.common.config, fastrand::f64());
         match &taken {
@@ -226,7 +229,7 @@ impl Shared {
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
     ) -> Result<(Topology, Option<RingDocument>), DiscoveryError> {
-        let asked = timeout_at(deadline, discover(&self.common.connector, endpoint)).await;
+        let asked = timeout_at(deadline, discover(&self.common.connector, endpoint, deadline)).await;
         let Discovered { topology, document } = asked.unwrap_or(Err(NodeError::Deadline.into()))?;
         match topology {
             Some(topology) => Ok((topology, document)),
