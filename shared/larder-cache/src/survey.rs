@@ -10,6 +10,9 @@ use crate::publisher::PublishError;
 pub(crate) struct Survey {
     pub(crate) listed: Vec<RingNode>,
     pub(crate) nodes: Vec<Surveyed>,
+    /// Machines that live on although others have taken their places, at other addresses: who is connected to one does
+    /// not know.
+    pub(crate) predecessors: Vec<Surveyed>,
     /// The latest document on any of them.
     pub(crate) current: Option<RingDocument>,
 }
@@ -69,7 +72,11 @@ impl Survey {
             return Err(PublishError::Format(format));
         }
         nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
-        Ok(Self { listed, nodes, current })
+        let predecessors = match &current {
+            Some(current) => ask_at_addresses(cluster, replaced(current, &listed)).await,
+            None => Vec::new(),
+        };
+        Ok(Self { listed, nodes, predecessors, current })
     }
 
     pub(crate) fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
@@ -165,24 +172,47 @@ impl Surveyed {
 }
 
 async fn ask(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
-    join_all(ids.into_iter().map(|id| async {
-        let node = cluster.direct(&id);
-        let held = match node.document().await {
-            Ok(None) => Held::Nothing,
-            Ok(Some(held)) => match held.document {
-                Ok(document) => Held::Document(Box::new(document), held.version),
-                Err(error) => Held::Malformed(held.version, error),
-            },
-            Err(error) => {
-                let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(node = node.name(), error, "node not asked for its ring document");
-                held
-            }
-        };
-        Surveyed { id, node, held }
-    }))
-    .await
+    join_all(ids.into_iter().map(|id| ask_one(cluster.direct(&id), id))).await
+}
+
+/// Asks the machines at the addresses of `ids`; answers those that hold a document.
+async fn ask_at_addresses(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
+    let nodes = ids.into_iter().filter_map(|id| Some(ask_one(cluster.direct_at_address(&id)?, id)));
+    let mut asked = join_all(nodes).await;
+    asked.retain(|node| matches!(node.held, Held::Document(..)));
+    asked
+}
+
+async fn ask_one(node: DirectNode, id: RingNode) -> Surveyed {
+    let held = match node.document().await {
+        Ok(None) => Held::Nothing,
+        Ok(Some(held)) => match held.document {
+            Ok(document) => Held::Document(Box::new(document), held.version),
+            Err(error) => Held::Malformed(held.version, error),
+        },
+        Err(error) => {
+            let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(node = node.name(), error, "node not asked for its ring document");
+            held
+        }
+    };
+    Surveyed { id, node, held }
+}
+
+/// The nodes of `current` as they stood at other addresses than those that are `listed`: in it, and in the reign that
+/// is in force, which begins anew when everyone has left them.
+fn replaced(current: &RingDocument, listed: &[RingNode]) -> Vec<RingNode> {
+    let reign = current.history.last().map_or(&[][..], |reign| &reign.nodes);
+    let is_elsewhere = |node: &&RingNode| {
+        let now = listed.iter().find(|listed| listed.identity() == node.identity());
+        now.is_some_and(|now| node.ip.is_some() && now.ip.is_some() && node.ip != now.ip)
+    };
+    let mut replaced: Vec<RingNode> =
+        current.nodes.iter().chain(reign).filter(is_elsewhere).cloned().collect();
+    replaced.sort();
+    replaced.dedup();
+    replaced
 }
 
 /// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one

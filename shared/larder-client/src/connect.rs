@@ -6,7 +6,7 @@
 //! drops has ended.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -55,6 +55,19 @@ impl Connector {
         deadline: Instant,
     ) -> Result<Connection, NodeError> {
         Ok(Connection::new(self.stream(node, deadline).await?, limits))
+    }
+
+    /// The same to the machine at `ip`, wherever the name of `node` leads; TLS checks the name.
+    pub(crate) async fn connect_at(
+        &self,
+        node: &Node,
+        ip: IpAddr,
+        limits: Limits,
+        deadline: Instant,
+    ) -> Result<Connection, NodeError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let stream = self.reach(node, vec![SocketAddr::new(ip, node.port)], left).await?;
+        Ok(Connection::new(stream, limits))
     }
 
     /// Opens a stream to `node`; the caller drops it at its `deadline`.

@@ -18,6 +18,7 @@
 //!   next. If nobody else waits, the connection is closed: a half reply is never left for a later request.
 //! - Once it has failed, a connection stays failed, and everyone who waits is told.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -71,6 +72,11 @@ impl Connection {
     /// is asked whether the node has closed it; one idle for longer than `most` is closed.
     pub(crate) fn fitness(&self, now: Moment, look_after: Duration, most: Duration) -> Fitness {
         self.lock().fitness(now, look_after, most)
+    }
+
+    /// Whether it leads to the address `ip`, written as discovery has it.
+    pub(crate) fn leads_to(&self, ip: &str) -> bool {
+        ip.parse().is_ok_and(|ip: IpAddr| self.lock().peer() == Some(ip))
     }
 
     /// Ends the connection for everyone.

@@ -61,6 +61,13 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// The machine at the address of `node`, wherever its name leads by now: for one that was replaced and may live on.
+    /// `None` where the node has no address. Asked on a connection of its own.
+    pub fn direct_at_address(&self, node: &RingNode) -> Option<DirectNode> {
+        let node = Arc::new(Node::at_address(node)?);
+        Some(DirectNode { cluster: self.clone(), node })
+    }
+
     /// Goes by `document` from now on, unless the one in use is as new: for whoever has published it.
     pub fn adopt(&self, document: &RingDocument) {
         // Where no node is known yet, the document will be found along with the nodes.

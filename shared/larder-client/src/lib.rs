@@ -38,6 +38,7 @@
 //! | `watch.rs`, `view.rs`, `follow.rs` | looking at the ring document in passing: when, and what comes of it |
 //! | `direct.rs` | one node by its name: for whoever publishes the ring document |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
+//! | `endpoint.rs` | the same mark-down for the configuration endpoint, before it has told any node |
 //! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
 //! | `incoming.rs` | what has come, and values over the limit, which are skipped |
 //! | `connect.rs`, `race.rs`, `stream.rs` | from a name to an open stream, by the first of its addresses that is ready |
@@ -57,6 +58,7 @@ mod direct;
 mod discover;
 mod dns;
 mod dump;
+mod endpoint;
 mod error;
 mod fleet;
 mod follow;

@@ -1,5 +1,6 @@
 //! One node: its connection, its health, and how a request gets an answer from it.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     /// The same as the rings have it.
     pub(crate) id: RingNode,
+    /// The one address at which it is asked; `None` for a node, which is found by its name.
+    at: Option<IpAddr>,
     /// Where discovery saw it last.
     seen: Mutex<larder_discovery::Node>,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -63,12 +66,19 @@ impl Node {
         Self {
             name: seen.to_string().into(),
             id: RingNode::new(seen.host.clone(), seen.port),
+            at: None,
             seen: Mutex::new(seen),
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             health: Mutex::default(),
             has_failed: AtomicBool::new(false),
         }
+    }
+
+    /// The machine at the address of `node`, whatever its name leads to: one that another has taken the place of.
+    pub(crate) fn at_address(node: &RingNode) -> Option<Self> {
+        let at = node.ip.as_ref()?.parse().ok()?;
+        Some(Self { at: Some(at), ..Self::of_ring(node) })
     }
 
     /// A node that only a ring has told of.
@@ -220,11 +230,16 @@ impl Node {
         lock(&self.seen).clone()
     }
 
-    /// Takes a change of where the node is: the next request connects anew.
+    /// Takes a change of where the node is: the next request connects anew, unless the connection leads there already.
     pub(crate) fn moved(&self, seen: larder_discovery::Node) {
+        let ip = seen.ip.clone();
         *lock(&self.seen) = seen;
+        let mut held = lock(&self.connection);
+        if held.as_ref().zip(ip).is_some_and(|(connection, ip)| connection.leads_to(&ip)) {
+            return;
+        }
         *lock(&self.health) = Health::default();
-        if let Some(connection) = lock(&self.connection).take() {
+        if let Some(connection) = held.take() {
             connection.close();
         }
     }
@@ -257,7 +272,11 @@ impl Node {
         }
         loop {
             let seen = self.seen();
-            let connected = common.connector.connect(&seen, common.limits, deadline).await;
+            let connector = &common.connector;
+            let connected = match self.at {
+                None => connector.connect(&seen, common.limits, deadline).await,
+                Some(ip) => connector.connect_at(&seen, ip, common.limits, deadline).await,
+            };
             if self.seen() != seen {
                 // It has moved meanwhile; the deadline of the caller bounds how often.
                 continue;
