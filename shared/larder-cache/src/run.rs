@@ -343,7 +343,7 @@ impl<'a> Run<'a> {
             Held::Malformed(..) | Held::Nothing => true,
             Held::Dead | Held::Silent => false,
         };
-        if self.tell_predecessors(survey, current).await {
+        if Box::pin(self.tell_predecessors(survey, current)).await {
             return Spread::Written;
         }
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();

@@ -1,8 +1,10 @@
 //! A look at a cluster: which nodes there are, and which ring document each of them holds.
 
+use std::net::IpAddr;
+
 use futures_util::future::join_all;
 use larder_client::{Cluster, DirectNode, Error, HeldVersion, NodeError, Stored};
-use larder_ring::{MalformedDocument, RingDocument, RingNode};
+use larder_ring::{MalformedDocument, RingDocument, RingKind, RingNode};
 
 use crate::publisher::PublishError;
 
@@ -49,11 +51,9 @@ impl Survey {
     pub(crate) async fn take(cluster: &Cluster) -> Result<Self, PublishError> {
         let topology = cluster.discover().await.map_err(PublishError::Nodes)?;
         let topology = topology.filter(|topology| !topology.is_single()).ok_or(PublishError::NoCluster)?;
-        let listed: Vec<RingNode> = topology
-            .nodes()
-            .iter()
-            .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
-            .collect();
+        let kind = cluster.ring_kind();
+        let listed: Vec<RingNode> =
+            topology.nodes().iter().map(|node| ring_node(kind, node.id(), node.ip.as_ref())).collect();
         let mut nodes = ask(cluster, listed.clone()).await;
         let remembered = cluster.ring_document().await.map_err(PublishError::Nodes)?;
         let mut current = latest(&nodes, remembered.as_ref());
@@ -72,8 +72,10 @@ impl Survey {
             return Err(PublishError::Format(format));
         }
         nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
+        let known = current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
+        let listed = Box::pin(with_addresses(cluster, listed, &known)).await;
         let predecessors = match &current {
-            Some(current) => ask_at_addresses(cluster, replaced(current, &listed)).await,
+            Some(current) => Box::pin(ask_at_addresses(cluster, replaced(current, &listed))).await,
             None => Vec::new(),
         };
         Ok(Self { listed, nodes, predecessors, current })
@@ -171,6 +173,43 @@ impl Surveyed {
     }
 }
 
+/// A listed node. A cluster with TLS may list no addresses, or the name in the place of one; that is kept only for a ring
+/// that is built on it.
+fn ring_node(kind: RingKind, (host, port): (&str, u16), ip: Option<&String>) -> RingNode {
+    let is_kept = |ip: &&String| kind.needs_ip() || ip.parse::<IpAddr>().is_ok();
+    RingNode { ip: ip.filter(is_kept).cloned(), ..RingNode::new(host, port) }
+}
+
+/// The `listed` nodes with the addresses to which their names lead, where none are listed: nothing else would tell that
+/// a node was replaced. A name that cannot be resolved keeps the address by which the node is `known`.
+async fn with_addresses(cluster: &Cluster, listed: Vec<RingNode>, known: &[RingNode]) -> Vec<RingNode> {
+    let named = listed.into_iter().map(|node| async {
+        if node.ip.is_some() || cluster.ring_kind().needs_ip() || node.host.parse::<IpAddr>().is_ok() {
+            return node;
+        }
+        let known = known.iter().find(|known| known.identity() == node.identity());
+        let known = known.and_then(|known| known.ip.clone());
+        let resolved = cluster.direct(&node).resolve().await;
+        RingNode { ip: address_of(&resolved, known), ..node }
+    });
+    join_all(named).await
+}
+
+/// The address of a node whose name leads to the addresses `resolved`, if it is `known` by one so far. Of the same
+/// family as that one, or IPv4 if there is any; where several do, none says which machine it is.
+fn address_of(resolved: &[IpAddr], known: Option<String>) -> Option<String> {
+    let before = known.as_deref().and_then(|known| known.parse::<IpAddr>().ok());
+    let has_v4 = resolved.iter().any(IpAddr::is_ipv4);
+    let is_v4 = before.map_or(has_v4, |before| before.is_ipv4());
+    let mut of_family: Vec<&IpAddr> = resolved.iter().filter(|ip| ip.is_ipv4() == is_v4).collect();
+    of_family.sort();
+    of_family.dedup();
+    match of_family[..] {
+        [address] => Some(address.to_string()),
+        _ => known,
+    }
+}
+
 async fn ask(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
     join_all(ids.into_iter().map(|id| ask_one(cluster.direct(&id), id))).await
 }
@@ -239,3 +278,35 @@ fn is_refused(error: &Error) -> bool {
 
 /// How often a document may name nodes that nobody listed.
 const MOST_GENERATIONS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_the_one_address_of_its_family_to_which_its_name_leads() {
+        for (resolved, known, expected) in [
+            (&["10.0.0.1"][..], None, Some("10.0.0.1")),
+            (&["10.0.0.2"], Some("10.0.0.1"), Some("10.0.0.2")),
+            (&["::1", "10.0.0.2"], Some("10.0.0.1"), Some("10.0.0.2")),
+            (&["::2", "10.0.0.2"], Some("::1"), Some("::2")),
+            (&["::2"], Some("10.0.0.1"), Some("10.0.0.1")),
+            (&["::2"], None, Some("::2")),
+            (&[], Some("10.0.0.1"), Some("10.0.0.1")),
+            (&[], None, None),
+            (&["10.0.0.1", "10.0.0.2"], Some("10.0.0.3"), Some("10.0.0.3")),
+            (&["10.0.0.1", "10.0.0.1"], None, Some("10.0.0.1")),
+        ] {
+            let ips: Vec<IpAddr> = resolved.iter().map(|ip| ip.parse().unwrap()).collect();
+            let address = address_of(&ips, known.map(str::to_owned));
+            assert_eq!(address.as_deref(), expected, "{resolved:?} {known:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_the_place_of_an_address_is_none() {
+        let listed = |ip: &str| ring_node(RingKind::default(), ("a", 1), Some(&ip.to_owned())).ip;
+        assert_eq!(listed("a"), None);
+        assert_eq!(listed("10.0.0.1").as_deref(), Some("10.0.0.1"));
+    }
+}

@@ -54,7 +54,8 @@ impl Connector {
         limits: Limits,
         deadline: Instant,
     ) -> Result<Connection, NodeError> {
-        Ok(Connection::new(self.stream(node, deadline).await?, limits))
+        // Boxed, for it is rare and large, and would have to be carried along by every request.
+        Ok(Connection::new(Box::pin(self.stream(node, deadline)).await?, limits))
     }
 
     /// The same to the machine at `ip`, wherever the name of `node` leads; TLS checks the name.
@@ -66,8 +67,16 @@ impl Connector {
         deadline: Instant,
     ) -> Result<Connection, NodeError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let stream = self.reach(node, vec![SocketAddr::new(ip, node.port)], left).await?;
+        let stream = Box::pin(self.reach(node, vec![SocketAddr::new(ip, node.port)], left)).await?;
         Ok(Connection::new(stream, limits))
+    }
+
+    /// The addresses to which the name of `node` leads now.
+    pub(crate) async fn resolve(&self, node: &Node) -> Result<Vec<SocketAddr>, NodeError> {
+        match self.resolver.at_hand(node)? {
+            Some(addresses) => Ok(addresses),
+            None => Box::pin(self.resolver.look_up(node)).await,
+        }
     }
 
     /// Opens a stream to `node`; the caller drops it at its `deadline`.

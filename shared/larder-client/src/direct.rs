@@ -1,10 +1,11 @@
 //! One node by its name and not by a key: for whoever publishes the ring document, and copies items.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, TooLong, Ttl};
 use larder_ring::{MalformedDocument, RingDocument, RingNode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
@@ -85,6 +86,15 @@ impl DirectNode {
     /// `host:port`.
     pub fn name(&self) -> &str {
         &self.node.name
+    }
+
+    /// The addresses to which its name leads now; none where that cannot be told in time.
+    pub async fn resolve(&self) -> Vec<IpAddr> {
+        let (_, deadline) = self.cluster.begin();
+        let seen = self.node.seen();
+        let resolved = timeout_at(deadline, self.cluster.shared.common.connector.resolve(&seen)).await;
+        let addresses = resolved.ok().and_then(Result::ok).unwrap_or_default();
+        addresses.into_iter().map(|address| address.ip()).collect()
     }
 
     /// Asks for a sign of life (`mn`).

@@ -2,7 +2,7 @@
 
 use larder_cache::Unfinished;
 use larder_client::{Claim, Cluster, Key, NewItem, ReadOptions, Stored, Ttl};
-use larder_local::NodeId;
+use larder_local::{ConfigReply, NodeId, NodeStatus};
 use larder_ring::Phase;
 
 use crate::support::*;
@@ -37,12 +37,39 @@ async fn a_replaced_node_is_told_of_its_address_and_the_fleet_follows_it() {
 /// Without an end to what its predecessor confirms, the writer would stay there until its next discovery.
 #[tokio::test]
 async fn what_a_predecessor_was_told_does_not_leave_an_old_value_at_its_successor() {
+    check_predecessor(|_, ip| ip).await;
+}
+
+/// As a cluster with TLS may list them.
+#[tokio::test]
+async fn the_same_goes_for_nodes_that_are_listed_without_an_address() {
+    check_predecessor(|_, _| String::new()).await;
+}
+
+#[tokio::test]
+async fn the_same_goes_for_nodes_that_are_listed_with_their_names_for_addresses() {
+    check_predecessor(|name, _| name).await;
+}
+
+/// `listed` says what is listed for the address of a node with a name and an address.
+async fn check_predecessor(listed: impl Fn(String, String) -> String) {
     let (local, document) = settled(3).await;
+    let list = async || {
+        let nodes = local.nodes();
+        let node = |node: &NodeStatus| {
+            format!("{}|{}|{}", node.name, listed(node.name.clone(), node.ip.to_string()), node.port)
+        };
+        let nodes: Vec<String> = nodes.iter().map(node).collect();
+        let payload = format!("1\n{}\n", nodes.join(" "));
+        local.answer_config(ConfigReply::Payload(payload.into())).await.unwrap();
+    };
+    list().await;
     let key = moving_key(&document, 2, 2);
     let (writer, reader) = (client(&local), client(&local));
     store(&writer, &key, "v1").await;
     // The successor takes its place and its name; the predecessor lives on, and so does the writer's connection.
     let successor = local.replace_node_beside(NodeId(2)).await.unwrap();
+    list().await;
     store(&reader, &key, "v1").await;
     let read = writer.read(&key, LEASE).await.unwrap();
     let told = writer.put_in_place(item(&key, "v2"), read.in_place().unwrap()).await.unwrap();
