@@ -6,8 +6,13 @@ mod support;
 
 use larder_local::{ConfigReply, NodeId};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::{Duration, Instant};
 use support::cluster::{cluster, reach};
 use support::{check_failure, run, run_well};
+use tempfile::NamedTempFile;
 
 #[tokio::test]
 async fn discover_prints_the_nodes_and_their_version() {
@@ -94,4 +99,31 @@ async fn what_cannot_be_is_refused_with_what_to_do() {
 
 fn items(stats: &Value) -> u32 {
     stats["curr_items"].as_str().unwrap().parse().unwrap()
+}
+
+/// Silent name servers are named in a mount namespace of the test's own, which takes the rights of root.
+#[test]
+fn a_silent_name_server_costs_no_more_than_the_timeout() {
+    let address = "127.0.0.83";
+    let Ok(_silent) = UdpSocket::bind((address, 53)) else {
+        return eprintln!("skipped: port 53 of {address} cannot be taken");
+    };
+    let mut conf = NamedTempFile::new().unwrap();
+    writeln!(conf, "nameserver {address}").unwrap();
+    let program = env!("CARGO_BIN_EXE_larder");
+    let of_its_own = |command: &str| {
+        let script = format!("mount --bind {} /etc/resolv.conf && {command}", conf.path().display());
+        Command::new("unshare").args(["-m", "sh", "-c", &script]).output()
+    };
+    if !of_its_own("true").is_ok_and(|made| made.status.success()) {
+        return eprintln!("skipped: no mount namespace can be made");
+    }
+    for command in ["get {} k", "set {} k v", "discover cache.larder.test:11211 --timeout-ms 1000"] {
+        let reach = "--config-endpoint cache.larder.test:11211 --timeout-ms 1000";
+        let began = Instant::now();
+        let output = of_its_own(&format!("exec {program} {}", command.replace("{}", reach))).unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("no name server has answered"), "{command}: {stderr}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{command} took {:?}", began.elapsed());
+    }
 }

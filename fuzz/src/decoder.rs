@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::BytesMut;
-use larder_meta::{Decoded, Limits, ProtocolError};
+use larder_meta::{Decoded, Limits, MOST_PIECE_BYTES, ProtocolError};
 
 /// Takes one reply off the front of a buffer.
 pub type Decode<T> = fn(&mut BytesMut, &Limits) -> Result<Decoded<T>, ProtocolError>;
@@ -13,6 +13,7 @@ pub type Decode<T> = fn(&mut BytesMut, &Limits) -> Result<Decoded<T>, ProtocolEr
 /// - a reply takes bytes off the front of the buffer and leaves the others as they were; what is not whole takes none,
 ///   and no decoding reserves memory;
 /// - of the bytes that are said to be missing, all are: with fewer there is no reply;
+/// - a value over the limit is skipped to its end, in pieces of a bounded size;
 /// - wherever the stream is cut, the same replies come out of it, and the same error.
 ///
 /// Answers the replies.
@@ -37,14 +38,31 @@ fn decode_pieces<'a, T: Debug>(decode: Decode<T>, pieces: impl IntoIterator<Item
     let mut buffer = BytesMut::new();
     let mut least_len = 0;
     let mut replies = Vec::new();
+    let mut skipped = None;
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
+            if let Some(skip) = &mut skipped {
+                match skip.advance(&mut buffer) {
+                    Ok(Decoded::NeedMore { missing }) => {
+                        assert!(missing > 0 && missing as u64 <= MOST_PIECE_BYTES, "{missing} missing");
+                        break;
+                    }
+                    Ok(_) => skipped = None,
+                    Err(error) => return Outcome { replies, error: Some(error) },
+                }
+            }
             let len = buffer.len();
             match step(decode, &mut buffer) {
                 Ok(Decoded::Reply(reply)) => {
                     assert!(len >= least_len, "{reply:?} of {len} bytes, {least_len} were needed");
                     replies.push(reply);
+                    least_len = 0;
+                }
+                Ok(Decoded::TooLong(reply, skip)) => {
+                    assert!(len >= least_len, "{reply:?} of {len} bytes, {least_len} were needed");
+                    replies.push(reply);
+                    skipped = Some(skip);
                     least_len = 0;
                 }
                 Ok(Decoded::NeedMore { missing }) => {
@@ -64,7 +82,9 @@ fn step<T>(decode: Decode<T>, buffer: &mut BytesMut) -> Result<Decoded<T>, Proto
     let decoded = decode(buffer, &LIMITS)?;
     assert!(buffer.capacity() <= capacity, "decoding has reserved memory");
     match &decoded {
-        Decoded::Reply(_) => assert!(buffer.len() < before.len(), "a reply out of nothing"),
+        Decoded::Reply(_) | Decoded::TooLong(..) => {
+            assert!(buffer.len() < before.len(), "a reply out of nothing");
+        }
         Decoded::NeedMore { missing } => {
             assert!(*missing > 0, "nothing is missing");
             assert_eq!(buffer.len(), before.len(), "part of a reply is gone");

@@ -24,7 +24,8 @@ pub(crate) struct ClusterArgs {
 /// What a connection takes.
 #[derive(Args, Debug)]
 pub(crate) struct ReachArgs {
-    /// A file of lines "address name" that is asked before DNS: for a local cluster.
+    /// A file of lines "address name" that is asked before /etc/hosts and the name servers of /etc/resolv.conf: for a
+    /// local cluster.
     #[arg(long, value_name = "FILE")]
     hosts_file: Option<PathBuf>,
     /// Speak TLS, checked against the authorities that the system trusts.
@@ -59,7 +60,9 @@ impl ReachArgs {
         let tls = (self.tls || self.tls_ca_file.is_some()).then(|| Tls { ca_file: self.tls_ca_file.clone() });
         let timeout = Duration::from_millis(self.timeout_ms);
         let hosts_file = self.hosts_file.clone();
-        Config { tls, ring, timeout, hosts_file, ..Config::new(endpoint) }
+        // What is left is for connecting and asking.
+        let resolve_timeout = timeout / 2;
+        Config { tls, ring, timeout, resolve_timeout, hosts_file, ..Config::new(endpoint) }
     }
 }
 
@@ -77,9 +80,12 @@ fn discovered(cluster: Cluster) -> anyhow::Result<Cluster> {
     })
 }
 
-/// Runs one call to a cluster.
+/// Runs one call to a cluster; a thread that is at work yet for what the call has left is not waited for.
 pub(crate) fn block_on<T>(call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(call);
+    runtime.shutdown_background();
+    result
 }
 
 /// An error with its causes, on one line.

@@ -97,7 +97,7 @@ async fn a_replaced_node_keeps_its_place_at_its_new_address() {
         assert_eq!((answer.unfinished, &answer.unreachable), (None, &Vec::new()));
         published.extend(phases(&answer));
     }
-    assert_eq!(published, [Phase::Active], "an address is told in one step");
+    assert_eq!(published, [Phase::Active; 2], "its address, and then its reign begins anew");
     let document = house.document();
     assert_eq!(numbers(&document.nodes), numbers(&before.nodes));
     assert_eq!(document.nodes[1].ip.as_deref(), Some(replaced.ip.to_string().as_str()));

@@ -219,7 +219,9 @@ impl<'a> Run<'a> {
     ) -> Result<Step, PublishError> {
         let seen = Sighting { listed: &survey.answering_or_known(current), lost: &survey.lost(current) };
         let next = current.following(self.cluster.ring_kind(), seen, now_ms());
-        let is_at_once = |next: &RingDocument| current.phase == Phase::Active && next.phase == Phase::Active;
+        let is_at_once = |next: &RingDocument| {
+            current.phase == Phase::Active && next.phase == Phase::Active && !next.begins_reign_after(current)
+        };
         // Who retires a node wants to know that everyone has followed.
         if next.as_ref().map_or(wish.is_to_retire(), |next| !is_at_once(next))
             && let Some(step) = self.wait_for_everyone(survey, current).await
@@ -341,6 +343,9 @@ impl<'a> Run<'a> {
             Held::Malformed(..) | Held::Nothing => true,
             Held::Dead | Held::Silent => false,
         };
+        if Box::pin(self.tell_predecessors(survey, current)).await {
+            return Spread::Written;
+        }
         let behind: Vec<_> = survey.nodes.iter().filter(is_behind).collect();
         if behind.is_empty() {
             // Those who go by a later document, which a run has left on a node that is gone, have to notice, too.
@@ -363,6 +368,26 @@ impl<'a> Run<'a> {
             }
         }
         spread
+    }
+
+    /// Writes `current` to machines that live on although they were replaced, and hold another document: who is
+    /// connected to one would have an earlier document confirmed there for as long as it lives. Answers whether any of
+    /// them took it.
+    async fn tell_predecessors(&mut self, survey: &Survey, current: &RingDocument) -> bool {
+        let is_behind =
+            |node: &&Surveyed| matches!(&node.held, Held::Document(held, _) if current.is_later_than(held));
+        let behind = survey.predecessors.iter().filter(is_behind);
+        let written = join_all(behind.map(|node| async move { (node, node.store(current).await) })).await;
+        let mut is_told = false;
+        for (node, written) in written {
+            let (node, epoch) = (node.id.to_string(), current.epoch.number());
+            tracing::info!(node, epoch, ?written, "ring document written to a machine that was replaced");
+            is_told |= matches!(written, Ok(Stored::Yes));
+        }
+        if is_told {
+            self.spread = Some((current.client_flags(), Instant::now()));
+        }
+        is_told
     }
 
     /// Writes `document` to all nodes that answer. The first one of the ring so far decides: who comes second is

@@ -1,8 +1,10 @@
 //! A look at a cluster: which nodes there are, and which ring document each of them holds.
 
+use std::net::IpAddr;
+
 use futures_util::future::join_all;
 use larder_client::{Cluster, DirectNode, Error, HeldVersion, NodeError, Stored};
-use larder_ring::{MalformedDocument, RingDocument, RingNode};
+use larder_ring::{MalformedDocument, RingDocument, RingKind, RingNode};
 
 use crate::publisher::PublishError;
 
@@ -10,6 +12,9 @@ use crate::publisher::PublishError;
 pub(crate) struct Survey {
     pub(crate) listed: Vec<RingNode>,
     pub(crate) nodes: Vec<Surveyed>,
+    /// Machines that live on although others have taken their places, at other addresses: who is connected to one does
+    /// not know.
+    pub(crate) predecessors: Vec<Surveyed>,
     /// The latest document on any of them.
     pub(crate) current: Option<RingDocument>,
 }
@@ -46,11 +51,9 @@ impl Survey {
     pub(crate) async fn take(cluster: &Cluster) -> Result<Self, PublishError> {
         let topology = cluster.discover().await.map_err(PublishError::Nodes)?;
         let topology = topology.filter(|topology| !topology.is_single()).ok_or(PublishError::NoCluster)?;
-        let listed: Vec<RingNode> = topology
-            .nodes()
-            .iter()
-            .map(|node| RingNode { ip: node.ip.clone(), ..RingNode::new(node.host.clone(), node.port) })
-            .collect();
+        let kind = cluster.ring_kind();
+        let listed: Vec<RingNode> =
+            topology.nodes().iter().map(|node| ring_node(kind, node.id(), node.ip.as_ref())).collect();
         let mut nodes = ask(cluster, listed.clone()).await;
         let remembered = cluster.ring_document().await.map_err(PublishError::Nodes)?;
         let mut current = latest(&nodes, remembered.as_ref());
@@ -69,7 +72,13 @@ impl Survey {
             return Err(PublishError::Format(format));
         }
         nodes.sort_by(|one, other| one.node.name().cmp(other.node.name()));
-        Ok(Self { listed, nodes, current })
+        let known = current.as_ref().map(RingDocument::all_nodes).unwrap_or_default();
+        let listed = Box::pin(with_addresses(cluster, listed, &known)).await;
+        let predecessors = match &current {
+            Some(current) => Box::pin(ask_at_addresses(cluster, replaced(current, &listed))).await,
+            None => Vec::new(),
+        };
+        Ok(Self { listed, nodes, predecessors, current })
     }
 
     pub(crate) fn unreachable(&self) -> impl Iterator<Item = &Surveyed> {
@@ -164,25 +173,85 @@ impl Surveyed {
     }
 }
 
+/// A listed node. A cluster with TLS may list no addresses, or the name in the place of one; that is kept only for a ring
+/// that is built on it.
+fn ring_node(kind: RingKind, (host, port): (&str, u16), ip: Option<&String>) -> RingNode {
+    let is_kept = |ip: &&String| kind.needs_ip() || ip.parse::<IpAddr>().is_ok();
+    RingNode { ip: ip.filter(is_kept).cloned(), ..RingNode::new(host, port) }
+}
+
+/// The `listed` nodes with the addresses to which their names lead, where none are listed: nothing else would tell that
+/// a node was replaced. A name that cannot be resolved keeps the address by which the node is `known`.
+async fn with_addresses(cluster: &Cluster, listed: Vec<RingNode>, known: &[RingNode]) -> Vec<RingNode> {
+    let named = listed.into_iter().map(|node| async {
+        if node.ip.is_some() || cluster.ring_kind().needs_ip() || node.host.parse::<IpAddr>().is_ok() {
+            return node;
+        }
+        let known = known.iter().find(|known| known.identity() == node.identity());
+        let known = known.and_then(|known| known.ip.clone());
+        let resolved = cluster.direct(&node).resolve().await;
+        RingNode { ip: address_of(&resolved, known), ..node }
+    });
+    join_all(named).await
+}
+
+/// The address of a node whose name leads to the addresses `resolved`, if it is `known` by one so far. Of the same
+/// family as that one, or IPv4 if there is any; where several do, none says which machine it is.
+fn address_of(resolved: &[IpAddr], known: Option<String>) -> Option<String> {
+    let before = known.as_deref().and_then(|known| known.parse::<IpAddr>().ok());
+    let has_v4 = resolved.iter().any(IpAddr::is_ipv4);
+    let is_v4 = before.map_or(has_v4, |before| before.is_ipv4());
+    let mut of_family: Vec<&IpAddr> = resolved.iter().filter(|ip| ip.is_ipv4() == is_v4).collect();
+    of_family.sort();
+    of_family.dedup();
+    match of_family[..] {
+        [address] => Some(address.to_string()),
+        _ => known,
+    }
+}
+
 async fn ask(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
-    join_all(ids.into_iter().map(|id| async {
-        let node = cluster.direct(&id);
-        let held = match node.document().await {
-            Ok(None) => Held::Nothing,
-            Ok(Some(held)) => match held.document {
-                Ok(document) => Held::Document(Box::new(document), held.version),
-                Err(error) => Held::Malformed(held.version, error),
-            },
-            Err(error) => {
-                let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(node = node.name(), error, "node not asked for its ring document");
-                held
-            }
-        };
-        Surveyed { id, node, held }
-    }))
-    .await
+    join_all(ids.into_iter().map(|id| ask_one(cluster.direct(&id), id))).await
+}
+
+/// Asks the machines at the addresses of `ids`; answers those that hold a document.
+async fn ask_at_addresses(cluster: &Cluster, ids: Vec<RingNode>) -> Vec<Surveyed> {
+    let nodes = ids.into_iter().filter_map(|id| Some(ask_one(cluster.direct_at_address(&id)?, id)));
+    let mut asked = join_all(nodes).await;
+    asked.retain(|node| matches!(node.held, Held::Document(..)));
+    asked
+}
+
+async fn ask_one(node: DirectNode, id: RingNode) -> Surveyed {
+    let held = match node.document().await {
+        Ok(None) => Held::Nothing,
+        Ok(Some(held)) => match held.document {
+            Ok(document) => Held::Document(Box::new(document), held.version),
+            Err(error) => Held::Malformed(held.version, error),
+        },
+        Err(error) => {
+            let held = if is_refused(&error) { Held::Dead } else { Held::Silent };
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(node = node.name(), error, "node not asked for its ring document");
+            held
+        }
+    };
+    Surveyed { id, node, held }
+}
+
+/// The nodes of `current` as they stood at other addresses than those that are `listed`: in it, and in the reign that
+/// is in force, which begins anew when everyone has left them.
+fn replaced(current: &RingDocument, listed: &[RingNode]) -> Vec<RingNode> {
+    let reign = current.history.last().map_or(&[][..], |reign| &reign.nodes);
+    let is_elsewhere = |node: &&RingNode| {
+        let now = listed.iter().find(|listed| listed.identity() == node.identity());
+        now.is_some_and(|now| node.ip.is_some() && now.ip.is_some() && node.ip != now.ip)
+    };
+    let mut replaced: Vec<RingNode> =
+        current.nodes.iter().chain(reign).filter(is_elsewhere).cloned().collect();
+    replaced.sort();
+    replaced.dedup();
+    replaced
 }
 
 /// The latest document: on a node, or `remembered` from there if none holds it any more. Two that differ under one
@@ -209,3 +278,35 @@ fn is_refused(error: &Error) -> bool {
 
 /// How often a document may name nodes that nobody listed.
 const MOST_GENERATIONS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_the_one_address_of_its_family_to_which_its_name_leads() {
+        for (resolved, known, expected) in [
+            (&["10.0.0.1"][..], None, Some("10.0.0.1")),
+            (&["10.0.0.2"], Some("10.0.0.1"), Some("10.0.0.2")),
+            (&["::1", "10.0.0.2"], Some("10.0.0.1"), Some("10.0.0.2")),
+            (&["::2", "10.0.0.2"], Some("::1"), Some("::2")),
+            (&["::2"], Some("10.0.0.1"), Some("10.0.0.1")),
+            (&["::2"], None, Some("::2")),
+            (&[], Some("10.0.0.1"), Some("10.0.0.1")),
+            (&[], None, None),
+            (&["10.0.0.1", "10.0.0.2"], Some("10.0.0.3"), Some("10.0.0.3")),
+            (&["10.0.0.1", "10.0.0.1"], None, Some("10.0.0.1")),
+        ] {
+            let ips: Vec<IpAddr> = resolved.iter().map(|ip| ip.parse().unwrap()).collect();
+            let address = address_of(&ips, known.map(str::to_owned));
+            assert_eq!(address.as_deref(), expected, "{resolved:?} {known:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_the_place_of_an_address_is_none() {
+        let listed = |ip: &str| ring_node(RingKind::default(), ("a", 1), Some(&ip.to_owned())).ip;
+        assert_eq!(listed("a"), None);
+        assert_eq!(listed("10.0.0.1").as_deref(), Some("10.0.0.1"));
+    }
+}

@@ -1,7 +1,8 @@
 //! What an exchange waits for, and what it gets.
 
-use bytes::BytesMut;
-use larder_meta::{Decoded, Limits, ProtocolError, Refusal, Reply, Text, Version, decode, decode_text};
+use larder_meta::{Limits, ProtocolError, Refusal, Reply, Text, Version};
+
+use crate::incoming::{Incoming, Next};
 
 /// The shape of an answer, and what has come of it.
 #[derive(Debug)]
@@ -60,50 +61,50 @@ impl Awaited {
     /// Takes from `incoming` what belongs to this answer.
     pub(crate) fn decode(
         &mut self,
-        incoming: &mut BytesMut,
+        incoming: &mut Incoming,
         limits: &Limits,
     ) -> Result<Progress, ProtocolError> {
         match self {
-            Self::Greeting => Ok(match decode_text(incoming, limits)? {
-                Decoded::NeedMore { missing } => Progress::NeedMore { missing },
-                Decoded::Reply(Text::Version(version)) => Progress::Greeted(version),
-                Decoded::Reply(other) => return Err(ProtocolError::UnknownReply(format!("{other:?}"))),
+            Self::Greeting => Ok(match incoming.text(limits)? {
+                Next::NeedMore { missing } => Progress::NeedMore { missing },
+                Next::Reply(Text::Version(version)) => Progress::Greeted(version),
+                Next::Reply(other) => return Err(ProtocolError::UnknownReply(format!("{other:?}"))),
             }),
-            Self::Reply => Ok(match decode(incoming, limits)? {
-                Decoded::NeedMore { missing } => Progress::NeedMore { missing },
-                Decoded::Reply(reply) => Progress::Whole(Answer::Reply(reply)),
+            Self::Reply => Ok(match incoming.reply(limits)? {
+                Next::NeedMore { missing } => Progress::NeedMore { missing },
+                Next::Reply(reply) => Progress::Whole(Answer::Reply(reply)),
             }),
             Self::Replies { left, got } => {
                 while *left > 0 {
-                    match decode(incoming, limits)? {
-                        Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
-                        Decoded::Reply(reply) => got.push(reply),
+                    match incoming.reply(limits)? {
+                        Next::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
+                        Next::Reply(reply) => got.push(reply),
                     }
                     *left -= 1;
                 }
                 Ok(Progress::Whole(Answer::Replies(std::mem::take(got))))
             }
             Self::UntilNoop { most, got } => loop {
-                match decode(incoming, limits)? {
-                    Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
-                    Decoded::Reply(Reply::Noop) => {
+                match incoming.reply(limits)? {
+                    Next::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
+                    Next::Reply(Reply::Noop) => {
                         return Ok(Progress::Whole(Answer::Replies(std::mem::take(got))));
                     }
-                    Decoded::Reply(reply) if got.len() == *most => return Err(surplus(&reply)),
-                    Decoded::Reply(reply) => got.push(reply),
+                    Next::Reply(reply) if got.len() == *most => return Err(surplus(&reply)),
+                    Next::Reply(reply) => got.push(reply),
                 }
             },
             Self::Texts { left, most, got } => {
                 while *left > 0 {
-                    match decode_text(incoming, limits)? {
-                        Decoded::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
-                        Decoded::Reply(Text::End) => *left -= 1,
-                        Decoded::Reply(refused @ Text::Refused(_)) => {
+                    match incoming.text(limits)? {
+                        Next::NeedMore { missing } => return Ok(Progress::NeedMore { missing }),
+                        Next::Reply(Text::End) => *left -= 1,
+                        Next::Reply(refused @ Text::Refused(_)) => {
                             *left -= 1;
                             got.push(refused);
                         }
-                        Decoded::Reply(text) if got.len() == *most => return Err(surplus(&text)),
-                        Decoded::Reply(text) => got.push(text),
+                        Next::Reply(text) if got.len() == *most => return Err(surplus(&text)),
+                        Next::Reply(text) => got.push(text),
                     }
                 }
                 Ok(Progress::Whole(Answer::Texts(std::mem::take(got))))
@@ -115,9 +116,9 @@ impl Awaited {
                         progress => return Ok(progress),
                     }
                 }
-                Ok(match decode(incoming, limits)? {
-                    Decoded::NeedMore { missing } => Progress::NeedMore { missing },
-                    Decoded::Reply(reply) => match got.take() {
+                Ok(match incoming.reply(limits)? {
+                    Next::NeedMore { missing } => Progress::NeedMore { missing },
+                    Next::Reply(reply) => match got.take() {
                         Some(answer) => Progress::Whole(Answer::WithReply(answer, reply)),
                         None => return Err(surplus(&reply)),
                     },

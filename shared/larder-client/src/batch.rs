@@ -365,7 +365,8 @@ impl<'a> Hits<'a> {
         asked: Result<(Answer, Arc<Connection>), NodeError>,
     ) {
         let placed = asked.and_then(|(answer, connection)| {
-            self.place_values(answer.into_texts()?, members).inspect_err(|error| connection.distrust(error))
+            self.place_values(cluster, node, answer.into_texts()?, members)
+                .inspect_err(|error| connection.distrust(error))
         });
         if let Err(error) = placed {
             let error = cluster.failed(node, error);
@@ -374,20 +375,27 @@ impl<'a> Hits<'a> {
     }
 
     /// Values come in the order asked, so each key is looked for from where the last one was.
-    fn place_values(&mut self, texts: Vec<Text>, members: &[u32]) -> Result<(), NodeError> {
+    fn place_values(
+        &mut self,
+        cluster: &Cluster,
+        node: &Node,
+        texts: Vec<Text>,
+        members: &[u32],
+    ) -> Result<(), NodeError> {
         let mut asked = members.iter().map(|member| *member as usize);
         for text in texts {
-            let (key, item) = match text {
-                Text::Value { key, client_flags, value } => (key, Item { value, client_flags }),
+            let (key, found) = match text {
+                Text::Value { key, client_flags, value } => (key, Ok(Item { value, client_flags })),
+                Text::TooLong { key, too_long } => (key, Err(NodeError::from(too_long))),
                 Text::Refused(refusal) => return Err(refusal.into()),
                 other => return Err(ProtocolError::UnknownReply(format!("{other:.80?}")).into()),
             };
             let unasked = || ProtocolError::UnknownReply(format!("VALUE {}", key.escape_ascii()));
             let index = asked.find(|index| self.keys[*index].as_bytes() == key).ok_or_else(unasked)?;
-            if item.value.is_empty() && item.client_flags == 0 {
+            if found.as_ref().is_ok_and(|item| item.value.is_empty() && item.client_flags == 0) {
                 self.doubtful.push(index);
             }
-            self.results[index] = Ok(Some(item));
+            self.results[index] = found.map(Some).map_err(|error| cluster.failed(node, error));
         }
         Ok(())
     }

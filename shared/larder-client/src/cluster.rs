@@ -196,6 +196,7 @@ fn stats_of(texts: Vec<Text>) -> Result<Vec<(String, String)>, NodeError> {
 pub(crate) fn unexpected(reply: Reply) -> NodeError {
     match reply {
         Reply::Refused(refusal) => refusal.into(),
+        Reply::TooLong(too_long, _) => too_long.into(),
         other => ProtocolError::UnknownReply(format!("{other:.80?}")).into(),
     }
 }

@@ -23,9 +23,12 @@ pub struct Config {
     /// Most a whole call may take: resolve, connect, wait for others, all nodes of a batch. A nearer deadline of
     /// [`Cluster::until`](crate::Cluster::until) goes before.
     pub timeout: Duration,
-    /// Most one attempt to connect may take, within `timeout`; not the TLS handshake, which needs much of the
+    /// Most an attempt to connect to one address may take, within `timeout`; not the TLS handshake, which needs much of the
     /// little CPU of a small function.
     pub connect_timeout: Duration,
+    /// Most the name servers may take to tell the addresses of a name, within `timeout`. Where another address of the
+    /// node is known, it is tried much sooner beside them.
+    pub resolve_timeout: Duration,
     /// How old the topology may grow before the next call asks for it again.
     pub discovery_interval: Duration,
     /// How old the view of the ring may grow before the next request looks at the ring document in passing. The first
@@ -46,9 +49,13 @@ pub struct Config {
     pub max_mark_down: Duration,
     /// The nodes' limit for an item (`max_item_size`), in bytes. A longer one is never sent.
     pub max_item_len: usize,
-    /// A file of lines `address name …` that is asked before the system's resolver, and read again for every
+    /// A file of lines `address name …` that is asked before `/etc/hosts` and the name servers, and read again for every
     /// connection: for a cluster on the own machine.
     pub hosts_file: Option<PathBuf>,
+    /// A file that says which name servers to ask, as `resolv.conf(5)`, read again for every connection; a server may be
+    /// written `[address]:port`. `None`: `/etc/resolv.conf`. Other sources of names, such as those of
+    /// `nsswitch.conf`, are not asked.
+    pub resolv_conf: Option<PathBuf>,
 }
 
 impl Config {
@@ -60,6 +67,7 @@ impl Config {
             ring: RingKind::default(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(500),
+            resolve_timeout: Duration::from_millis(500),
             discovery_interval: Duration::from_secs(60),
             ring_check_interval: Duration::from_secs(1),
             early_discovery: Duration::from_secs(1),
@@ -69,6 +77,7 @@ impl Config {
             max_mark_down: Duration::from_secs(10),
             max_item_len: 1 << 20,
             hosts_file: None,
+            resolv_conf: None,
         }
     }
 }

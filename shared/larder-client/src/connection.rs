@@ -18,7 +18,9 @@
 //!   next. If nobody else waits, the connection is closed: a half reply is never left for a later request.
 //! - Once it has failed, a connection stays failed, and everyone who waits is told.
 
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -35,13 +37,15 @@ use crate::stream::Stream;
 /// A connection to one node. Two connections are never equal, whatever their node.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// No other connection of this process has it.
+    pub(crate) number: u64,
     pipeline: Mutex<Pipeline>,
 }
 
 impl Connection {
     /// Takes an open stream, and asks the version of the engine at its other end along with the first request.
     pub(crate) fn new(stream: Stream, limits: Limits) -> Self {
-        Self { pipeline: Mutex::new(Pipeline::new(stream, limits)) }
+        Self { number: NUMBERS.fetch_add(1, Relaxed), pipeline: Mutex::new(Pipeline::new(stream, limits)) }
     }
 
     /// Appends a request to the pipeline, written by `encode`, which tells the answer to wait for; `None` if the
@@ -68,6 +72,11 @@ impl Connection {
     /// is asked whether the node has closed it; one idle for longer than `most` is closed.
     pub(crate) fn fitness(&self, now: Moment, look_after: Duration, most: Duration) -> Fitness {
         self.lock().fitness(now, look_after, most)
+    }
+
+    /// Whether it leads to the address `ip`, written as discovery has it.
+    pub(crate) fn leads_to(&self, ip: &str) -> bool {
+        ip.parse().is_ok_and(|ip: IpAddr| self.lock().peer() == Some(ip))
     }
 
     /// Ends the connection for everyone.
@@ -126,6 +135,8 @@ impl Drop for Exchange<'_> {
         }
     }
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
 mod tests {

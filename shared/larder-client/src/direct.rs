@@ -1,10 +1,11 @@
 //! One node by its name and not by a key: for whoever publishes the ring document, and copies items.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, Ttl};
+use larder_meta::{Key, MetaDelete, MetaGet, MetaSet, Reply, SetMode, TooLong, Ttl};
 use larder_ring::{MalformedDocument, RingDocument, RingNode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::answer::Answer;
 use crate::cluster::{Cluster, stored, unexpected};
@@ -61,6 +62,13 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// The machine at the address of `node`, wherever its name leads by now: for one that was replaced and may live on.
+    /// `None` where the node has no address. Asked on a connection of its own.
+    pub fn direct_at_address(&self, node: &RingNode) -> Option<DirectNode> {
+        let node = Arc::new(Node::at_address(node)?);
+        Some(DirectNode { cluster: self.clone(), node })
+    }
+
     /// Goes by `document` from now on, unless the one in use is as new: for whoever has published it.
     pub fn adopt(&self, document: &RingDocument) {
         // Where no node is known yet, the document will be found along with the nodes.
@@ -78,6 +86,15 @@ impl DirectNode {
     /// `host:port`.
     pub fn name(&self) -> &str {
         &self.node.name
+    }
+
+    /// The addresses to which its name leads now; none where that cannot be told in time.
+    pub async fn resolve(&self) -> Vec<IpAddr> {
+        let (_, deadline) = self.cluster.begin();
+        let seen = self.node.seen();
+        let resolved = timeout_at(deadline, self.cluster.shared.common.connector.resolve(&seen)).await;
+        let addresses = resolved.ok().and_then(Result::ok).unwrap_or_default();
+        addresses.into_iter().map(|address| address.ip()).collect()
     }
 
     /// Asks for a sign of life (`mn`).
@@ -136,16 +153,16 @@ impl DirectNode {
         removed(reply).map_err(|error| self.cluster.failed(&self.node, error))
     }
 
-    /// Reads the items under `keys` on this node, whoever owns them; in their order, `None` for a miss.
+    /// Reads the items under `keys` on this node, whoever owns them; in their order, `None` for a miss, and for a value
+    /// over the limit.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
         let get = MetaGet { client_flags: true, value: true, ..MetaGet::default() };
         let members: Vec<u32> = (0..keys.len() as u32).collect();
         let (now, deadline) = self.cluster.begin();
         let request = GetEach { keys, members: &members, get };
         let asked = self.node.ask(&self.cluster.shared.common, now, deadline, &request).await;
-        let items = asked.and_then(|(answer, _)| {
-            answer.into_replies()?.into_iter().map(|reply| Ok(item(reply)?.0)).collect()
-        });
+        let items =
+            asked.and_then(|(answer, _)| answer.into_replies()?.into_iter().map(readable_item).collect());
         items.map_err(|error| self.cluster.failed(&self.node, error))
     }
 
@@ -189,6 +206,10 @@ impl DirectNode {
 pub(crate) fn document_of(reply: Reply) -> Result<Option<(Parsed, u64)>, NodeError> {
     match reply {
         Reply::Value(json, flags) => Ok(Some((RingDocument::parse(&json), flags.cas.unwrap_or_default()))),
+        Reply::TooLong(TooLong { value_len, .. }, flags) => {
+            let malformed = MalformedDocument::TooLong(usize::try_from(value_len).unwrap_or(usize::MAX));
+            Ok(Some((Err(malformed), flags.cas.unwrap_or_default())))
+        }
         Reply::Miss(_) => Ok(None),
         other => Err(unexpected(other)),
     }
@@ -200,6 +221,14 @@ pub(crate) fn readable_document_of(reply: Reply) -> Result<Option<RingDocument>,
         tracing::warn!(error = error as &dyn std::error::Error, "the ring document cannot be read");
     };
     Ok(document_of(reply)?.and_then(|(document, _)| document.inspect_err(logged).ok()))
+}
+
+/// The item that an `mg` found; none for one whose value is over the limit.
+fn readable_item(reply: Reply) -> Result<Option<Item>, NodeError> {
+    match item(reply) {
+        Err(NodeError::ValueTooLong(_)) => Ok(None),
+        found => Ok(found?.0),
+    }
 }
 
 /// A document, or why it is none.

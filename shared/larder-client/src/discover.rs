@@ -5,6 +5,7 @@ use futures_util::future::join;
 use larder_discovery::{MAX_PAYLOAD_LEN, Node, Topology};
 use larder_meta::{CONFIG_GET, CONFIG_GET_OLD, Limits, Refusal, Text};
 use larder_ring::RingDocument;
+use tokio::time::Instant;
 
 use crate::answer::{Answer, Awaited};
 use crate::connect::Connector;
@@ -25,10 +26,14 @@ pub(crate) struct Discovered {
 }
 
 /// Asks `endpoint` for its topology and its ring document in one round trip, on a connection of its own; the caller
-/// bounds the time.
-pub(crate) async fn discover(connector: &Connector, endpoint: &Node) -> Result<Discovered, DiscoveryError> {
+/// drops it at its `deadline`.
+pub(crate) async fn discover(
+    connector: &Connector,
+    endpoint: &Node,
+    deadline: Instant,
+) -> Result<Discovered, DiscoveryError> {
     let limits = Limits { value_len: MAX_PAYLOAD_LEN, ..Limits::default() };
-    let connection = connector.connect(endpoint, limits).await?;
+    let connection = connector.connect(endpoint, limits, deadline).await?;
     // Both before either is waited for, so that they leave in one write.
     let config = begin(&connection, |out| text(out, CONFIG_GET))?;
     let document = begin(&connection, |out| GetDocument.encode(out))?;

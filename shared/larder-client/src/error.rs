@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_discovery::MalformedTopology;
-use larder_meta::{ProtocolError, Refusal, Version};
+use larder_meta::{ProtocolError, Refusal, TooLong, Version};
 
 /// Why a call to one node failed. A miss is an answer, never an error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,6 +54,10 @@ pub enum NodeError {
         /// Bytes allowed, [`Config::max_item_len`](crate::Config::max_item_len).
         limit: usize,
     },
+    /// The value is over the limit; another program has stored it on a node with a larger one. It was skipped: other
+    /// keys and the connection are as they were.
+    #[error(transparent)]
+    ValueTooLong(#[from] TooLong),
 }
 
 impl NodeError {
@@ -74,7 +78,8 @@ impl NodeError {
             Self::Down { .. }
                 | Self::Refused(_)
                 | Self::TooLong { .. }
-                // Somebody else may store longer items than we take; that is no reason to leave the node alone.
+                // Another program may store longer items than we take; that is no reason to leave the node alone.
+                | Self::ValueTooLong(_)
                 | Self::Protocol(ProtocolError::ValueTooLong { .. })
         )
     }

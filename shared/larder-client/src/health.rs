@@ -62,11 +62,16 @@ impl Health {
         now.since(&since) >= limit
     }
 
+    /// Whether it has failed since `start`.
+    pub(crate) fn has_failed_since(&self, start: Moment) -> bool {
+        self.down.is_some_and(|(since, _)| !since.since(&start).is_zero())
+    }
+
     /// A call that began at `start` failed. Calls under way together fail together: only the first one counts.
     ///
     /// `jitter` from 0 to 1 shortens the pause by up to a quarter, so that not all come back at once.
     pub(crate) fn failed(&mut self, start: Moment, now: Moment, pauses: &Pauses, jitter: f64) {
-        if self.down.is_some_and(|(since, _)| !since.since(&start).is_zero()) {
+        if self.has_failed_since(start) {
             return;
         }
         let doubled = pauses.first.saturating_mul(1 << self.failures.min(MOST_DOUBLINGS));

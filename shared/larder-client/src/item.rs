@@ -40,12 +40,16 @@ impl NewItem<'_> {
     }
 }
 
-/// The version of an item on its node, which changes with every store. Good on the same node until it restarts.
+/// The version of an item on its node, which changes with every store.
+///
+/// Good on the connection that it was read by, and no longer: the tokens of a node begin anew when it restarts, and an
+/// old one could match a newer item. [`Cluster::compare_and_set`](crate::Cluster::compare_and_set) refuses a token whose
+/// connection is gone, whether the node has restarted or not: the caller reads again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Cas {
     pub(crate) token: u64,
-    /// Another node may use the same tokens for other items.
-    pub(crate) node: u64,
+    /// The number of the connection that told it, which no other of this process has.
+    pub(crate) connection: u64,
 }
 
 /// What came of a store that asks for something first.
@@ -53,7 +57,8 @@ pub struct Cas {
 pub enum Stored {
     /// It is stored.
     Yes,
-    /// It is not: another item is there, or the same one in another version.
+    /// It is not: another item is there, or the same one in another version, or that can no longer be told, for the
+    /// connection that the version was read by is gone.
     Refused,
     /// It is not: there is no item.
     Missing,

@@ -129,7 +129,7 @@ impl Read {
         let lease = flags.cas.map(|token| Lease {
             node: Arc::clone(node),
             connection: Arc::clone(connection),
-            cas: Cas { token, node: node.number },
+            cas: Cas { token, connection: connection.number },
             stamp,
         });
         let claim = match (&lease, flags) {

@@ -38,11 +38,16 @@
 //! | `watch.rs`, `view.rs`, `follow.rs` | looking at the ring document in passing: when, and what comes of it |
 //! | `direct.rs` | one node by its name: for whoever publishes the ring document |
 //! | `node.rs`, `health.rs` | one node: retry, mark-down, connecting once |
+//! | `endpoint.rs` | the same mark-down for the configuration endpoint, before it has told any node |
 //! | `connection.rs`, `pipeline.rs`, `answer.rs`, `requests.rs` | the pipeline that all share, what goes through it |
-//! | `connect.rs`, `resolve.rs`, `stream.rs` | from a name to an open stream |
+//! | `incoming.rs` | what has come, and values over the limit, which are skipped |
+//! | `connect.rs`, `race.rs`, `stream.rs` | from a name to an open stream, by the first of its addresses that is ready |
+//! | `resolve.rs`, `addresses.rs` | from a name to its addresses, and the order in which they are tried |
+//! | `lookup.rs`, `dns.rs`, `resolv_conf.rs` | name servers: asking them, what is asked and answered, which they are |
 //! | `moment.rs` | time across a freeze |
 //! | `config.rs`, `error.rs` | what it is told, and what can go wrong |
 
+mod addresses;
 mod answer;
 mod batch;
 mod cluster;
@@ -51,23 +56,29 @@ mod connect;
 mod connection;
 mod direct;
 mod discover;
+mod dns;
 mod dump;
+mod endpoint;
 mod error;
 mod fleet;
 mod follow;
 mod health;
+mod incoming;
 mod item;
 mod lease;
+mod lookup;
 mod lost;
 mod moment;
 mod moving;
 mod node;
 mod pipeline;
 mod place;
+mod race;
 mod read;
 mod refresh;
 mod remains;
 mod requests;
+mod resolv_conf;
 mod resolve;
 mod schedule;
 mod standalone;
@@ -83,7 +94,7 @@ pub use direct::{DirectNode, HeldDocument, HeldVersion};
 pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};
-pub use larder_meta::{InvalidKey, InvalidTtl, Key, Ttl};
+pub use larder_meta::{InvalidKey, InvalidTtl, Key, TooLong, Ttl};
 pub use lease::{Claim, Lease, Read, ReadOptions, Usage};
 pub use moving::Copied;
 pub use place::Copies;

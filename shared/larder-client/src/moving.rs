@@ -19,7 +19,7 @@ use crate::batch::Fill;
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::item::{Item, NewItem};
-use crate::lease::{Claim, Lease, Read, ReadOptions};
+use crate::lease::{Claim, Read, ReadOptions};
 use crate::moment::Moment;
 use crate::node::Node;
 use crate::place::Place;
@@ -307,9 +307,10 @@ impl Cluster {
         get: MetaGet,
         read: Read,
     ) -> Result<Read, Error> {
-        let Some(Lease { cas, .. }) = read.lease else { return Ok(read.without_item()) };
+        let Some(lease) = &read.lease else { return Ok(read.without_item()) };
         // The second read tells which item is there afterwards.
-        let expired = self.ask(view, node, &Expire { key, cas }, |_, _| Ok(())).await;
+        let cluster = self.until(view.deadline);
+        let expired = cluster.ask_under(lease, &Expire { key, cas: lease.cas }).await;
         tracing::debug!(%key, node = %node.name, ?expired, "threw away an item of an older ring");
         let read = self.mg(view, node, key, get).await?;
         match self.trust(view, node, key, &read) {

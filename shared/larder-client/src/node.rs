@@ -1,7 +1,8 @@
 //! One node: its connection, its health, and how a request gets an answer from it.
 
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     /// The same as the rings have it.
     pub(crate) id: RingNode,
-    /// No other node of this process has it.
-    pub(crate) number: u64,
+    /// The one address at which it is asked; `None` for a node, which is found by its name.
+    at: Option<IpAddr>,
     /// Where discovery saw it last.
     seen: Mutex<larder_discovery::Node>,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -65,13 +66,19 @@ impl Node {
         Self {
             name: seen.to_string().into(),
             id: RingNode::new(seen.host.clone(), seen.port),
-            number: NUMBERS.fetch_add(1, Relaxed),
+            at: None,
             seen: Mutex::new(seen),
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             health: Mutex::default(),
             has_failed: AtomicBool::new(false),
         }
+    }
+
+    /// The machine at the address of `node`, whatever its name leads to: one that another has taken the place of.
+    pub(crate) fn at_address(node: &RingNode) -> Option<Self> {
+        let at = node.ip.as_ref()?.parse().ok()?;
+        Some(Self { at: Some(at), ..Self::of_ring(node) })
     }
 
     /// A node that only a ring has told of.
@@ -187,7 +194,7 @@ impl Node {
             }
         }
         for _ in 0..MOST_CONNECTIONS {
-            let connection = self.connect(common).await?;
+            let connection = self.connect(common, deadline).await?;
             if let Some(answer) = exchange(&connection, request).await? {
                 return Ok((answer, connection));
             }
@@ -212,16 +219,27 @@ impl Node {
         asked.unwrap_or(Err(NodeError::Deadline))?.ok_or_else(NodeError::unanswered)
     }
 
+    /// The connection with this number, if it is the one in use and may be used.
+    pub(crate) fn connection(&self, common: &Common, now: Moment, number: u64) -> Option<Arc<Connection>> {
+        let usable = self.usable(common, now).map(|(connection, _)| connection);
+        usable.filter(|connection| connection.number == number)
+    }
+
     /// Where discovery saw it last.
     pub(crate) fn seen(&self) -> larder_discovery::Node {
         lock(&self.seen).clone()
     }
 
-    /// Takes a change of where the node is: the next request connects anew.
+    /// Takes a change of where the node is: the next request connects anew, unless the connection leads there already.
     pub(crate) fn moved(&self, seen: larder_discovery::Node) {
+        let ip = seen.ip.clone();
         *lock(&self.seen) = seen;
+        let mut held = lock(&self.connection);
+        if held.as_ref().zip(ip).is_some_and(|(connection, ip)| connection.leads_to(&ip)) {
+            return;
+        }
         *lock(&self.health) = Health::default();
-        if let Some(connection) = lock(&self.connection).take() {
+        if let Some(connection) = held.take() {
             connection.close();
         }
     }
@@ -241,7 +259,7 @@ impl Node {
     }
 
     /// Connects, or waits for somebody else who does.
-    async fn connect(&self, common: &Common) -> Result<Arc<Connection>, NodeError> {
+    async fn connect(&self, common: &Common, deadline: Instant) -> Result<Arc<Connection>, NodeError> {
         let asked = Moment::now();
         let mut last_failure = self.connecting.lock().await;
         if let Some((connection, _)) = self.usable(common, Moment::now()) {
@@ -254,7 +272,11 @@ impl Node {
         }
         loop {
             let seen = self.seen();
-            let connected = common.connector.connect(&seen, common.limits).await;
+            let connector = &common.connector;
+            let connected = match self.at {
+                None => connector.connect(&seen, common.limits, deadline).await,
+                Some(ip) => connector.connect_at(&seen, ip, common.limits, deadline).await,
+            };
             if self.seen() != seen {
                 // It has moved meanwhile; the deadline of the caller bounds how often.
                 continue;
@@ -317,6 +339,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// How many fresh connections a request is offered to that others end, by leaving, before it is sent.
 const MOST_CONNECTIONS: usize = 3;

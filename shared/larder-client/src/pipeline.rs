@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use larder_meta::{Limits, ProtocolError, VERSION};
 
 use crate::NodeError;
 use crate::answer::{Answer, Awaited, Progress};
+use crate::incoming::Incoming;
 use crate::moment::Moment;
 use crate::stream::Stream;
 
@@ -33,7 +35,7 @@ pub(crate) struct Pipeline {
     stream: Stream,
     limits: Limits,
     outgoing: BytesMut,
-    incoming: BytesMut,
+    incoming: Incoming,
     /// Exchanges in the order of their replies; the front one has the number `first`.
     places: VecDeque<Place>,
     first: u64,
@@ -83,7 +85,7 @@ impl Pipeline {
             stream,
             limits,
             outgoing,
-            incoming: BytesMut::with_capacity(FIRST_BUFFER_BYTES),
+            incoming: Incoming::with_capacity(FIRST_BUFFER_BYTES),
             places: VecDeque::from([greeting]),
             first: 0,
             decoded: 0,
@@ -101,6 +103,11 @@ impl Pipeline {
     /// Whether the engine has told its version.
     pub(crate) fn is_greeted(&self) -> bool {
         self.is_greeted
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.stream.peer()
     }
 
     /// Whether it may be used at the moment `now`; see [`Connection::fitness`](crate::connection::Connection::fitness).
@@ -152,8 +159,8 @@ impl Pipeline {
     /// next, and every later answer for the one after.
     fn unasked_bytes(&mut self) -> Option<NodeError> {
         let is_at_rest = self.decoded == self.places.len() && self.outgoing.is_empty();
-        let has_come = is_at_rest && self.stream.read_at_hand(&mut self.incoming) > 0;
-        has_come.then(|| unasked(&self.incoming))
+        let has_come = is_at_rest && self.stream.read_at_hand(&mut self.incoming.bytes) > 0;
+        has_come.then(|| unasked(&self.incoming.bytes))
     }
 
     fn used_at(&mut self, now: Moment, look_after: Duration) {
@@ -214,7 +221,7 @@ impl Pipeline {
                 return Ok(());
             }
             self.make_room(missing);
-            match self.stream.poll_read(cx, &mut self.incoming) {
+            match self.stream.poll_read(cx, &mut self.incoming.bytes) {
                 Poll::Ready(Ok(0)) => return Err(lost(None)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Err(lost(Some(error))),
@@ -226,9 +233,10 @@ impl Pipeline {
     /// Makes room for what is `missing`, in steps that let many small replies come in one read. The decoder has
     /// compared the declared length behind it with the limit.
     fn make_room(&mut self, missing: usize) {
-        let spare = self.incoming.capacity() - self.incoming.len();
+        let incoming = &mut self.incoming.bytes;
+        let spare = incoming.capacity() - incoming.len();
         if spare < missing.max(LEAST_READ_BYTES) {
-            self.incoming.reserve(missing.max(FIRST_BUFFER_BYTES));
+            incoming.reserve(missing.max(FIRST_BUFFER_BYTES));
         }
     }
 
@@ -255,7 +263,7 @@ impl Pipeline {
             }
             self.forget_finished();
         }
-        if self.incoming.is_empty() { Ok(0) } else { Err(unasked(&self.incoming)) }
+        if self.incoming.is_empty() { Ok(0) } else { Err(unasked(&self.incoming.bytes)) }
     }
 
     /// Leaves `result` for the one who waits at the place `at`, if anyone does.
@@ -293,7 +301,7 @@ impl Pipeline {
         self.failure = Some(error);
         self.stream.shut_down();
         // Whoever holds a lease may hold this for long yet.
-        (self.outgoing, self.incoming) = (BytesMut::new(), BytesMut::new());
+        (self.outgoing, self.incoming) = (BytesMut::new(), Incoming::default());
     }
 
     /// Hands out what was settled for `number` and gives up its place.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::connect::Connector;
 use crate::discover::{Discovered, discover};
+use crate::endpoint::EndpointHealth;
 use crate::fleet::Fleet;
 use crate::follow::After;
 use crate::health::Pauses;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) common: Common,
     /// The configuration endpoint; `None` for a fixed list.
     endpoint: Option<Seen>,
+    endpoint_health: EndpointHealth,
     pub(crate) fleet: RwLock<Option<Arc<Fleet>>>,
     /// Whether there are hot keys in `fleet`. Set before its lock is left, so that whoever has gone by a fleet knows.
     is_hot: AtomicBool,
@@ -72,6 +74,7 @@ impl Shared {
         Ok(Self {
             common,
             endpoint,
+            endpoint_health: EndpointHealth::default(),
             fleet: RwLock::new(fleet),
             is_hot: false.into(),
             check_interval_ms,
@@ -167,14 +170,20 @@ impl Shared {
 
     /// The first fleet, which somebody else may be asking for already.
     async fn discovered(&self, endpoint: &Seen, deadline: Instant) -> Result<Arc<Fleet>, Error> {
+        let (start, health) = (Moment::now(), &self.endpoint_health);
         let first = async {
+            health.admit(&self.common, start)?;
             let _asking = self.asking.lock().await;
             match self.known() {
                 Some(fleet) => Ok(fleet),
-                None => self.ask(endpoint, None, deadline).await,
+                None => {
+                    health.admit_after_waiting(start)?;
+                    self.ask(endpoint, None, deadline).await
+                }
             }
         };
         let first = timeout_at(deadline, first).await.unwrap_or(Err(NodeError::Deadline.into()));
+        health.note(&self.common, start, &first);
         first.map_err(|source| Error::Discovery { endpoint: endpoint.to_string().into(), source })
     }
 
@@ -210,6 +219,9 @@ impl Shared {
                 Err(_) => self.ask_one(&node, before, deadline).await,
             },
         };
+        if asked.is_ok() {
+            self.common.connector.resolver.told(Moment::now());
+        }
         let taken = asked.and_then(|discovered| self.take(discovered));
         let (now, config, jitter) = (Moment::now(), &self.common.config, fastrand::f64());
         match &taken {
@@ -226,7 +238,7 @@ impl Shared {
         before: Option<&Arc<Fleet>>,
         deadline: Instant,
     ) -> Result<(Topology, Option<RingDocument>), DiscoveryError> {
-        let asked = timeout_at(deadline, discover(&self.common.connector, endpoint)).await;
+        let asked = timeout_at(deadline, discover(&self.common.connector, endpoint, deadline)).await;
         let Discovered { topology, document } = asked.unwrap_or(Err(NodeError::Deadline.into()))?;
         match topology {
             Some(topology) => Ok((topology, document)),

@@ -1,7 +1,7 @@
 //! The byte stream to a node: TCP, or TLS over it.
 
 use std::io::{self, Read};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -30,6 +30,11 @@ impl Stream {
             }
             Self::Tls(tls) => is_tls_closed(tls).unwrap_or(true),
         }
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        Some(self.tcp().peer_addr().ok()?.ip())
     }
 
     /// Ends the stream at once, also for the peer, although the descriptor lives on for a while.

@@ -92,23 +92,49 @@ impl View {
         node: &Arc<Node>,
         request: &R,
     ) -> Result<(Answer, Arc<Connection>), NodeError> {
-        let is_to_look = self.is_to_look.load(Relaxed)
-            && self.fleet.is_witness(node)
-            && self.is_to_look.swap(false, Relaxed);
-        if !is_to_look {
+        if !self.takes_look(node) {
             return node.ask(&shared.common, self.now, self.deadline, request).await;
         }
         // Boxed, for it is rare and large, and would have to be carried along by every request.
         Box::pin(async {
             let with_look = WithRingCheck(request);
             let (answer, connection) = node.ask(&shared.common, self.now, self.deadline, &with_look).await?;
-            let (answer, reply) = answer.into_parts()?;
-            let found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
-            // A call looks once.
-            let _ = self.found.set(found);
-            Ok((answer, connection))
+            Ok((self.without_look(node, &connection, answer)?, connection))
         })
         .await
+    }
+
+    /// The same on `connection` of `node` and no other, for what is only good there.
+    pub(crate) async fn ask_on<R: Request>(
+        &self,
+        node: &Arc<Node>,
+        connection: &Arc<Connection>,
+        request: &R,
+    ) -> Result<Answer, NodeError> {
+        if !self.takes_look(node) {
+            return node.ask_on(connection, self.deadline, request).await;
+        }
+        let answer = node.ask_on(connection, self.deadline, &WithRingCheck(request)).await?;
+        self.without_look(node, connection, answer)
+    }
+
+    /// Whether the next request, which goes to `node`, is to carry the look; it then counts as made.
+    fn takes_look(&self, node: &Node) -> bool {
+        self.is_to_look.load(Relaxed) && self.fleet.is_witness(node) && self.is_to_look.swap(false, Relaxed)
+    }
+
+    /// Takes the look off an `answer` of `node`.
+    fn without_look(
+        &self,
+        node: &Arc<Node>,
+        connection: &Connection,
+        answer: Answer,
+    ) -> Result<Answer, NodeError> {
+        let (answer, reply) = answer.into_parts()?;
+        let found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
+        // A call looks once.
+        let _ = self.found.set(found);
+        Ok(answer)
     }
 
     /// What the look told, if it came back.

@@ -34,7 +34,7 @@ impl Cluster {
     }
 
     /// Stores `item` if the one under its key has still the version `cas`; refused as well if its key has another owner
-    /// by now.
+    /// by now, or if the connection that the version was read by is gone: read it again then.
     pub async fn compare_and_set(&self, item: NewItem<'_>, cas: Cas) -> Result<Stored, Error> {
         self.ms(item, SetMode::Set, Some(cas)).await
     }
@@ -131,7 +131,7 @@ impl Cluster {
     }
 
     /// Whether `request`, which compares, was done on the connection of `lease`.
-    async fn ask_under<R: Request>(&self, lease: &Lease, request: &R) -> Result<bool, Error> {
+    pub(crate) async fn ask_under<R: Request>(&self, lease: &Lease, request: &R) -> Result<bool, Error> {
         let Lease { node, connection, .. } = lease;
         let answer = match node.ask_on(connection, self.deadline(), request).await {
             Err(NodeError::Lost { .. }) => return Ok(false),
@@ -200,7 +200,7 @@ impl Cluster {
 
     async fn ms(&self, item: NewItem<'_>, mode: SetMode, compare: Option<Cas>) -> Result<Stored, Error> {
         match self.set_request(item, mode, compare) {
-            Ok(request) => self.write(item.key, &request, compare.map(|cas| cas.node), stored).await,
+            Ok(request) => self.write(item.key, &request, compare, stored).await,
             Err(error) => Err(Error::Node { node: self.owner(item.key).await?, source: error }),
         }
     }
@@ -225,13 +225,13 @@ impl Cluster {
     }
 
     /// Sends `request` to whoever is to be written, and has the other owner of a moving key forget it; again, if the
-    /// ring turns out to be another one. A request that compares is for the node `only_on` alone: for others it is as
-    /// if they had replied that they have another version.
+    /// ring turns out to be another one. A request that compares is for the connection of the version `compare` alone:
+    /// elsewhere it is as if the node had replied that it has another version.
     async fn write<R: Request, T>(
         &self,
         key: &Key,
         request: &R,
-        only_on: Option<u64>,
+        compare: Option<Cas>,
         understand: impl Fn(Reply) -> Result<T, NodeError>,
     ) -> Result<T, Error> {
         let mut view = self.view().await?;
@@ -240,12 +240,9 @@ impl Cluster {
             let place = fleet.place(key);
             let voided_before = self.void(&view, place.voided_before(), key).await;
             let node = place.written();
-            let written = match only_on {
-                // It may use the same tokens for other items.
-                Some(number) if number != node.number => {
-                    understand(Reply::Exists(ReplyFlags::default())).map_err(|error| self.failed(node, error))
-                }
-                _ => self.ask(&view, node, request, |reply, _| understand(reply)).await,
+            let written = match compare {
+                None => self.ask(&view, node, request, |reply, _| understand(reply)).await,
+                Some(cas) => self.compared(&view, node, cas, request, &understand).await,
             };
             let voided_after = self.void(&view, place.voided_after(), key).await;
             let result = voided_before.and(voided_after).and(written);
@@ -260,6 +257,25 @@ impl Cluster {
                 self.void(&view, now.voided_after(), key).await?;
             }
         }
+    }
+
+    /// Sends `request`, which compares with the version `cas`, on the connection that it was read by. Where that is
+    /// gone, the node may use the same tokens for other items: it is as if it had another version.
+    async fn compared<R: Request, T>(
+        &self,
+        view: &View,
+        node: &Arc<Node>,
+        cas: Cas,
+        request: &R,
+        understand: impl Fn(Reply) -> Result<T, NodeError>,
+    ) -> Result<T, Error> {
+        let answered = match node.connection(&self.shared.common, view.now, cas.connection) {
+            None => understand(Reply::Exists(ReplyFlags::default())),
+            Some(connection) => view.ask_on(node, &connection, request).await.and_then(|answer| {
+                understand(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
+            }),
+        };
+        answered.map_err(|error| self.failed(node, error))
     }
 
     /// Removes `key` from a `node` that is not written, if there is one, so that its leases are void, too.

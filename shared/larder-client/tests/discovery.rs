@@ -7,7 +7,7 @@ mod support;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use larder_client::{Cluster, Config, DiscoveryError, Endpoint, Error, NodeError};
 use larder_ring::{RingDocument, RingNode};
 use support::endpoint::{Answer, ConfigEndpoint, framed};
@@ -145,6 +145,8 @@ async fn a_first_answer_that_is_bad_is_an_error_that_names_the_endpoint_and_heal
             other => panic!("{other:?}"),
         }
         endpoint.list(LIST);
+        // One that hangs up is left alone for a moment.
+        pass(Duration::from_secs(1)).await;
         check_list(&cluster, LIST).await;
     }
 }
@@ -155,6 +157,57 @@ async fn a_silent_endpoint_is_an_error_at_the_deadline() {
     let hurried = cluster(&endpoint).until(Instant::now() + A_MOMENT);
     let waited = timeout(PATIENCE / 2, hurried.get(&key("k"))).await.expect("an error at the deadline");
     assert!(matches!(waited, Err(Error::Discovery { .. })), "{waited:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_silent_from_the_start_costs_one_call_its_time() {
+    let endpoint = ConfigEndpoint::start(Answer::Silence).await;
+    let hurried = Config { timeout: Duration::from_millis(300), mark_down: A_PAUSE, ..config(&endpoint) };
+    let cluster = Cluster::new(hurried).unwrap();
+    assert!(matches!(refused(cluster.get(&key("k")).await), NodeError::Deadline));
+    for _ in 0..20 {
+        assert!(matches!(refused(cluster.get(&key("k")).await), NodeError::Down { .. }));
+    }
+    assert_eq!(endpoint.asked(), 1);
+
+    // When the pause is over one of many asks, and the others are told at once.
+    pass(A_PAUSE).await;
+    let together = join_all((0..20).map(|_| async { refused(cluster.get(&key("k")).await) })).await;
+    let down = together.iter().filter(|error| matches!(error, NodeError::Down { .. }));
+    assert_eq!((down.count(), endpoint.asked()), (19, 2));
+
+    endpoint.list(LIST);
+    pass(2 * A_PAUSE).await;
+    check_list(&cluster, LIST).await;
+}
+
+#[tokio::test]
+async fn callers_who_wait_for_a_silent_endpoint_are_told_when_it_is_given_up() {
+    let endpoint = ConfigEndpoint::start(Answer::Silence).await;
+    let hurried = Config { timeout: Duration::from_millis(400), mark_down: A_PAUSE, ..config(&endpoint) };
+    let cluster = Cluster::new(hurried).unwrap();
+    let (first, second) = (key("a"), key("b"));
+    let later = async {
+        while endpoint.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        refused(cluster.get(&second).await)
+    };
+    let (first, later) = join(cluster.get(&first), later).await;
+    assert!(matches!(refused(first), NodeError::Deadline));
+    assert!(matches!(later, NodeError::Down { .. }), "{later:?}");
+    assert_eq!(endpoint.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_in_a_hurry_does_not_give_the_endpoint_up() {
+    let endpoint = ConfigEndpoint::start(Answer::Silence).await;
+    let cluster = cluster(&endpoint);
+    let hurried = cluster.until(Instant::now() + Duration::from_millis(20));
+    assert!(matches!(refused(hurried.get(&key("k")).await), NodeError::Deadline));
+    endpoint.list(LIST);
+    check_list(&cluster, LIST).await;
 }
 
 #[tokio::test]
@@ -428,6 +481,15 @@ async fn a_request_under_way_when_its_node_moves_is_answered_by_the_new_one() {
     assert_eq!(timeout(PATIENCE / 2, under_way).await.unwrap().unwrap().unwrap(), "new");
 }
 
+/// What went wrong at the endpoint, of a call that failed there.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> NodeError {
+    match result {
+        Err(Error::Discovery { source: DiscoveryError::Exchange(error), .. }) => error,
+        other => panic!("the endpoint should have failed, but: {other:?}"),
+    }
+}
+
 fn cluster(endpoint: &ConfigEndpoint) -> Cluster {
     Cluster::new(config(endpoint)).unwrap()
 }
@@ -461,6 +523,8 @@ const INTERVAL: Duration = Duration::from_secs(61);
 const SHORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Long enough for whoever answers at all.
 const A_MOMENT: Duration = Duration::from_millis(500);
+/// How long the endpoint is left alone in tests of that.
+const A_PAUSE: Duration = Duration::from_secs(60);
 
 /// Asserts that the endpoint is not yet known to be a plain memcached.
 #[track_caller]

@@ -295,6 +295,7 @@ async fn calls_dropped_among_others_take_nothing_from_them() {
 #[tokio::test]
 async fn a_broken_reply_is_an_error_at_once_and_its_connection_is_not_used_again() {
     let endless = "x".repeat(5000);
+    let too_long = format!("VA 1048577 f1\r\n{}xyz", "v".repeat(1 << 20));
     for broken in [
         "HD\r\n",
         "NS\r\n",
@@ -307,7 +308,8 @@ async fn a_broken_reply_is_an_error_at_once_and_its_connection_is_not_used_again
         "VA 1 fx\r\nx\r\n",
         "VA 1 f4294967296\r\nx\r\n",
         "VA 1 f1\r\nxyz\r\n",
-        "VA 1048577 f1\r\n",
+        &too_long,
+        "VA 134217729 f1\r\n",
         "VA 18446744073709551615 f1\r\n",
         "VA 99999999999999999999 f1\r\n",
         "VALUE k 1 1\r\nx\r\nEND\r\n",
@@ -330,7 +332,7 @@ async fn a_broken_classic_reply_is_an_error_at_once_and_its_connection_is_not_us
         "VALUE k 1 -1\r\n",
         "VALUE k 1 x\r\n",
         "VALUE k 1\r\n",
-        "VALUE k 1 1048577\r\n",
+        "VALUE k 1 134217729\r\n",
         "VALUE k 1 18446744073709551615\r\n",
         "VALUE k 1 99999999999999999999\r\n",
         "VALUE k 4294967296 1\r\nx\r\nEND\r\n",

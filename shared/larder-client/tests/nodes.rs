@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use larder_client::{Claim, Cluster, Config, Endpoint, Error, Item, Key, NodeError, ReadOptions, Stored};
+use larder_meta::MOST_SKIPPED_BYTES;
 use larder_ring::RingNode;
 use support::memcached::Memcached;
 use support::script::{Script, Step, exchange, expect, opening};
@@ -198,8 +199,8 @@ async fn callers_in_a_hurry_find_a_silent_node_out_together() {
 }
 
 #[tokio::test]
-async fn an_item_that_is_too_long_for_us_does_not_take_its_node_away() {
-    let too_long = format!("VA {} f0\r\n", (1 << 20) + 1);
+async fn a_value_too_long_to_be_skipped_ends_its_connection_and_no_more() {
+    let too_long = format!("VA {} f0\r\n", MOST_SKIPPED_BYTES + 1);
     let script = Script::start([
         [opening(), exchange(GET_K, &too_long)].concat(),
         [opening(), exchange(GET_K, HIT)].concat(),
@@ -229,6 +230,55 @@ async fn a_lease_ends_with_its_node() {
         assert_eq!(cluster.fill(item(&key("k"), "old"), &old).await.unwrap(), Stored::Refused);
         assert_eq!(text(cluster.get(&key("k")).await), None);
     }
+}
+
+/// The same for a version that was read to be compared with.
+#[tokio::test]
+async fn a_cas_token_ends_with_its_node() {
+    for mut node in Memcached::each() {
+        let cluster = Cluster::new(Config { mark_down: Duration::from_millis(1), ..config(&[node.address]) });
+        let (cluster, stock) = (cluster.unwrap(), key("stock"));
+        cluster.set(item(&stock, "10")).await.unwrap();
+        let (_, cas) = cluster.get_with_cas(&stock).await.unwrap().unwrap();
+        node.restart();
+        // The first token of the new process is that of the old one.
+        node.cluster().set(item(&stock, "7")).await.unwrap();
+        // The old connection may be found broken only now.
+        let first = cluster.compare_and_set(item(&stock, "9"), cas).await;
+        assert!(matches!(first, Err(_) | Ok(Stored::Refused)), "{first:?}");
+        for _ in 0..3 {
+            assert_eq!(cluster.compare_and_set(item(&stock, "9"), cas).await.unwrap(), Stored::Refused);
+            assert_eq!(text(cluster.get(&stock).await).unwrap(), "7");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cas_token_ends_with_its_connection_and_the_next_read_gives_another() {
+    for node in Memcached::each() {
+        let (cluster, stock) = (node.cluster(), key("stock"));
+        cluster.set(item(&stock, "10")).await.unwrap();
+        let (_, cas) = cluster.get_with_cas(&stock).await.unwrap().unwrap();
+        pass(2 * cluster_config().max_idle).await;
+        assert_eq!(cluster.compare_and_set(item(&stock, "9"), cas).await.unwrap(), Stored::Refused);
+        let (_, cas) = cluster.get_with_cas(&stock).await.unwrap().unwrap();
+        assert_eq!(cluster.compare_and_set(item(&stock, "9"), cas).await.unwrap(), Stored::Yes);
+    }
+}
+
+#[tokio::test]
+async fn a_cas_token_that_a_rest_has_not_ended_is_good() {
+    for node in Memcached::each() {
+        let (cluster, stock) = (node.cluster(), key("stock"));
+        cluster.set(item(&stock, "10")).await.unwrap();
+        let (_, cas) = cluster.get_with_cas(&stock).await.unwrap().unwrap();
+        pass(2 * cluster_config().look_after_idle).await;
+        assert_eq!(cluster.compare_and_set(item(&stock, "9"), cas).await.unwrap(), Stored::Yes);
+    }
+}
+
+fn cluster_config() -> Config {
+    config_of(&[])
 }
 
 fn config_of(nodes: &[Memcached]) -> Config {

@@ -125,6 +125,19 @@ async fn a_handshake_that_never_ends_ends_at_the_deadline() {
     assert!(matches!(fault(hurried.get(&key("k")).await), NodeError::Deadline));
 }
 
+/// Two addresses of one name: the first takes connections and never speaks.
+#[tokio::test]
+async fn a_host_that_never_speaks_tls_is_passed_over() {
+    let (authority, node) = (Authority::new(), Memcached::start());
+    let door = Door::open(node.address, authority.server("a.test", &TLS13)).await;
+    let silent_at = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    let _silent = std::net::TcpListener::bind((silent_at, door.address.port())).unwrap();
+    let hosts = Hosts::new([("a.test", silent_at), ("a.test", LOCALHOST)]);
+    let cluster = authority.cluster_at(&[("a.test", door.address.port())], &hosts);
+    cluster.set(item(&key("k"), "v")).await.unwrap();
+    assert_eq!(text(cluster.get(&key("k")).await).unwrap(), "v");
+}
+
 #[tokio::test]
 async fn a_missing_or_empty_file_of_authorities_is_an_error_that_names_it() {
     let (authority, node) = (Authority::new(), Memcached::start());

@@ -33,6 +33,8 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
 
     let defaults = Config::new(endpoint?);
     let connect_timeout = defaults.connect_timeout.min(timeout);
+    // What is left is for connecting and asking.
+    let resolve_timeout = defaults.resolve_timeout.min(timeout / 2);
     let hosts_file = hosts_file.map(Into::into);
     Some(Config {
         tls,
@@ -42,6 +44,7 @@ fn config(reader: &mut Reader<'_>) -> Option<Config> {
         hosts_file,
         timeout,
         connect_timeout,
+        resolve_timeout,
         ..defaults
     })
 }

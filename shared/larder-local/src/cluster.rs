@@ -85,6 +85,11 @@ impl LocalCluster {
         self.order(|done| Order::Replace(id, done)).await
     }
 
+    /// The same, but the node that is replaced lives on at its address, unlisted, until the cluster ends.
+    pub async fn replace_node_beside(&self, id: NodeId) -> Result<NodeStatus, LocalError> {
+        self.order(|done| Order::ReplaceBeside(id, done)).await
+    }
+
     /// Restarts a node, failed or not, at its address; it comes back empty.
     pub async fn reboot_node(&self, id: NodeId) -> Result<NodeStatus, LocalError> {
         self.order(|done| Order::Reboot(id, done)).await
@@ -146,6 +151,7 @@ enum Order {
     Add(Done<NodeStatus>),
     Remove(Option<NodeId>, Done<NodeStatus>),
     Replace(NodeId, Done<NodeStatus>),
+    ReplaceBeside(NodeId, Done<NodeStatus>),
     Reboot(NodeId, Done<NodeStatus>),
     Pause(NodeId, Done<NodeStatus>),
     Resume(NodeId, Done<NodeStatus>),
@@ -202,6 +208,7 @@ async fn make(fleet: &mut Fleet, order: Order) {
         Order::Add(done) => drop(done.send(fleet.add().await)),
         Order::Remove(id, done) => drop(done.send(fleet.remove(id).await)),
         Order::Replace(id, done) => drop(done.send(fleet.replace(id).await)),
+        Order::ReplaceBeside(id, done) => drop(done.send(fleet.replace_beside(id).await)),
         Order::Reboot(id, done) => drop(done.send(fleet.reboot(id).await)),
         Order::Pause(id, done) => drop(done.send(fleet.pause(id))),
         Order::Resume(id, done) => drop(done.send(fleet.resume(id))),

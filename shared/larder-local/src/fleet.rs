@@ -26,6 +26,8 @@ pub(crate) struct Fleet {
     addresses: Addresses,
     endpoint: Front,
     nodes: BTreeMap<NodeId, Node>,
+    /// Nodes that were replaced and live on.
+    predecessors: Vec<Node>,
     last_id: NodeId,
     launches: u16,
     config_version: u64,
@@ -68,6 +70,7 @@ impl Fleet {
             notices: Notices::start(&options.name, options.notify.clone()),
             config_version: options.config_version,
             nodes: BTreeMap::new(),
+            predecessors: Vec::new(),
             last_id: NodeId(0),
             launches: 0,
             reply: ConfigReply::Topology,
@@ -118,17 +121,30 @@ impl Fleet {
 
     /// Puts an empty node at another address in a node's place; name, port and the version stay.
     pub(crate) async fn replace(&mut self, id: NodeId) -> Result<NodeStatus, LocalError> {
+        if let Some(old) = self.succeed(id).await? {
+            old.end().await;
+        }
+        self.notices.send(Event::CacheNodeReplaceComplete);
+        self.node_status(id)
+    }
+
+    /// The same, but the node that is replaced lives on.
+    pub(crate) async fn replace_beside(&mut self, id: NodeId) -> Result<NodeStatus, LocalError> {
+        let old = self.succeed(id).await?;
+        self.predecessors.extend(old);
+        self.notices.send(Event::CacheNodeReplaceComplete);
+        self.node_status(id)
+    }
+
+    /// Lists a new node in the place of another one, which it answers.
+    async fn succeed(&mut self, id: NodeId) -> Result<Option<Node>, LocalError> {
         let old = self.node(id)?.address;
         let listener = self.addresses.listen_replacement(old)?;
         self.notices.send(Event::CacheNodeReplaceStarted);
         let node = self.start_node(id, listener).await?;
         let old = self.nodes.insert(id, node);
         self.publish()?;
-        if let Some(old) = old {
-            old.end().await;
-        }
-        self.notices.send(Event::CacheNodeReplaceComplete);
-        self.node_status(id)
+        Ok(old)
     }
 
     /// Restarts a node, or brings a failed one back, at the same address; it comes back empty.
@@ -195,7 +211,7 @@ impl Fleet {
         // It is not there if the start did not come so far.
         let _ = fs::remove_file(self.dir.join("hosts"));
         self.endpoint.close().await;
-        for node in self.nodes.into_values() {
+        for node in self.nodes.into_values().chain(self.predecessors) {
             node.end().await;
         }
         self.watchdog.stop().await;

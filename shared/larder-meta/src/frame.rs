@@ -2,11 +2,16 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::skip::{MOST_SKIPPED_BYTES, Skip, TooLong};
+
 /// What a decoder found at the front of the buffer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Decoded<T> {
     /// One whole reply; its bytes are taken off the buffer.
     Reply(T),
+    /// A reply whose value is over the limit. Its line is taken off the buffer; its value is to be skipped before
+    /// anything else is decoded.
+    TooLong(T, Skip),
     /// The reply is not whole, the buffer is as it was.
     NeedMore {
         /// At least so many bytes are missing (1 where the length is not known yet).
@@ -19,6 +24,7 @@ impl<T> Decoded<T> {
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Decoded<U> {
         match self {
             Self::Reply(reply) => Decoded::Reply(change(reply)),
+            Self::TooLong(reply, skip) => Decoded::TooLong(change(reply), skip),
             Self::NeedMore { missing } => Decoded::NeedMore { missing },
         }
     }
@@ -27,7 +33,8 @@ impl<T> Decoded<T> {
 /// How much a reply may hold. Compared with every declared length before anything is reserved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Longest value, in bytes. memcached's own limit for an item is 1 MiB unless `max_item_size` says otherwise.
+    /// Longest value, in bytes. memcached's own limit for an item is 1 MiB unless `max_item_size` says otherwise. A
+    /// longer one is skipped, up to [`MOST_SKIPPED_BYTES`].
     pub value_len: usize,
     /// Longest line, in bytes.
     pub line_len: usize,
@@ -54,7 +61,8 @@ pub enum ProtocolError {
         /// The beginning of the line, escaped.
         line: String,
     },
-    /// A declared length over the limit.
+    /// A declared length over the limit, of a value that cannot be skipped: it is longer than
+    /// [`MOST_SKIPPED_BYTES`], or there is no other reply to wait for.
     #[error("the reply declares a value of {declared} bytes, the limit is {limit}")]
     ValueTooLong {
         /// Bytes declared.
@@ -122,12 +130,25 @@ pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
     line.trim_ascii_end()
 }
 
-/// Compares a declared length with the limit.
-pub(crate) fn checked_len(declared: u64, limits: &Limits) -> Result<usize, ProtocolError> {
-    usize::try_from(declared)
-        .ok()
-        .filter(|len| *len <= limits.value_len)
-        .ok_or(ProtocolError::ValueTooLong { declared, limit: limits.value_len })
+/// What a declared length comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Len {
+    /// Within the limit.
+    Taken(usize),
+    /// Over it.
+    Skipped(TooLong),
+}
+
+impl Len {
+    /// Compares a declared length with the limits.
+    pub(crate) fn of(declared: u64, limits: &Limits) -> Result<Self, ProtocolError> {
+        let limit = limits.value_len;
+        match usize::try_from(declared) {
+            Ok(len) if len <= limit => Ok(Self::Taken(len)),
+            _ if declared <= MOST_SKIPPED_BYTES => Ok(Self::Skipped(TooLong { value_len: declared, limit })),
+            _ => Err(ProtocolError::ValueTooLong { declared, limit }),
+        }
+    }
 }
 
 /// Takes a line of `line_len` bytes, its value of `len` bytes and the line end behind it off `buffer`; answers

@@ -30,6 +30,7 @@
 //! | `text.rs` | [`Text`]: one line of a classic answer (`VALUE`, `STAT`, `CONFIG`, `VERSION`, `END`) |
 //! | `dump.rs` | [`Dumped`]: one line of a node's list of keys |
 //! | `frame.rs` | lines, lengths and limits, shared by both decoders |
+//! | `skip.rs` | [`TooLong`], [`Skip`]: a value over the limit, thrown away as it comes |
 //! | `version.rs` | [`Version`]: which engines we speak to |
 
 mod dump;
@@ -37,6 +38,7 @@ mod frame;
 mod key;
 mod reply;
 mod request;
+mod skip;
 mod text;
 mod ttl;
 mod version;
@@ -49,6 +51,7 @@ pub use request::{
     Arithmetic, CONFIG_GET, CONFIG_GET_OLD, MetaArithmetic, MetaDelete, MetaExpire, MetaGet, MetaSet, NOOP,
     SetMode, VERSION, encode_get_many, encode_stats,
 };
+pub use skip::{MOST_PIECE_BYTES, MOST_SKIPPED_BYTES, Skip, TooLong};
 pub use text::{Text, decode_text};
 pub use ttl::{InvalidTtl, Ttl};
 pub use version::Version;

@@ -1,10 +1,11 @@
 //! Replies of the meta protocol, decoded one at a time from the front of a buffer.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::frame::{
-    Decoded, Limits, ProtocolError, Refusal, checked_len, excerpt, line_end, number, take_frame, trimmed,
+    Decoded, Len, Limits, ProtocolError, Refusal, excerpt, line_end, number, take_frame, trimmed,
 };
+use crate::skip::TooLong;
 
 /// One answer of the meta protocol.
 ///
@@ -13,6 +14,8 @@ use crate::frame::{
 pub enum Reply {
     /// `VA`: a value, perhaps of length 0. It shares the receive buffer; nothing is copied.
     Value(Bytes, ReplyFlags),
+    /// `VA` with a value over the limit, which is skipped.
+    TooLong(TooLong, ReplyFlags),
     /// `HD`: done, or there, without a value.
     Done(ReplyFlags),
     /// `EN`: `mg` found nothing.
@@ -66,10 +69,18 @@ pub fn decode(buffer: &mut BytesMut, limits: &Limits) -> Result<Decoded<Reply>, 
     if let Some(rest) = line.strip_prefix(b"VA ") {
         let digits = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
         let declared = number(&rest[..digits]).ok_or_else(|| bad("value length", line))?;
-        let len = checked_len(declared, limits)?;
+        let len = Len::of(declared, limits)?;
         let flags = ReplyFlags::parse(&rest[digits..], line)?;
-        let frame = take_frame(buffer, line_len, len)?;
-        return Ok(frame.map(|mut frame| Reply::Value(frame.split_off(line_len), flags)));
+        return match len {
+            Len::Taken(len) => {
+                let frame = take_frame(buffer, line_len, len)?;
+                Ok(frame.map(|mut frame| Reply::Value(frame.split_off(line_len), flags)))
+            }
+            Len::Skipped(too_long) => {
+                buffer.advance(line_len);
+                Ok(Decoded::TooLong(Reply::TooLong(too_long, flags), too_long.skip()))
+            }
+        };
     }
     let reply = decode_line(line)?;
     let _ = buffer.split_to(line_len);
@@ -258,8 +269,22 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_length_over_the_limit_is_refused_before_the_value_comes() {
-        check_error(b"VA 1048577\r\n", ProtocolError::ValueTooLong { declared: 1_048_577, limit: 1 << 20 });
+    fn a_value_over_the_limit_is_told_before_it_comes_and_is_to_be_skipped() {
+        let too_long = TooLong { value_len: 1_048_577, limit: 1 << 20 };
+        let mut buffer = BytesMut::from(&b"VA 1048577 c7\r\nvvv"[..]);
+        let reply = Reply::TooLong(too_long, ReplyFlags { cas: Some(7), ..NONE });
+        let decoded = decode(&mut buffer, &Limits::default());
+        assert_eq!(decoded, Ok(Decoded::TooLong(reply, too_long.skip())));
+        assert_eq!(buffer, &b"vvv"[..]);
+    }
+
+    #[test]
+    fn a_declared_length_over_what_is_skipped_is_refused_before_the_value_comes() {
+        let declared = crate::MOST_SKIPPED_BYTES + 1;
+        check_error(
+            format!("VA {declared}\r\n").as_bytes(),
+            ProtocolError::ValueTooLong { declared, limit: 1 << 20 },
+        );
         check_error(
             b"VA 18446744073709551615\r\n",
             ProtocolError::ValueTooLong { declared: u64::MAX, limit: 1 << 20 },
@@ -291,7 +316,7 @@ mod tests {
         fn any_bytes_are_answered_and_consumed_only_as_a_whole_reply(bytes: Vec<u8>) {
             let mut buffer = BytesMut::from(&bytes[..]);
             match decode(&mut buffer, &Limits::default()) {
-                Ok(Decoded::Reply(_)) => prop_assert!(buffer.len() < bytes.len()),
+                Ok(Decoded::Reply(_) | Decoded::TooLong(..)) => prop_assert!(buffer.len() < bytes.len()),
                 _ => prop_assert_eq!(&buffer[..], &bytes[..]),
             }
         }

@@ -5,8 +5,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::Version;
 use crate::frame::{
-    Decoded, Limits, ProtocolError, Refusal, checked_len, excerpt, line_end, number, take_frame, trimmed,
+    Decoded, Len, Limits, ProtocolError, Refusal, excerpt, line_end, number, take_frame, trimmed,
 };
+use crate::skip::TooLong;
 
 /// One line of a classic answer, with its data block where it has one.
 ///
@@ -22,6 +23,13 @@ pub enum Text {
         client_flags: u32,
         /// The value, perhaps of length 0; a lease that nobody filled looks like that, too.
         value: Bytes,
+    },
+    /// `VALUE` with a value over the limit, which is skipped.
+    TooLong {
+        /// The key, as asked.
+        key: Bytes,
+        /// How long it is.
+        too_long: TooLong,
     },
     /// `CONFIG <name> <flags> <length>` and its payload: the nodes of an ElastiCache cluster.
     Config(Bytes),
@@ -51,16 +59,29 @@ pub fn decode_text(buffer: &mut BytesMut, limits: &Limits) -> Result<Decoded<Tex
     let line = trimmed(&buffer[..line_len]);
     if let Some(rest) = line.strip_prefix(b"VALUE ") {
         let header = BlockHeader::parse(rest, line, limits)?;
-        let frame = take_frame(buffer, line_len, header.len)?;
-        return Ok(frame.map(|frame| Text::Value {
-            key: frame.slice(VALUE_WORD_LEN..VALUE_WORD_LEN + header.key_len),
-            client_flags: header.client_flags,
-            value: frame.slice(line_len..),
-        }));
+        let key = VALUE_WORD_LEN..VALUE_WORD_LEN + header.key_len;
+        return match header.len {
+            Len::Taken(len) => Ok(take_frame(buffer, line_len, len)?.map(|frame| Text::Value {
+                key: frame.slice(key),
+                client_flags: header.client_flags,
+                value: frame.slice(line_len..),
+            })),
+            Len::Skipped(too_long) => {
+                let key = buffer.split_to(line_len).freeze().slice(key);
+                Ok(Decoded::TooLong(Text::TooLong { key, too_long }, too_long.skip()))
+            }
+        };
     }
     if let Some(rest) = line.strip_prefix(b"CONFIG ") {
         let header = BlockHeader::parse(rest, line, limits)?;
-        let frame = take_frame(buffer, line_len, header.len)?;
+        let len = match header.len {
+            Len::Taken(len) => len,
+            // The whole answer is this one payload.
+            Len::Skipped(TooLong { value_len, limit }) => {
+                return Err(ProtocolError::ValueTooLong { declared: value_len, limit });
+            }
+        };
+        let frame = take_frame(buffer, line_len, len)?;
         return Ok(frame.map(|mut frame| Text::Config(frame.split_off(line_len))));
     }
     let text = decode_line(line)?;
@@ -73,7 +94,7 @@ pub fn decode_text(buffer: &mut BytesMut, limits: &Limits) -> Result<Decoded<Tex
 struct BlockHeader {
     key_len: usize,
     client_flags: u32,
-    len: usize,
+    len: Len,
 }
 
 impl BlockHeader {
@@ -94,7 +115,7 @@ impl BlockHeader {
         if key_len == 0 || words.next().is_some() {
             return Err(ProtocolError::UnknownReply(excerpt(line)));
         }
-        Ok(Self { key_len, client_flags, len: checked_len(declared, limits)? })
+        Ok(Self { key_len, client_flags, len: Len::of(declared, limits)? })
     }
 }
 
@@ -167,6 +188,16 @@ mod tests {
     }
 
     #[test]
+    fn a_value_over_the_limit_is_told_with_its_key_and_is_to_be_skipped() {
+        let too_long = TooLong { value_len: 2 << 20, limit: 1 << 20 };
+        let mut buffer = BytesMut::from(&b"VALUE key 7 2097152\r\nvvv"[..]);
+        let decoded = decode_text(&mut buffer, &Limits::default());
+        let text = Text::TooLong { key: "key".into(), too_long };
+        assert_eq!(decoded, Ok(Decoded::TooLong(text, too_long.skip())));
+        assert_eq!(buffer, &b"vvv"[..]);
+    }
+
+    #[test]
     fn a_statistic_may_have_blanks_in_its_value() {
         let stat = |name: &str, value: &str| Text::Stat { name: name.into(), value: value.into() };
         check(b"STAT curr_items 12\r\n", stat("curr_items", "12"));
@@ -201,7 +232,7 @@ mod tests {
         fn any_bytes_are_answered_and_consumed_only_as_a_whole_line(bytes: Vec<u8>) {
             let mut buffer = BytesMut::from(&bytes[..]);
             match decode_text(&mut buffer, &Limits::default()) {
-                Ok(Decoded::Reply(_)) => prop_assert!(buffer.len() < bytes.len()),
+                Ok(Decoded::Reply(_) | Decoded::TooLong(..)) => prop_assert!(buffer.len() < bytes.len()),
                 _ => prop_assert_eq!(&buffer[..], &bytes[..]),
             }
         }

@@ -57,7 +57,8 @@ impl RingDocument {
     /// - Nodes that came, and those that left the list and still answer, make a change of four steps.
     /// - Nodes that are lost leave the ring at once, where no key moves but theirs: nobody can write to them any more.
     /// - A next ring that has lost a node is given up, step by step in the other direction.
-    /// - A node with another address keeps its place.
+    /// - A node with another address keeps its place. Its reign begins anew, in a step of its own that may be published
+    ///   when everyone has followed the new address: see [`begins_reign_after`](Self::begins_reign_after).
     /// - A document of ten days is published anew, for no item lives longer than thirty.
     /// - A list without any node changes nothing.
     pub fn following(&self, kind: RingKind, seen: Sighting<'_>, now_ms: u64) -> Option<Self> {
@@ -98,6 +99,13 @@ impl RingDocument {
         Some(Self { retired, ..self.successor(now_ms) })
     }
 
+    /// Whether it says the same nodes as `before`, and that some of them own their keys anew: what they hold from
+    /// before is not trusted. It may be published when everyone has had to look at `before`, for until then a write
+    /// may have reached the machine that one of them has taken the place of.
+    pub fn begins_reign_after(&self, before: &Self) -> bool {
+        self.nodes == before.nodes && self.history.last() != before.history.last()
+    }
+
     /// From `active`: the first step of a change, if there is one to make.
     fn begun(&self, kind: RingKind, seen: Sighting<'_>, now_ms: u64) -> Option<Self> {
         let target: Vec<_> = without(seen.listed, &self.retired);
@@ -106,6 +114,14 @@ impl RingDocument {
         }
         let retired: Vec<_> = self.retired.iter().filter(|node| node.is_in(seen.listed)).cloned().collect();
         let successor = Self { retired, ..self.successor(now_ms) };
+        // Addresses first: every later step counts on everyone to be at the machines of today.
+        let readdressed = at_addresses_of(&self.nodes, seen.listed);
+        if self.nodes != readdressed && self.moves_only_lost(kind, &readdressed, &[]) {
+            return Some(successor.switched_to(kind, readdressed));
+        }
+        if self.has_replaced() {
+            return Some(successor.with_reign_begun());
+        }
         if self.nodes == target {
             let is_old = now_ms.saturating_sub(self.time_ms) > MOST_AGE_MS;
             return (successor.retired != self.retired || is_old).then_some(successor);
@@ -117,6 +133,15 @@ impl RingDocument {
             return Some(successor.switched_to(kind, at_once));
         }
         Some(Self { phase: Phase::Joining, next: target, ..successor })
+    }
+
+    /// Whether a node stands at another address than in the reign that is in force.
+    fn has_replaced(&self) -> bool {
+        let reign = self.history.last().map_or(&[][..], |reign| &reign.nodes);
+        let is_at_another = |node: &RingNode| {
+            reign.iter().any(|other| other.identity() == node.identity() && !other.may_be_at(node))
+        };
+        self.nodes.iter().any(is_at_another)
     }
 
     /// Whether going from the present ring to `next` at once moves no key but those of `lost` nodes and of those that
@@ -149,7 +174,15 @@ impl RingDocument {
         next
     }
 
-    /// Another ring at once. Where only addresses differ and no key moves, the reign goes on.
+    /// The same ring, whose reign begins anew.
+    fn with_reign_begun(mut self) -> Self {
+        self.begin_reign(self.nodes.clone());
+        self.end_reign_before_last();
+        self
+    }
+
+    /// Another ring at once. Where only addresses differ and no key moves, the reign goes on for now, at the addresses
+    /// at which it began; one that was not known then is known from now on.
     fn switched_to(mut self, kind: RingKind, nodes: Vec<RingNode>) -> Self {
         let moves = match (Ring::new(kind, &self.nodes), Ring::new(kind, &nodes)) {
             (Ok(before), Ok(after)) => before.moved(&after).share > 0.0,
@@ -158,6 +191,11 @@ impl RingDocument {
         if moves {
             self.begin_reign(nodes.clone());
             self.end_reign_before_last();
+        } else if let Some(reign) = self.history.last_mut() {
+            for node in reign.nodes.iter_mut().filter(|node| node.ip.is_none()) {
+                let now = nodes.iter().find(|other| other.identity() == node.identity());
+                node.ip = now.and_then(|now| now.ip.clone());
+            }
         }
         self.nodes = nodes;
         self
@@ -182,6 +220,15 @@ const MOST_AGE_MS: u64 = 10 * 24 * 3600 * 1000;
 
 fn without(list: &[RingNode], left_out: &[RingNode]) -> Vec<RingNode> {
     list.iter().filter(|node| !node.is_in(left_out)).cloned().collect()
+}
+
+/// The nodes of `list` at the addresses that they have in `listed`.
+fn at_addresses_of(list: &[RingNode], listed: &[RingNode]) -> Vec<RingNode> {
+    let now = |node: &RingNode| {
+        let listed = listed.iter().find(|listed| listed.identity() == node.identity());
+        RingNode { ip: listed.map_or_else(|| node.ip.clone(), |listed| listed.ip.clone()), ..node.clone() }
+    };
+    list.iter().map(now).collect()
 }
 
 /// Whether both lists hold the same nodes in the same order, at whatever addresses.
@@ -292,13 +339,66 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_node_keeps_its_place_and_its_reign() {
+    fn a_replaced_node_keeps_its_place_and_begins_its_reign_anew_when_all_have_followed() {
         let first = RingDocument::first(nodes("abc"), NOW);
-        let mut moved = nodes("abc");
-        moved[1].ip = Some("10.0.9.9".to_owned());
+        let moved = replaced("abc", 1);
         let steps = follow(&first, listed(&moved));
-        assert_eq!(shown(&steps), ["active abc"]);
+        assert_eq!(shown(&steps), ["active abc", "active abc"]);
         assert_eq!((&steps[0].nodes, &steps[0].history), (&moved, &first.history));
+        assert!(steps[1].begins_reign_after(&steps[0]) && !steps[0].begins_reign_after(&first));
+        let [before, now] = &steps[1].history[..] else { panic!("{:?}", steps[1].history) };
+        assert_eq!((before.to, now.from, now.to), (Some(steps[1].epoch), steps[1].epoch, None));
+        steps.iter().for_each(sound);
+    }
+
+    #[test]
+    fn what_a_replaced_node_holds_from_before_its_reign_is_not_trusted_and_all_else_is() {
+        let first = RingDocument::first(nodes("abc"), NOW);
+        let steps = follow(&first, listed(&replaced("abc", 1)));
+        let (ring, ownership) = (Ring::new(KIND, &nodes("abc")).unwrap(), steps[1].ownership(KIND));
+        for number in 0..200 {
+            let key = format!("flights:{number}").into_bytes();
+            let owner = ring.owner(&key);
+            // As a client has it, which knows a node by its name.
+            let node = RingNode::new(ring.nodes()[owner].host.clone(), 11211);
+            for epoch in [first.epoch, steps[0].epoch] {
+                let trust = ownership.trust(&key, &node, epoch.stamp());
+                assert_eq!(trust == Trust::Trusted, owner != 1, "{number} under {epoch}");
+            }
+            assert_eq!(ownership.trust(&key, &node, steps[1].epoch.stamp()), Trust::Trusted);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_replaced_again_before_its_reign_has_begun_anew_waits_again() {
+        let first = RingDocument::first(nodes("abc"), NOW);
+        let once = first.following(KIND, listed(&replaced("abc", 1)), NOW).unwrap();
+        let mut again = nodes("abc");
+        again[1].ip = Some("10.0.9.10".to_owned());
+        let steps = follow(&once, listed(&again));
+        assert_eq!(shown(&steps), ["active abc", "active abc"]);
+        assert!(!steps[0].begins_reign_after(&once) && steps[1].begins_reign_after(&steps[0]));
+    }
+
+    #[test]
+    fn a_replacement_comes_before_an_arrival_and_before_a_loss() {
+        let first = RingDocument::first(nodes("abc"), NOW);
+        let steps = follow(&first, listed(&replaced("abcd", 1)));
+        assert_eq!(shown(&steps[..3]), ["active abc", "active abc", "joining abc>abcd"]);
+        let lost = nodes("c");
+        let steps = follow(&first, Sighting { listed: &replaced("ab", 1), lost: &lost });
+        assert_eq!(shown(&steps), ["active abc", "active abc", "active ab"]);
+        assert!(steps[1].begins_reign_after(&steps[0]));
+    }
+
+    #[test]
+    fn an_address_that_becomes_known_is_no_replacement_and_another_one_after_it_is() {
+        let unknown: Vec<_> = nodes("ab").into_iter().map(|node| RingNode { ip: None, ..node }).collect();
+        let first = RingDocument::first(unknown, NOW);
+        let known = follow(&first, listed(&nodes("ab")));
+        assert_eq!(shown(&known), ["active ab"]);
+        let steps = follow(&known[0], listed(&replaced("ab", 0)));
+        assert!(steps[1].begins_reign_after(&steps[0]));
     }
 
     #[test]
@@ -456,6 +556,13 @@ mod tests {
 
     fn listed(list: &[RingNode]) -> Sighting<'_> {
         Sighting { listed: list, lost: &[] }
+    }
+
+    /// The nodes of `letters`, one of them at another address.
+    fn replaced(letters: &str, at: usize) -> Vec<RingNode> {
+        let mut nodes = nodes(letters);
+        nodes[at].ip = Some("10.0.9.9".to_owned());
+        nodes
     }
 
     fn nodes(letters: &str) -> Vec<RingNode> {

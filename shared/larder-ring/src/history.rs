@@ -77,20 +77,26 @@ impl History {
         }
     }
 
-    /// Whether `node` owned `key` without a gap from `epoch` to now: its reigns are put end to end, from the newest.
+    /// Whether `node` owned `key` without a gap from `epoch` to now, at one address: its reigns are put end to end, from
+    /// the newest. A node at another address is another machine, which has heard of nothing before it came.
     fn owned_since(&self, epoch: Epoch, key: &[u8], node: &RingNode) -> bool {
-        let mut owned_from = None;
+        let mut owned: Option<(Epoch, &RingNode)> = None;
         for (reign, ring) in self.reigns.iter().rev() {
-            let joins = match (reign.to, owned_from) {
+            let joins = match (reign.to, owned) {
                 (None, _) => true,
                 (Some(_), None) => false,
-                (Some(to), Some(owned_from)) => to >= owned_from,
+                (Some(to), Some((owned_from, _))) => to >= owned_from,
             };
-            if !joins || owned_from.is_some_and(|owned_from| reign.from >= owned_from) {
+            if !joins || owned.is_some_and(|(owned_from, _)| reign.from >= owned_from) {
                 continue;
             }
-            if self.ring(reign, ring).is_some_and(|ring| owns(ring, key, node)) {
-                owned_from = Some(reign.from);
+            let owner = self.ring(reign, ring).map(|ring| &ring.nodes()[ring.owner(key)]);
+            let owner = owner.filter(|owner| owner.identity() == node.identity());
+            if let Some(owner) = owner
+                && owned.is_none_or(|(_, later)| owner.may_be_at(later))
+            {
+                let known = owned.map_or(owner, |(_, later)| if later.ip.is_some() { later } else { owner });
+                owned = Some((reign.from, known));
                 if reign.from <= epoch {
                     return true;
                 }
@@ -103,10 +109,6 @@ impl History {
     fn ring<'a>(&self, reign: &Reign, ring: &'a OnceLock<Option<Ring>>) -> Option<&'a Ring> {
         ring.get_or_init(|| Ring::new(self.kind, &reign.nodes).ok()).as_ref()
     }
-}
-
-fn owns(ring: &Ring, key: &[u8], node: &RingNode) -> bool {
-    ring.nodes()[ring.owner(key)].identity() == node.identity()
 }
 
 #[cfg(test)]

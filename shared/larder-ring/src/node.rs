@@ -49,6 +49,11 @@ impl RingNode {
         list.iter().any(|other| other.identity() == self.identity())
     }
 
+    /// Whether it may stand at the same address as `other`: it does where both are known.
+    pub(crate) fn may_be_at(&self, other: &Self) -> bool {
+        self.ip.as_ref().zip(other.ip.as_ref()).is_none_or(|(one, other)| one == other)
+    }
+
     /// Says what is wrong with host or port, if anything is.
     pub(crate) fn check(&self) -> Result<(), InvalidNode> {
         self.check_as(|| self.to_string())

@@ -1,8 +1,8 @@
 //! Nodes that keep their place: replaced, rebooted, failed.
 
 use larder_cache::Unfinished;
-use larder_client::{NewItem, Ttl};
-use larder_local::NodeId;
+use larder_client::{Claim, Cluster, Key, NewItem, ReadOptions, Stored, Ttl};
+use larder_local::{ConfigReply, NodeId, NodeStatus};
 use larder_ring::Phase;
 
 use crate::support::*;
@@ -19,10 +19,11 @@ async fn a_replaced_node_is_told_of_its_address_and_the_fleet_follows_it() {
     local.kill_node(NodeId(2)).await.unwrap();
     let replaced = local.replace_node(NodeId(2)).await.unwrap();
     let report = finish(&publisher).await;
-    check(&report, &[Phase::Active], "123");
+    check(&report, &[Phase::Active, Phase::Active], "123");
     let now = report.document.unwrap();
     assert_eq!(now.nodes, ring_nodes(&local));
-    assert_eq!(now.history, document.history, "no key has moved");
+    let [before, reign] = &now.history[..] else { panic!("{:?}", now.history) };
+    assert_eq!((&before.nodes, &reign.nodes), (&document.nodes, &now.nodes), "its reign begins anew");
     all_hold(&now, &held(&local).await);
     until("the environment follows", || async {
         let stored = environment.set(NewItem { value: b"after", ..item }).await;
@@ -32,6 +33,88 @@ async fn a_replaced_node_is_told_of_its_address_and_the_fleet_follows_it() {
     let request = format!("mg {key} v\r\n");
     assert_eq!(ask(replaced.endpoint, request.as_bytes()).await, "VA 5");
 }
+
+/// Without an end to what its predecessor confirms, the writer would stay there until its next discovery.
+#[tokio::test]
+async fn what_a_predecessor_was_told_does_not_leave_an_old_value_at_its_successor() {
+    check_predecessor(|_, ip| ip).await;
+}
+
+/// As a cluster with TLS may list them.
+#[tokio::test]
+async fn the_same_goes_for_nodes_that_are_listed_without_an_address() {
+    check_predecessor(|_, _| String::new()).await;
+}
+
+#[tokio::test]
+async fn the_same_goes_for_nodes_that_are_listed_with_their_names_for_addresses() {
+    check_predecessor(|name, _| name).await;
+}
+
+/// `listed` says what is listed for the address of a node with a name and an address.
+async fn check_predecessor(listed: impl Fn(String, String) -> String) {
+    let (local, document) = settled(3).await;
+    let list = async || {
+        let nodes = local.nodes();
+        let node = |node: &NodeStatus| {
+            format!("{}|{}|{}", node.name, listed(node.name.clone(), node.ip.to_string()), node.port)
+        };
+        let nodes: Vec<String> = nodes.iter().map(node).collect();
+        let payload = format!("1\n{}\n", nodes.join(" "));
+        local.answer_config(ConfigReply::Payload(payload.into())).await.unwrap();
+    };
+    list().await;
+    let key = moving_key(&document, 2, 2);
+    let (writer, reader) = (client(&local), client(&local));
+    store(&writer, &key, "v1").await;
+    // The successor takes its place and its name; the predecessor lives on, and so does the writer's connection.
+    let successor = local.replace_node_beside(NodeId(2)).await.unwrap();
+    list().await;
+    store(&reader, &key, "v1").await;
+    let read = writer.read(&key, LEASE).await.unwrap();
+    let told = writer.put_in_place(item(&key, "v2"), read.in_place().unwrap()).await.unwrap();
+    assert_eq!(told, Stored::Yes, "by the predecessor, or this tests nothing");
+    assert_eq!(ask(successor.endpoint, format!("mg {key} v\r\n").as_bytes()).await, "VA 2");
+
+    let report = finish(&publisher(&local)).await;
+    check(&report, &[Phase::Active, Phase::Active], "123");
+    let now = report.document.unwrap();
+    for environment in [&writer, &reader] {
+        until("the environment follows by this one node", || async {
+            let read = environment.read(&key, ReadOptions::default()).await;
+            read.is_ok() && environment.ring_document().await.unwrap().as_ref() == Some(&now)
+        })
+        .await;
+        let read = environment.read(&key, ReadOptions::default()).await.unwrap();
+        assert_eq!(read.item, None, "of the two values none is known to be the last");
+    }
+    store(&writer, &key, "v2").await;
+    assert_eq!(reader.read(&key, LEASE).await.unwrap().item.unwrap().value, "v2");
+}
+
+#[tokio::test]
+async fn a_reign_begins_anew_only_when_all_have_had_to_follow_the_address() {
+    let (local, _) = settled(2).await;
+    local.replace_node_beside(NodeId(1)).await.unwrap();
+    let report = finish(&publisher(&local)).await;
+    let [address, reign] = &report.published[..] else { panic!("{report:?}") };
+    let waited = reign.at - address.at;
+    assert!(waited >= client(&local).settle_time(), "{waited:?}");
+}
+
+/// Stores `value` as a cache does that has missed it.
+async fn store(environment: &Cluster, key: &Key, value: &str) {
+    let read = environment.read(key, LEASE).await.unwrap();
+    let Claim::Won(lease) = &read.claim else { panic!("{read:?}") };
+    assert_eq!(environment.fill(item(key, value), lease).await.unwrap(), Stored::Yes);
+}
+
+fn item<'a>(key: &'a Key, value: &'a str) -> NewItem<'a> {
+    NewItem { key, value: value.as_bytes(), client_flags: 1, ttl: Ttl::clamped(60) }
+}
+
+const LEASE: ReadOptions =
+    ReadOptions { lease_for: Some(Ttl::clamped(10)), recache_below_secs: None, usage: false };
 
 #[tokio::test]
 async fn a_rebooted_node_gets_its_document_again_though_it_was_found_dead_a_moment_ago() {

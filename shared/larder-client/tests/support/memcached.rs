@@ -18,6 +18,7 @@ use super::{PATIENCE, cluster};
 pub(crate) struct Memcached {
     pub(crate) address: SocketAddr,
     program: PathBuf,
+    more: Vec<String>,
     child: Child,
 }
 
@@ -34,14 +35,24 @@ impl Memcached {
 
     /// Starts another one with the same port on another address, as a node that was replaced.
     pub(crate) fn replacing(&self) -> Self {
-        let (program, ip) = (self.program.clone(), ANOTHER_ADDRESS);
-        let (child, address) = spawn(&program, ip, &self.address.port().to_string());
-        Self { address, program, child }
+        let (program, more, ip) = (self.program.clone(), self.more.clone(), ANOTHER_ADDRESS);
+        let (child, address) = spawn(&program, &more, ip, &self.address.port().to_string());
+        Self { address, program, more, child }
     }
 
     fn of(program: PathBuf) -> Self {
-        let (child, address) = spawn(&program, Ipv4Addr::LOCALHOST, ANY_PORT);
-        Self { address, program, child }
+        Self::with(program, &[])
+    }
+
+    /// Starts one of every of [`programs`] with `more` arguments.
+    pub(crate) fn each_with(more: &[&str]) -> impl Iterator<Item = Self> {
+        programs().into_iter().map(move |program| Self::with(program, more))
+    }
+
+    fn with(program: PathBuf, more: &[&str]) -> Self {
+        let more: Vec<String> = more.iter().map(ToString::to_string).collect();
+        let (child, address) = spawn(&program, &more, Ipv4Addr::LOCALHOST, ANY_PORT);
+        Self { address, program, more, child }
     }
 
     pub(crate) fn cluster(&self) -> Cluster {
@@ -73,7 +84,7 @@ impl Memcached {
     pub(crate) fn restart(&mut self) {
         self.kill();
         (self.child, self.address) =
-            spawn(&self.program, Ipv4Addr::LOCALHOST, &self.address.port().to_string());
+            spawn(&self.program, &self.more, Ipv4Addr::LOCALHOST, &self.address.port().to_string());
     }
 
     /// Stops the process as it stands: the system still takes connections for it, but nobody answers.
@@ -109,11 +120,11 @@ fn programs() -> Vec<PathBuf> {
 }
 
 /// Starts `program` and returns when it listens.
-fn spawn(program: &PathBuf, ip: Ipv4Addr, port: &str) -> (Child, SocketAddr) {
+fn spawn(program: &PathBuf, more: &[String], ip: Ipv4Addr, port: &str) -> (Child, SocketAddr) {
     let dir = TempDir::new().unwrap();
     let port_file = dir.path().join("port");
     let mut command = Command::new(program);
-    command.args(["-l", &ip.to_string(), "-p", port, "-U", "0", "-t", "2", "-m", "64"]);
+    command.args(["-l", &ip.to_string(), "-p", port, "-U", "0", "-t", "2", "-m", "64"]).args(more);
     if geteuid().is_root() {
         command.args(["-u", "root"]);
     }

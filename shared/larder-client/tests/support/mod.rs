@@ -5,6 +5,7 @@
 
 pub(crate) mod endpoint;
 pub(crate) mod memcached;
+pub(crate) mod name_server;
 pub(crate) mod relay;
 pub(crate) mod script;
 
