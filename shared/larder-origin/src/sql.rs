@@ -123,7 +123,7 @@ impl<E: Engine> Sql<E> {
             Access::Write if E::WRITES_APART => &self.writers,
             _ => &self.readers,
         };
-        pool.lend(self.engine.open(access, &pool.config)).await.map_err(Outage::database)
+        pool.lend(self.engine.open(access, &pool.config)).await.map_err(Outage::connecting)
     }
 }
 
