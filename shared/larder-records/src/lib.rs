@@ -74,12 +74,14 @@
 //! }]
 //! ```
 
+mod failure;
 mod knobs;
 mod lists;
 mod records;
 mod settings;
 mod tables;
 
+pub use failure::LoadFailure;
 pub use lists::{List, Lists, MAX_LIST_NAME_LEN, OnChange, read_lists};
 pub use records::Records;
 pub use settings::{ORIGIN_LIMIT, read, read_origin_limit};
