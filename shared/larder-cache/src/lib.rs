@@ -34,7 +34,7 @@
 //! | `reading.rs` | what the cache says of keys: copies, tags, sampling, near values |
 //! | `work.rs`, `rivals.rs`, `flights.rs` | what is to be done about each key; who holds leases for too long; loads under way here |
 //! | `uncacheable.rs` | values that are too long for an item |
-//! | `tags.rs` | [`Tag`]: what is forgotten together |
+//! | `tags.rs`, `standing.rs` | [`Tag`]: what is forgotten together; the numbers of tags, at two places |
 //! | `write_through.rs` | [`Intent`], [`Written`]: what the origin has now, the cache has, too, or nothing |
 //! | `timed_list.rs`, `lists.rs` | [`TimedList`]: a list that is refreshed on a schedule, by one of all who try |
 //! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
@@ -71,6 +71,7 @@ mod rivals;
 mod run;
 mod sampler;
 mod sketch;
+mod standing;
 mod survey;
 mod tags;
 mod timed_list;

@@ -21,7 +21,8 @@ use crate::copies;
 use crate::invalidation::Forget;
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
-use crate::tags::{self, Standing};
+use crate::standing;
+use crate::tags::Standing;
 use crate::uncacheable::is_too_long;
 use crate::value::Loaded;
 use crate::work::ToLoad;
@@ -80,7 +81,7 @@ impl Cache {
             let (key, cluster) = (key.copy_at(number), &cluster);
             async move { Part { read: cluster.read(&key, options).await, key } }
         });
-        let (parts, tags) = join(join_all(parts), tags::read(&cluster, &policy.tags)).await;
+        let (parts, tags) = join(join_all(parts), standing::read(&cluster, &policy.tags)).await;
         Intent { key: key.clone(), parts, tags }
     }
 
