@@ -17,6 +17,7 @@ mod near;
 mod nested;
 mod one_key;
 mod outage;
+mod second_place;
 mod stale;
 mod support;
 mod tags;

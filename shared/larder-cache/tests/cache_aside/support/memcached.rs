@@ -71,6 +71,11 @@ impl Memcached {
         waitid(WaitId::Pid(self.pid()), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).unwrap();
     }
 
+    /// Lets a paused process go on.
+    pub(crate) fn go_on(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
     /// Sends `wire`, and answers all that comes back, which is text.
     pub(crate) fn ask(&self, wire: &str) -> String {
         // 1.6.12 and 1.6.17 end some lines with a blank.
