@@ -5,7 +5,7 @@ use std::error::Error;
 use futures_util::future::join_all;
 use larder_cache::{Intent, Loaded, Policy, Written};
 use larder_client::Key;
-use larder_queue::{InvalidationQueue, Queue, QueueError};
+use larder_queue::{Queue, QueueError};
 use tracing::{error, warn};
 
 use crate::app::App;
