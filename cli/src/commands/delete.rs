@@ -3,6 +3,7 @@
 use super::cluster::{ClusterArgs, block_on, key};
 use crate::exit::Outcome;
 use clap::Args;
+use larder_cache::Tag;
 use larder_client::Key;
 
 #[derive(Args, Debug)]
@@ -24,6 +25,10 @@ impl Delete {
             let copies = cluster.copies_of(&self.key).map_or(1, |copies| copies.count);
             for number in 1..copies {
                 was_there |= cluster.delete(&self.key.copy_at(number)).await?;
+            }
+            let seconds = Tag::of_key(&self.key).into_iter().flat_map(|tag| tag.places().skip(1).collect::<Vec<_>>());
+            for second in seconds {
+                cluster.delete(&second).await?;
             }
             Ok(was_there)
         })?;

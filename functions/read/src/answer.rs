@@ -143,6 +143,7 @@ mod tests {
             fills: 0,
             fills_refused: 0,
             fills_failed: 0,
+            foreign: 0,
         };
         Counts { hits, misses, stale, bypasses, ..none }
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use larder_cache::{Cache, OriginGuard, Sampler};
-use larder_origin::{Id, ListQuery, Origin, OriginError, Record};
+use larder_origin::{Id, ListQuery, Origin, OriginError, PoolConfig, Record};
 use larder_records::{Lists, Records};
 
 use crate::settings::Settings;
@@ -27,7 +27,8 @@ impl App {
         let Settings { cluster, origin, records, lists, sampling, origin_limit, .. } = settings;
         let cache = Cache::new(cluster, OriginGuard::new(origin_limit))
             .sampled_by(Sampler::new(sampling, fastrand::Rng::new()));
-        Self { cache, records, lists, source: origin }
+        let source = origin.with_pool(pool(&records));
+        Self { cache, records, lists, source }
     }
 
     /// The same function in front of what `wrap` makes of its origin: one whose calls are counted and delayed, say.
@@ -36,6 +37,18 @@ impl App {
         App { cache, records, lists, source: wrap(source) }
     }
 }
+
+/// Connections that are given up before the load that waits for one is cut off: only the origin knows that it was not
+/// reached, and that the other environments may reach it.
+fn pool(records: &Records) -> PoolConfig {
+    let config = PoolConfig::default();
+    let shortest = records.tables().map(|table| table.policy.load_for).min();
+    let most = shortest.map_or(config.connect_timeout, |load_for| load_for.mul_f64(CONNECT_SHARE));
+    PoolConfig { connect_timeout: config.connect_timeout.min(most), ..config }
+}
+
+/// The share of a load that a new connection may take.
+const CONNECT_SHARE: f64 = 0.75;
 
 /// Where records are loaded from: the origin, or what stands in front of it.
 pub trait Source: Sync {

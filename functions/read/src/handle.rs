@@ -9,7 +9,7 @@ use larder_client::Key;
 use larder_lambda::http::{HttpAnswer, HttpRequest};
 use larder_lambda::stopwatch::Stopwatch;
 use larder_origin::{BadId, Id, OriginError, Record};
-use larder_records::Table;
+use larder_records::{LoadFailure, Table};
 use larder_ring::Epoch;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -156,7 +156,7 @@ impl<'a> Asked<'a> {
         missing: Vec<usize>,
         deadline: Instant,
         told: &Told,
-    ) -> Result<Vec<Option<Loaded>>, OriginError> {
+    ) -> Result<Vec<Option<Loaded>>, LoadFailure> {
         let _timed = Stopwatch::start(|time| told.lock().time += time);
         let deadline = deadline.min(Instant::now() + self.table.policy.load_for);
         let ids: Vec<_> = missing.into_iter().map(|index| self.ids[index].clone()).collect();
@@ -173,9 +173,9 @@ impl<'a> Asked<'a> {
     }
 
     /// Makes a refusal of what went wrong behind the cache, and logs what the caller is not to blame for.
-    fn refuse(&self, wrong: &LoadError<OriginError>) -> Refusal {
+    fn refuse(&self, wrong: &LoadError<LoadFailure>) -> Refusal {
         let refusal = match wrong {
-            LoadError::Origin(wrong) => refuse(wrong),
+            LoadError::Origin(wrong) => refuse(&wrong.0),
             LoadError::Miscounted { .. } => Refusal::Misconfigured,
             LoadError::Older { .. } => Refusal::NotYet,
             _ => Refusal::OriginUnavailable,

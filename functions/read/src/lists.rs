@@ -22,8 +22,8 @@ use std::time::Duration;
 use larder_cache::{Counts, ListAnswer, ListItems, LoadError, Outcome};
 use larder_lambda::http::{HttpAnswer, HttpRequest, decode_path};
 use larder_lambda::stopwatch::Stopwatch;
-use larder_origin::{OriginError, Record};
-use larder_records::{List, Lists};
+use larder_origin::Record;
+use larder_records::{List, Lists, LoadFailure};
 use larder_ring::Epoch;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -78,14 +78,14 @@ async fn read<S: Source>(
     app: &App<S>,
     list: &List,
     deadline: Instant,
-) -> (Result<ListAnswer, LoadError<OriginError>>, Counts, Duration) {
+) -> (Result<ListAnswer, LoadError<LoadFailure>>, Counts, Duration) {
     let origin_time = Mutex::new(Duration::ZERO);
     let load = || async {
         let _timed =
             Stopwatch::start(|time| *origin_time.lock().unwrap_or_else(PoisonError::into_inner) += time);
         let by = deadline.min(Instant::now() + list.timed().load_for());
         let rows = app.source.list(list.query(), list.n(), by.into_std()).await;
-        rows.map(|rows| ListItems::of(rows.iter().map(Record::json)))
+        Ok::<_, LoadFailure>(ListItems::of(rows?.iter().map(Record::json)))
     };
     let (read, counts) = app.cache.read_list(list.timed(), deadline, load).await;
     (read, counts, origin_time.into_inner().unwrap_or_default())
@@ -117,9 +117,9 @@ fn with_headers(http: HttpAnswer, read: &ListAnswer, etag: String) -> HttpAnswer
 }
 
 /// Makes a refusal of what went wrong behind the cache, and logs it.
-fn refuse_list(list: &List, wrong: &LoadError<OriginError>) -> Refusal {
+fn refuse_list(list: &List, wrong: &LoadError<LoadFailure>) -> Refusal {
     let refusal = match wrong {
-        LoadError::Origin(wrong) => refuse(wrong),
+        LoadError::Origin(wrong) => refuse(&wrong.0),
         LoadError::Miscounted { .. } => Refusal::Misconfigured,
         _ => Refusal::OriginUnavailable,
     };

@@ -27,6 +27,7 @@ pub fn chart(handled: &Handled, metrics: &mut Metrics) {
         ("Fills", counts.fills),
         ("FillsRefused", counts.fills_refused),
         ("FillsFailed", counts.fills_failed),
+        ("ForeignItems", counts.foreign),
     ] {
         metrics.count(name, count.into());
     }
@@ -86,7 +87,7 @@ mod tests {
             assert_eq!(line[name], expected, "{name}");
         }
         assert_eq!(line.get("metrics_dropped"), None);
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 16);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 17);
     }
 
     #[test]

@@ -290,3 +290,36 @@ fn check_version(handled: &Handled, cache: Option<&str>, version: &str) {
     check(handled, 200, cache);
     assert_eq!(handled.answer.headers["x-record-version"], version);
 }
+
+#[tokio::test]
+async fn an_origin_that_one_environment_cannot_reach_is_loaded_by_the_others() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let listens = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let silent = listens.local_addr()?.port();
+    // Nothing listens there any more.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let urls = [
+        "sqlite:nowhere/at/all.db".to_owned(),
+        format!("postgres://larder:x@127.0.0.1:{nobody}/air"),
+        format!("mysql://larder:x@127.0.0.1:{nobody}/air"),
+        "postgres://larder:x@nowhere.invalid:5432/air".to_owned(),
+        // A security group that is missing: nothing answers.
+        format!("postgres://larder:x@127.0.0.1:{silent}/air"),
+        format!("mysql://larder:x@127.0.0.1:{silent}/air"),
+    ];
+    for (url, id) in urls.iter().zip(["JFK", "LGA", "EWR", "ORD", "JFK", "LGA"]) {
+        let client = house.client()?;
+        let path = format!("/records/airports/{id}");
+        client.delete(&Key::new(format!("airports:{id}").as_bytes())?).await?;
+        let sick = house.another(&[("LARDER_ORIGIN_URL", url)])?;
+        let refused = get(&sick, &path).await;
+        check_code(&refused, 503, "origin_unavailable");
+        for _ in 0..9 {
+            let healthy = house.another(&[])?;
+            let answer = get(&healthy, &path).await;
+            assert!([200, 404].contains(&answer.answer.status_code), "{url}: {answer:?}");
+            assert_eq!(answer.work.counts.failing, 0, "{url}");
+        }
+    }
+    Ok(())
+}

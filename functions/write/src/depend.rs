@@ -32,6 +32,12 @@ impl ToForget {
         &self.0
     }
 
+    /// How many of the keys are among the `others`, too.
+    pub(crate) fn count_of(&self, others: &Self) -> usize {
+        let is_other = |key: &&Key| others.0.iter().any(|known| known.keys.contains(key));
+        self.0.iter().flat_map(|known| &known.keys).filter(is_other).count()
+    }
+
     /// How many keys there are.
     pub(crate) fn len(&self) -> usize {
         self.0.iter().map(|known| known.keys.len()).sum()

@@ -5,7 +5,7 @@ use std::error::Error;
 use futures_util::future::join_all;
 use larder_cache::{Intent, Loaded, Policy, Written};
 use larder_client::Key;
-use larder_queue::{InvalidationQueue, Queue, QueueError};
+use larder_queue::{Queue, QueueError};
 use tracing::{error, warn};
 
 use crate::app::App;
@@ -74,10 +74,10 @@ pub(crate) async fn tell<T>(
         return told.of_rest;
     }
     let sent = match &app.queue {
-        Some(queue) => Some(send(queue, to_queue, shares).await),
-        None => None,
+        Some(queue) => send(queue, to_queue, shares).await,
+        None => Sent { keys: 0, unsent: to_queue.clone(), why: None },
     };
-    told.settle(to_queue.len(), sent, work)
+    told.settle(sent, work)
 }
 
 /// What the cache was told, and what it could not be told.
@@ -122,34 +122,92 @@ async fn tell_cache<T>(
 }
 
 impl ToldCache {
-    /// What is said of it, where so many `keys` were `sent` to the queue, if there is one.
-    fn settle(&self, keys: usize, sent: Option<Result<(), QueueError>>, work: &mut Work) -> Told {
+    /// What is said of it, after what the cache could not be told was `sent` to the queue, if there is one.
+    fn settle(&self, sent: Sent, work: &mut Work) -> Told {
         let why = self.why.as_ref().map(|why| why as &dyn Error);
-        let untold = self.left.len();
-        match sent {
-            Some(Ok(())) => {
-                warn!(keys, untold, error = why, "what was written is forgotten from the queue");
-                work.queued += keys as u64;
-                Told::Queued
-            }
-            sent => {
-                let queue = sent.and_then(Result::err);
-                let queue = queue.as_ref().map(|wrong| wrong as &dyn Error);
-                if untold == 0 {
-                    warn!(keys, queue, "what may have been written cannot be forgotten once more");
-                    return self.of_rest;
-                }
-                error!(keys = untold, error = why, queue, "the cache may have what is older than the origin");
-                work.unforgotten += untold as u64;
-                Told::Unforgotten
-            }
+        let queue = sent.why.as_ref().map(|wrong| wrong as &dyn Error);
+        let (keys, untold) = (sent.keys, self.left.len());
+        if keys > 0 {
+            warn!(keys, untold, error = why, "what was written is forgotten from the queue");
+            work.queued += keys as u64;
         }
+        let unforgotten = self.left.count_of(&sent.unsent);
+        if unforgotten > 0 {
+            error!(
+                keys = unforgotten,
+                error = why,
+                queue,
+                "the cache may have what is older than the origin"
+            );
+            work.unforgotten += unforgotten as u64;
+            return Told::Unforgotten;
+        }
+        if sent.unsent.len() > 0 {
+            let keys = sent.unsent.len();
+            warn!(keys, queue, "what may have been written cannot be forgotten once more");
+        }
+        if keys > 0 { Told::Queued } else { self.of_rest }
     }
 }
 
-async fn send(queue: &InvalidationQueue, to_forget: &ToForget, shares: Shares) -> Result<(), QueueError> {
-    for invalidation in to_forget.invalidations() {
-        queue.send(invalidation, shares.queue_by).await?;
+/// What the queue has taken.
+struct Sent {
+    /// So many keys.
+    keys: usize,
+    /// Those that it has not taken.
+    unsent: ToForget,
+    why: Option<QueueError>,
+}
+
+/// Sends `to_forget`, side by side: what the queue refuses keeps nothing else from it.
+async fn send(queue: &impl Queue, to_forget: &ToForget, shares: Shares) -> Sent {
+    let invalidations = to_forget.invalidations();
+    let results = join_all(invalidations.iter().map(|keys| queue.send(keys, shares.queue_by))).await;
+    let mut sent = Sent { keys: 0, unsent: ToForget::default(), why: None };
+    for (invalidation, result) in invalidations.iter().zip(results) {
+        match result {
+            Ok(()) => sent.keys += invalidation.keys.len(),
+            Err(wrong) => {
+                sent.unsent.extend([invalidation.clone()]);
+                sent.why.get_or_insert(wrong);
+            }
+        }
     }
-    Ok(())
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_cache::{Forget, Invalidation};
+    use larder_client::Ttl;
+    use tokio::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A queue that takes what is to be removed, and nothing that is to be marked stale.
+    struct TakesHard;
+
+    impl Queue for TakesHard {
+        async fn send(&self, invalidation: &Invalidation, _: Instant) -> Result<(), QueueError> {
+            match invalidation.how {
+                Forget::Hard => Ok(()),
+                Forget::Soft(_) => Err(QueueError::Refused("soft".to_owned())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_queue_refuses_keeps_nothing_else_from_it() {
+        let key = |text: &str| Key::new(text.as_bytes()).unwrap();
+        let mut left = ToForget::default();
+        left.add([key("a")], Forget::Soft(Ttl::clamped(30)));
+        left.add([key("b"), key("c")], Forget::Hard);
+        let now = Instant::now();
+        let sent = send(&TakesHard, &left, Shares::new(now, now + Duration::from_secs(8))).await;
+        assert_eq!((sent.keys, sent.unsent.len()), (2, 1));
+        let told = ToldCache { of_rest: Told::Forgotten, left, why: None };
+        let mut work = Work::default();
+        assert_eq!(told.settle(sent, &mut work), Told::Unforgotten);
+        assert_eq!((work.queued, work.unforgotten), (2, 1));
+    }
 }

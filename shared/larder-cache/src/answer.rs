@@ -1,5 +1,7 @@
 //! What a cached read answers.
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +41,65 @@ pub enum Outcome {
     Bypass,
 }
 
+/// An error of a loader, by whose fault it is.
+///
+/// An error of the origin itself is remembered under its key for [`Policy::error_for`](crate::Policy::error_for), and
+/// no environment asks again meanwhile. An error of one environment must not be: the others may be well.
+///
+/// ```
+/// use larder_cache::LoadFault;
+///
+/// enum DatabaseError {
+///     Unreachable,
+///     Overloaded,
+/// }
+///
+/// impl LoadFault for DatabaseError {
+///     fn is_outage(&self) -> bool {
+///         matches!(self, Self::Overloaded)
+///     }
+/// }
+/// ```
+pub trait LoadFault {
+    /// Whether the origin was reached and is out of order: it failed, refused or ran out of time. Not where this
+    /// environment did not come to ask it: a name without an address, a refused connection, credentials, a setting.
+    fn is_outage(&self) -> bool;
+}
+
+/// Never.
+impl LoadFault for Infallible {
+    fn is_outage(&self) -> bool {
+        match *self {}
+    }
+}
+
+/// An error that says nothing is remembered for no other environment.
+impl LoadFault for () {
+    fn is_outage(&self) -> bool {
+        false
+    }
+}
+
+/// Not where there was no connection, or no file.
+impl LoadFault for io::Error {
+    fn is_outage(&self) -> bool {
+        use io::ErrorKind::{
+            AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, NotFound,
+            PermissionDenied,
+        };
+        !matches!(
+            self.kind(),
+            AddrNotAvailable
+                | ConnectionRefused
+                | HostUnreachable
+                | NetworkDown
+                | NetworkUnreachable
+                | NotFound
+                | PermissionDenied
+        )
+    }
+}
+
 /// Why there is no answer for a key. A fault of the cache alone is no reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +127,9 @@ pub enum LoadError<E> {
     /// The deadline passed.
     #[error("the deadline passed")]
     Deadline,
+    /// The loader reads the very key that it loads, through the same cache: a fault in the program.
+    #[error("the loader reads the key that it loads")]
+    Recursive,
     /// The loader answered another number of values than it was asked for: a fault in the program.
     #[error("the loader was asked for {asked} values and answered {answered}")]
     Miscounted {
@@ -85,15 +149,20 @@ impl<E> Clone for LoadError<E> {
             Self::Older { found, version } => Self::Older { found: *found, version: *version },
             Self::Guarded => Self::Guarded,
             Self::Deadline => Self::Deadline,
+            Self::Recursive => Self::Recursive,
             Self::Miscounted { asked, answered } => Self::Miscounted { asked: *asked, answered: *answered },
         }
     }
 }
 
-impl<E> LoadError<E> {
+impl<E: LoadFault> LoadError<E> {
     /// Whether it says that the origin is out of order: others had better not ask it at once.
     pub(crate) fn is_outage(&self) -> bool {
-        matches!(self, Self::Origin(_) | Self::Slow(_))
+        match self {
+            Self::Origin(error) => error.is_outage(),
+            Self::Slow(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -139,6 +208,8 @@ pub struct Counts {
     pub fills_refused: u32,
     /// Values not stored because they are too long, or their node failed.
     pub fills_failed: u32,
+    /// Keys under which there was an item that is not of this cache, and of no use to any version of it.
+    pub foreign: u32,
 }
 
 impl Answer {

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use larder_client::{Cas, Cluster, Fill, Key, Lease, Stored};
+use larder_client::{Cas, Claim, Cluster, Fill, Key, Lease, Read, Stored};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::{Answer, Batch, Counts, LoadError};
+use crate::answer::{Answer, Batch, Counts, LoadError, LoadFault};
 use crate::flights::Flights;
 use crate::guard::OriginGuard;
 use crate::near::Near;
@@ -24,6 +24,7 @@ use crate::reading::{Reads, others_at};
 use crate::rivals::Rivals;
 use crate::sampler::Sampler;
 use crate::sketch::Counted;
+use crate::uncacheable::{self, Filling, is_too_long};
 use crate::value::Loaded;
 use crate::work::{Leases, ToAwait, ToLoad, Work};
 
@@ -74,6 +75,7 @@ impl Cache {
         load: impl Fn() -> F,
     ) -> (Result<Answer, LoadError<E>>, Counts)
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
@@ -104,8 +106,8 @@ impl Cache {
     /// to load, because others have failed, died, or take too long, is loaded when it does, with what else does just
     /// then: seldom with more than one more call, and never with more calls than there are keys. A key that stands in
     /// `keys` twice is loaded once, for both. The nodes are asked side by side, each once, and filled side by side. An
-    /// error of `load` says that the origin is out of order: where the policy has a time for that, nobody asks again
-    /// for these keys until it is over. What cannot be a key of the origin is therefore no error, but no record.
+    /// error of `load` may say that the origin is out of order ([`LoadFault::is_outage`]): where the policy has a time
+    /// for that, no environment asks again for these keys until it is over.
     ///
     /// Everything ends by `deadline`, but for leases that are given back, which may take 20 ms more; whenever the cache
     /// is asked or filled it may take half of the time left, so that the origin or the caller has the rest. A fault of
@@ -119,6 +121,7 @@ impl Cache {
         load: impl Fn(Vec<usize>) -> F,
     ) -> Batch<E>
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
@@ -150,6 +153,7 @@ impl Cache {
         load: impl Fn(Vec<usize>) -> F,
     ) -> Batch<E>
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
@@ -170,16 +174,16 @@ impl Cache {
     }
 
     fn leases(&self) -> Leases<'_> {
-        Leases { rivals: &self.rivals, flights: &self.flights }
+        Leases { rivals: &self.rivals, flights: &self.flights, guard: &self.guard }
     }
 
-    /// Takes over what dead winners have left, and reads it again.
+    /// Takes over what dead winners have left, removes what is not of this cache, and reads both again.
     async fn take_over<E>(&self, work: &mut Work<'_, E>) {
         let left = std::mem::take(&mut work.to_take_over);
         let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
-        let taken = left.iter().map(|(index, read)| cluster.take_over(work.key(*index), read));
-        let taken = join_all(taken).await;
-        work.counts.takeovers += taken.into_iter().filter(|taken| matches!(taken, Ok(true))).count() as u32;
+        let taken = left.iter().map(|(index, read)| end(&cluster, work.key(*index), read));
+        work.counts.takeovers +=
+            join_all(taken).await.into_iter().filter(|is_taken| *is_taken).count() as u32;
         let indices: Vec<usize> = left.iter().map(|(index, _)| *index).collect();
         let reads = self.read_again(&indices, work).await;
         for ((index, before), now) in left.into_iter().zip(reads) {
@@ -191,6 +195,7 @@ impl Cache {
     /// wait for what we have won.
     async fn load_ours<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
@@ -205,6 +210,7 @@ impl Cache {
     /// Patience begins anew with another lease: who has taken a dead one over is alive.
     async fn wait_for_others<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
@@ -251,17 +257,24 @@ impl Cache {
     /// Loads what is to be loaded with one call to the origin, and stores what there is a lease for.
     async fn load_and_fill<E, V, F>(&self, work: &mut Work<'_, E>, load: &impl Fn(Vec<usize>) -> F)
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
         let to_load = std::mem::take(&mut work.to_load);
+        let is_own = |key: &ToLoad| self.guard.is_loading(&work.keys[key.index]);
+        let (own, to_load): (Vec<_>, Vec<_>) = to_load.into_iter().partition(is_own);
+        if !own.is_empty() {
+            self.give_back(work, &own).await;
+            own.iter().for_each(|key| work.answer(key.index, Err(LoadError::Recursive)));
+        }
         if to_load.is_empty() {
             return;
         }
         let leased = |key: &ToLoad| Some((work.key(key.index).clone(), key.lease.as_ref()?.cas()));
         let begun = self.flights.begin(to_load.iter().map(leased), work.tags);
         let (policy, deadline) = (work.policy, work.deadline);
-        match self.call_origin(policy, &to_load, &mut work.counts, deadline, load).await {
+        match self.call_origin(policy, work.keys, &to_load, &mut work.counts, deadline, load).await {
             Ok(values) => {
                 begun.land(&values);
                 self.fill(work, &to_load, &values).await;
@@ -279,10 +292,11 @@ impl Cache {
     }
 
     /// Has `load` load what is `to_load`, by one call that the guard lets through, within [`Policy::load_for`] from now
-    /// and by `deadline`; as many values as keys, in their order.
+    /// and by `deadline`; as many values as there are to load, in their order. `to_load` are some of `keys`.
     pub(crate) async fn call_origin<E, V, F>(
         &self,
         policy: &Policy,
+        keys: &[Key],
         to_load: &[ToLoad],
         counts: &mut Counts,
         deadline: Instant,
@@ -292,6 +306,10 @@ impl Cache {
         V: Into<Loaded>,
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
+        let names: Vec<Key> = to_load.iter().map(|key| keys[key.index].clone()).collect();
+        if names.iter().any(|name| self.guard.is_loading(name)) {
+            return Err(LoadError::Recursive);
+        }
         // Whoever holds a lease for longer is taken for dead, wherever it stands.
         let limit = Instant::now() + policy.load_for;
         // Whoever has something to answer need not stand in a queue.
@@ -306,6 +324,7 @@ impl Cache {
         let asked = to_load.len();
         counts.origin_calls += 1;
         let loading = load(to_load.iter().map(|key| key.index).collect());
+        let loading = self.guard.run(names, loading);
         let loaded = timeout_at(limit.min(deadline), loading).await;
         let loaded = loaded.map_err(|_| too_late(left, limit, deadline, policy))?;
         // An origin that keeps to the caller's deadline itself is not out of order.
@@ -322,32 +341,36 @@ impl Cache {
     /// Stores `values` where there is a lease. What cannot be stored is good for this caller all the same.
     async fn fill<E>(&self, work: &mut Work<'_, E>, to_load: &[ToLoad], values: &[Option<Loaded>]) {
         let leased = to_load.iter().zip(values).filter_map(|(key, value)| {
-            let lease = key.lease.as_ref()?;
-            Some((key, lease, Packed::of(value.as_ref(), work.key(key.index), work.policy, work.tags)))
+            let packed = Packed::of(value.as_ref(), work.key(key.index), work.policy, work.tags);
+            Some(Filling { key, lease: key.lease.as_ref()?, packed })
         });
-        let packed: Vec<(&ToLoad, &Lease, Packed<'_>)> = leased.collect();
-        let fills =
-            packed.iter().map(|(key, lease, packed)| Fill { item: packed.item(work.key(key.index)), lease });
+        let (packed, mut too_long): (Vec<_>, Vec<_>) = leased.partition(Filling::may_be_stored);
+        let fills = packed.iter().map(|filling| filling.fill(work));
         let fills: Vec<Fill<'_>> = fills.collect();
         let cluster = self.cluster.until(Instant::now() + half_until(work.deadline));
         let filled = cluster.fill_many(&fills).await;
         let mut failed = Vec::new();
-        for ((key, ..), filled) in packed.iter().zip(filled) {
+        for (filling, filled) in packed.into_iter().zip(filled) {
             match filled {
                 Ok(Stored::Yes) => work.counts.fills += 1,
                 Ok(Stored::Refused | Stored::Missing) => work.counts.fills_refused += 1,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "value not stored");
-                    failed.push(*key);
+                    let unstored = if is_too_long(&error) { &mut too_long } else { &mut failed };
+                    unstored.push(filling);
                 }
             }
         }
-        work.counts.fills_failed += failed.len() as u32;
-        self.give_back(work, failed).await;
+        work.counts.fills_failed += (failed.len() + too_long.len()) as u32;
+        if !too_long.is_empty() {
+            // Boxed, for it is rare.
+            Box::pin(uncacheable::note(&cluster, work, too_long)).await;
+        }
+        self.give_back(work, failed.into_iter().map(|filling| filling.key)).await;
     }
 
     /// Leaves word that the origin is out of order where it `is_outage`, so that others leave it alone for a moment;
-    /// else gives the leases back.
+    /// else gives the leases back, for another environment may come to ask it.
     async fn give_up<E>(&self, work: &Work<'_, E>, to_load: &[ToLoad], is_outage: bool) {
         let Some(ttl) = work.policy.error_for.filter(|_| is_outage) else {
             return self.give_back(work, to_load).await;
@@ -371,7 +394,9 @@ impl Cache {
     /// Gives the leases back, so that the next reader need not wait for a value that does not come.
     async fn give_back<E>(&self, work: &Work<'_, E>, unfilled: impl IntoIterator<Item = &ToLoad>) {
         let cluster = self.cluster.until(Instant::now() + GIVE_BACK_LIMIT);
-        let given = unanswered(unfilled).filter_map(|key| Some((key.index, key.lease.as_ref()?)));
+        // The right that all readers have is not one's own to give back.
+        let own = unanswered(unfilled).filter(|key| key.uncacheable.is_none());
+        let given = own.filter_map(|key| Some((key.index, key.lease.as_ref()?)));
         join_all(given.map(|(index, lease)| cluster.give_back(work.key(index), lease))).await;
     }
 }
@@ -393,6 +418,19 @@ fn too_late<E>(left: Duration, limit: Instant, deadline: Instant, policy: &Polic
 /// much to do, and what keeps a value that cannot be stored from being loaded with every read.
 fn unanswered<'k>(keys: impl IntoIterator<Item = &'k ToLoad>) -> impl Iterator<Item = &'k ToLoad> {
     keys.into_iter().filter(|key| key.fallback.is_none())
+}
+
+/// Ends what was `read` of `key`, if it is still there: the lease of a dead winner, or an item that is not of this
+/// cache. Answers whether a lease was taken over.
+async fn end(cluster: &Cluster, key: &Key, read: &Read) -> bool {
+    match (&read.claim, read.in_place()) {
+        (Claim::None, Some(item)) => {
+            // Where that fails, the next read finds it.
+            let _ = cluster.give_back(key, item).await;
+            false
+        }
+        _ => matches!(cluster.take_over(key, read).await, Ok(true)),
+    }
 }
 
 /// Rests for `pause`, less if a load in this environment ends.

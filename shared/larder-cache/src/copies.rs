@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use larder_client::{Cluster, Copies, Error, Key, Ttl};
 
 use crate::invalidation::Forget;
+use crate::tags::{self, Tag};
 
 /// Which copies of some keys are read, of those that are read by another than their own key. Usually none.
 #[derive(Clone, Debug, Default)]
@@ -118,11 +119,16 @@ async fn forget_each(
     join_all(forgotten).await.into_iter().collect()
 }
 
-/// Forgets what is kept under `key` alone.
+/// Forgets what is kept under `key` alone, and where that is a tag, at its second place when the first has been told.
 pub(crate) async fn forget_one(cluster: &Cluster, key: &Key, how: Forget) -> Result<(), Error> {
-    match how {
+    let forgotten = match how {
         Forget::Hard => cluster.delete(key).await.map(drop),
         Forget::Soft(ttl) => cluster.mark_stale(key, ttl).await.map(drop),
+    };
+    match Tag::of_key(key) {
+        // Boxed, for it is rare.
+        Some(tag) => forgotten.and(Box::pin(tags::forget_seconds(cluster, &tag)).await),
+        None => forgotten,
     }
 }
 

@@ -34,6 +34,15 @@ pub(crate) enum Kind {
     Failing = 3,
     /// A value in JSON.
     Json = 4,
+    /// Eight bytes: the length from which on no value of the key is stored, for its item would be too long.
+    Uncacheable = 5,
+}
+
+impl Kind {
+    /// Whether it says anything of the record, or only whether to ask for it.
+    pub(crate) fn is_of_record(self) -> bool {
+        matches!(self, Self::Raw | Self::NotFound | Self::Json)
+    }
 }
 
 impl ItemFlags {
@@ -55,7 +64,7 @@ impl ItemFlags {
     pub(crate) fn decode(client_flags: u32) -> Option<Self> {
         let [format, schema, ..] = client_flags.to_le_bytes();
         let is_set = |bit: u32| format & 1 << bit != 0;
-        let known = [Kind::Raw, Kind::NotFound, Kind::Failing, Kind::Json];
+        let known = [Kind::Raw, Kind::NotFound, Kind::Failing, Kind::Json, Kind::Uncacheable];
         let kind = known.into_iter().find(|kind| *kind as u8 == format & KIND_MASK)?;
         let flags = Self {
             kind,
@@ -85,7 +94,7 @@ mod tests {
     proptest! {
         #[test]
         fn flags_that_can_be_read_are_those_that_are_written(client_flags: u32) {
-            let is_known = (1..=4).contains(&(client_flags & 7)) && client_flags & 0x80 == 0;
+            let is_known = (1..=5).contains(&(client_flags & 7)) && client_flags & 0x80 == 0;
             let decoded = ItemFlags::decode(client_flags);
             prop_assert_eq!(decoded.map(ItemFlags::encode), is_known.then_some(client_flags & 0xffff));
         }
@@ -102,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_lease_and_an_unknown_format_are_no_value() {
-        for client_flags in [0, 5, 6, 7, 0x08, 0x40, 0x81, 0xff, 0xffff_ff00] {
+        for client_flags in [0, 6, 7, 0x08, 0x40, 0x81, 0xff, 0xffff_ff00] {
             assert_eq!(ItemFlags::decode(client_flags), None, "{client_flags:#x}");
         }
     }

@@ -33,11 +33,12 @@
 //! | `cache_aside.rs` | [`Cache`]: read, load what is missing once, fill |
 //! | `reading.rs` | what the cache says of keys: copies, tags, sampling, near values |
 //! | `work.rs`, `rivals.rs`, `flights.rs` | what is to be done about each key; who holds leases for too long; loads under way here |
-//! | `tags.rs` | [`Tag`]: what is forgotten together |
+//! | `uncacheable.rs` | values that are too long for an item |
+//! | `tags.rs`, `standing.rs` | [`Tag`]: what is forgotten together; the numbers of tags, at two places |
 //! | `write_through.rs` | [`Intent`], [`Written`]: what the origin has now, the cache has, too, or nothing |
 //! | `timed_list.rs`, `lists.rs` | [`TimedList`]: a list that is refreshed on a schedule, by one of all who try |
 //! | `policy.rs` | [`Policy`]: how long, how patient; TTL jitter |
-//! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`Counts`] |
+//! | `answer.rs` | [`Answer`], [`Outcome`], [`LoadError`], [`LoadFault`], [`Counts`] |
 //! | `guard.rs` | [`OriginGuard`]: a bound on calls to the origin |
 //! | `value.rs`, `packed.rs`, `format.rs` | [`Loaded`]: a value; how it is stored, and what its client flags mean |
 //! | `invalidation.rs` | [`Invalidation`]: forgetting keys, as something that can be written down and repeated |
@@ -70,15 +71,17 @@ mod rivals;
 mod run;
 mod sampler;
 mod sketch;
+mod standing;
 mod survey;
 mod tags;
 mod timed_list;
+mod uncacheable;
 mod value;
 mod warm;
 mod work;
 mod write_through;
 
-pub use answer::{Answer, Batch, Counts, LoadError, Outcome};
+pub use answer::{Answer, Batch, Counts, LoadError, LoadFault, Outcome};
 pub use cache_aside::Cache;
 pub use catalogue::{Catalogue, KeyLoad};
 pub use doll::doll_key;

@@ -25,7 +25,7 @@ use larder_client::{Claim, Cluster, Error, Lease, Read, ReadOptions, Stored};
 use larder_ring::Phase;
 use tokio::time::Instant;
 
-use crate::answer::{Counts, LoadError, Outcome};
+use crate::answer::{Counts, LoadError, LoadFault};
 use crate::cache_aside::{Cache, GIVE_BACK_LIMIT, half_until};
 use crate::packed::Packed;
 use crate::tags::Standing;
@@ -91,6 +91,7 @@ impl Cache {
         load: impl Fn() -> F,
     ) -> (Result<ListAnswer, LoadError<E>>, Counts)
     where
+        E: LoadFault,
         F: Future<Output = Result<ListItems, E>>,
     {
         let keys = std::slice::from_ref(&list.key);
@@ -102,9 +103,10 @@ impl Cache {
                 counts.found(answer.outcome);
                 return (Ok(answer), counts);
             }
-            // What is no list is answered to nobody.
-            if !matches!(Found::of(read, &list.key, &list.policy, Standing::Untagged), Found::Failing) {
-                read.item = None;
+            // What has no list in it is not of this cache.
+            let found = Found::of(read, &list.key, &list.policy, Standing::Untagged);
+            if let (Found::Fresh(_) | Found::Grace(_), Some(item)) = (found, &mut read.item) {
+                item.client_flags = 0;
             }
         }
         let load_one = |_| load_kept(list, &load);
@@ -186,7 +188,12 @@ impl Cache {
     async fn lock(&self, list: &TimedList, deadline: Instant) -> Result<Claim, Error> {
         let options = ReadOptions { lease_for: Some(list.policy.lease_for), ..ReadOptions::default() };
         let cluster = self.cluster().until(Instant::now() + half_until(deadline));
-        Ok(cluster.read(&list.lock, options).await?.claim)
+        let read = cluster.read(&list.lock, options).await?;
+        if let (Some(_), Some(foreign)) = (&read.item, read.in_place()) {
+            // Nobody stores an item there. The next refresher finds room for its lease.
+            self.give_one_back(&list.lock, foreign).await;
+        }
+        Ok(read.claim)
     }
 
     /// Refreshes a list that nobody else refreshes, as far as is known. What was read last that `won` the right to fill
@@ -255,9 +262,10 @@ impl Cache {
         let left = deadline.saturating_duration_since(Instant::now());
         let deadline = deadline - TO_STORE.min(left / 4);
         let load_one = |_| load_kept(list, load);
-        let to_load = [ToLoad { index: 0, outcome: Outcome::Miss, node: None, lease: None, fallback: None }];
+        let to_load = [ToLoad::new(0)];
         let mut counts = Counts::default();
-        let values = self.call_origin(&list.policy, &to_load, &mut counts, deadline, &load_one).await?;
+        let keys = std::slice::from_ref(&list.key);
+        let values = self.call_origin(&list.policy, keys, &to_load, &mut counts, deadline, &load_one).await?;
         let value = values.into_iter().next().flatten();
         value.and_then(|loaded| KeptList::decode(&loaded.value)).ok_or(LoadError::Failing)
     }

@@ -55,9 +55,30 @@ impl<'v> Packed<'v> {
         Self { value: Cow::default(), flags, ttl: policy.failing_ttl(ttl) }
     }
 
+    /// That the value is too long to be stored, as every one is from this `len` on.
+    pub(crate) fn uncacheable(policy: &Policy, len: usize) -> Self {
+        let flags = ItemFlags::new(Kind::Uncacheable, policy.schema);
+        let value = (len as u64).to_be_bytes().to_vec();
+        Self { value: Cow::Owned(value), flags, ttl: UNCACHEABLE_FOR }
+    }
+
+    /// How many bytes are stored.
+    pub(crate) fn len(&self) -> usize {
+        self.value.len()
+    }
+
     pub(crate) fn item<'a>(&'a self, key: &'a Key) -> NewItem<'a> {
         NewItem { key, value: &self.value, client_flags: self.flags.encode(), ttl: self.ttl }
     }
+}
+
+/// Why what was found under a key cannot be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotOurs {
+    /// It is of another schema, whose readers have use for it.
+    OtherSchema,
+    /// It is of an unknown format or broken: of use to no reader.
+    Foreign,
 }
 
 /// What was found under a key, if it is ours.
@@ -66,7 +87,7 @@ pub(crate) struct Unpacked {
     pub(crate) flags: ItemFlags,
     pub(crate) tags: Option<u64>,
     pub(crate) version: Option<u64>,
-    /// Empty but for values.
+    /// What the kind of the item says; empty for those that have no bytes.
     pub(crate) value: Bytes,
 }
 
@@ -77,12 +98,20 @@ impl Unpacked {
         let item = read.item.as_ref()?;
         let flags = ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == schema)?;
         let tags = flags.has_tags.then(|| take_number(&mut item.value.clone())).flatten();
-        (flags.kind != Kind::Failing).then_some(tags)
+        flags.kind.is_of_record().then_some(tags)
     }
 
-    /// Reads an `item`; `None` for one that is not ours, of another schema, or broken.
-    pub(crate) fn of(item: &Item, schema: u8) -> Option<Self> {
-        let flags = ItemFlags::decode(item.client_flags).filter(|flags| flags.schema == schema)?;
+    /// Reads an `item`.
+    pub(crate) fn of(item: &Item, schema: u8) -> Result<Self, NotOurs> {
+        let flags = ItemFlags::decode(item.client_flags).ok_or(NotOurs::Foreign)?;
+        if flags.schema != schema {
+            return Err(NotOurs::OtherSchema);
+        }
+        Self::of_flags(item, flags).ok_or(NotOurs::Foreign)
+    }
+
+    /// Reads an `item` of these `flags`; `None` for one that is broken.
+    fn of_flags(item: &Item, flags: ItemFlags) -> Option<Self> {
         let mut value = item.value.clone();
         let tags = if flags.has_tags { Some(take_number(&mut value)?) } else { None };
         let version = if flags.has_version { Some(take_number(&mut value)?) } else { None };
@@ -140,6 +169,8 @@ thread_local! {
 }
 
 const NUMBER_LEN: usize = 8;
+/// How long it is remembered that a value is too long. Its readers load it anyway, and see when it is not any more.
+pub(crate) const UNCACHEABLE_FOR: Ttl = Ttl::clamped(30);
 /// Fast, and most of what there is to gain on JSON.
 const LEVEL: i32 = 1;
 /// The longest value that is compressed, in bytes: a small item must not become a large one in an environment's memory.
@@ -171,7 +202,7 @@ mod tests {
             let item = Item { value: Bytes::copy_from_slice(stored.value), client_flags: stored.client_flags };
             let unpacked = Unpacked::of(&item, 7).unwrap();
             prop_assert_eq!((unpacked.value, unpacked.version, unpacked.tags), (bytes.into(), version, tags));
-            prop_assert!(Unpacked::of(&item, 8).is_none(), "another schema");
+            prop_assert_eq!(Unpacked::of(&item, 8).err(), Some(NotOurs::OtherSchema));
         }
 
         #[test]
@@ -200,12 +231,12 @@ mod tests {
     fn what_would_be_too_long_is_none_whatever_it_claims() {
         let bomb = zstd::bulk::compress(&vec![0; MOST_VALUE_LEN + 1], LEVEL).unwrap();
         assert!(bomb.len() < 10_000);
-        assert!(Unpacked::of(&Item { value: bomb.into(), client_flags: 0x09 }, 0).is_none());
+        assert!(Unpacked::of(&Item { value: bomb.into(), client_flags: 0x09 }, 0).is_err());
     }
 
     fn check_bounds(value: Vec<u8>, client_flags: u32) {
         let (len, schema) = (value.len(), (client_flags >> 8) as u8);
-        if let Some(unpacked) = Unpacked::of(&Item { value: value.into(), client_flags }, schema) {
+        if let Ok(unpacked) = Unpacked::of(&Item { value: value.into(), client_flags }, schema) {
             let most = if unpacked.flags.is_compressed { MOST_VALUE_LEN } else { len };
             assert!(unpacked.value.len() <= most);
         }

@@ -26,10 +26,10 @@ pub struct Policy {
     /// How long before its end a fresh value is refreshed, by one reader of all, in whole seconds. Zero for not before
     /// it ends.
     pub early: Duration,
-    /// How long "there is no such record" is believed, before jitter.
+    /// How long "there is no such record" is believed, before jitter. It has no grace: then it is a miss.
     pub negative_for: Ttl,
     /// How long nobody asks the origin again for a key for which it has failed, a second less at worst; `None` for not
-    /// at all.
+    /// at all. Errors of one environment are not remembered, see [`LoadFault`](crate::LoadFault).
     pub error_for: Option<Ttl>,
     /// How long a load may take, the wait for the origin's guard included: one that takes longer has failed, and
     /// whoever is silent for longer is dead.
@@ -262,6 +262,8 @@ const DEFAULT_NEGATIVE: Ttl = Ttl::clamped(30);
 const MOST_DEFAULT_GRACE_SECS: u32 = 3600;
 /// What a load may take: a key that is read often needs no more, and is refreshed no more often than it has to be.
 const MOST_DEFAULT_EARLY_SECS: u32 = 2;
+/// What the seconds that a node counts may add to a TTL.
+pub(crate) const TTL_SLACK_SECS: u64 = 1;
 /// What a fill takes at most, and what memcached may take off a TTL.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 const MOST_JITTER: f64 = 0.5;

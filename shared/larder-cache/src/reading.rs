@@ -22,7 +22,8 @@ use crate::policy::Policy;
 use crate::record::{Record, record_key};
 use crate::sampler::Sampler;
 use crate::sketch::Counted;
-use crate::tags::{self, Standing};
+use crate::standing;
+use crate::tags::Standing;
 use crate::work::{Found, Work};
 
 impl Cache {
@@ -107,7 +108,7 @@ impl Cache {
 
     async fn read_tagged(&self, cluster: &Cluster, asked: Asked<'_>, policy: &Policy) -> Reads {
         let (mut reads, tags) =
-            join(self.read_keys(cluster, asked, policy), tags::read(cluster, &policy.tags)).await;
+            join(self.read_keys(cluster, asked, policy), standing::read(cluster, &policy.tags)).await;
         if tags == Standing::Unknown {
             let unused = reads.iter_mut().map(Option::take);
             release(cluster, asked.keys.iter().cloned().zip(unused).collect()).await;

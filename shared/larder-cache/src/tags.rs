@@ -7,13 +7,36 @@
 //!
 //! No clock is asked: there is no time at which something was invalidated that could be compared with that of another
 //! machine. The price is one more key to read, beside the others, and counted.
+//!
+//! # The second place
+//!
+//! What has a tag hangs on one item, so its number is kept on a second node, under a key of its own: the first of
+//! [`MOST_SECONDS`] candidates that the ring gives to another node than the tag's own key. It is read only where the
+//! node of the first place fails.
+//!
+//! | | in this order |
+//! | --- | --- |
+//! | a number is made | a lease at the second place, the number at the first, the number at the second |
+//! | a tag is forgotten | the first place, then all candidates for the second |
+//! | a lost second number is restored | a lease at the second place, the number read at the first, the number at the second |
+//!
+//! So a number at a second place was at the first after the second place's lease was won. An invalidation that is done
+//! has removed the first before the second: where its removal of the second comes after the lease, it voids the lease,
+//! and where it comes before, the number is newer than the invalidation. Hence **no invalidation that is done is older
+//! than a number that is read at either place**, whichever candidate an environment's ring chooses. An invalidation
+//! that reached one place alone is an error, and is repeated from the queue as any other. A first place that comes back
+//! with what it held before such an invalidation is what the repetition is for.
+//!
+//! A first place that comes back empty gets a new number, and the second place the same: what was stored under the old
+//! one is a miss. Where both places fail, the cache is bypassed.
 
-use std::time::Duration;
-
-use larder_client::{Claim, Cluster, Error, Fill, Key, NewItem, Read, ReadOptions, Stored, Ttl};
-use tokio::time::{Instant, sleep};
+use futures_util::future::join_all;
+use larder_client::{Cluster, Error, Key};
+use tokio::time::Instant;
 
 use crate::cache_aside::Cache;
+use crate::copies;
+use crate::invalidation::Forget;
 use crate::policy::fnv1a;
 
 /// What many items have in common: a table, say. See [`Policy::tags`](crate::Policy::tags).
@@ -31,17 +54,38 @@ impl Tag {
     pub fn new<'p>(parts: impl IntoIterator<Item = &'p str>) -> Self {
         let name = Key::compose(parts).map_or_else(|_| Vec::new(), |key| key.as_bytes().to_vec());
         let key = [PREFIX, &name[..]].concat();
-        Self(Key::new(&key).unwrap_or_else(|_| {
-            // As good as its name, and short.
-            let digest = format!("{:016x}{:016x}", fnv1a(&key), fnv1a(&key[1..]));
-            Key::new(&[PREFIX, digest.as_bytes()].concat()).expect("letters, tildes and digits are a key")
-        }))
+        Self(Key::new(&key).unwrap_or_else(|_| short(PREFIX, &key)))
     }
 
-    /// The key of its item: what has to be forgotten to forget all that has the tag, by
-    /// [`Cache::forget_tag`], an [`Invalidation`](crate::Invalidation) or any other client.
+    /// The key of its item: what has to be forgotten to forget all that has the tag, by [`Cache::forget_tag`] or an
+    /// [`Invalidation`](crate::Invalidation). Any other client has to remove all [`places`](Self::places).
     pub fn key(&self) -> &Key {
         &self.0
+    }
+
+    /// The tag that has this key, if it is that of one.
+    pub fn of_key(key: &Key) -> Option<Self> {
+        key.as_bytes().starts_with(PREFIX).then(|| Self(key.clone()))
+    }
+
+    /// The keys under which its number may be, in the order in which they have to be removed to forget the tag: each one
+    /// when the one before is gone.
+    ///
+    /// ```
+    /// use larder_cache::Tag;
+    ///
+    /// let places: Vec<_> = Tag::new(["flights"]).places().map(|key| key.to_string()).collect();
+    /// assert_eq!(places[..2], ["larder~tag~flights", "larder~tag1~flights"]);
+    /// ```
+    pub fn places(&self) -> impl Iterator<Item = Key> {
+        std::iter::once(self.0.clone()).chain((1..=MOST_SECONDS).map(|number| self.second(number)))
+    }
+
+    /// The candidate `number`, from 1, for its second place.
+    pub(crate) fn second(&self, number: u32) -> Key {
+        let name = &self.0.as_bytes()[PREFIX.len()..];
+        let prefix = format!("{SECOND}{number}~");
+        Key::new(&[prefix.as_bytes(), name].concat()).unwrap_or_else(|_| short(prefix.as_bytes(), name))
     }
 }
 
@@ -63,96 +107,30 @@ impl Cache {
     ///
     /// [`Error`] where that is not known to be done: it has to be done yet.
     pub async fn forget_tag(&self, tag: &Tag, deadline: Instant) -> Result<(), Error> {
-        self.cluster().until(deadline).delete(tag.key()).await.map(drop)
+        copies::forget_one(&self.cluster().until(deadline), tag.key(), Forget::Hard).await
     }
 }
 
-/// Reads how `tags` stand; those that have no number get one.
-pub(crate) async fn read(cluster: &Cluster, tags: &[Tag]) -> Standing {
-    if tags.is_empty() {
-        return Standing::Untagged;
-    }
-    let mut numbers: Vec<Option<u64>> = vec![None; tags.len()];
-    for round in 0..MOST_ROUNDS {
-        if round > 0 {
-            sleep(PAUSE).await;
-        }
-        if let Err(error) = look(cluster, tags, &mut numbers).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "tags not read, cache bypassed");
-            return Standing::Unknown;
-        }
-        if numbers.iter().all(Option::is_some) {
-            return Standing::Known(digest(tags, numbers.iter().flatten()));
-        }
-    }
-    Standing::Unknown
+/// Removes the number of `tag` from all candidates for its second place: to be called when the first has been told. All
+/// are tried.
+pub(crate) async fn forget_seconds(cluster: &Cluster, tag: &Tag) -> Result<(), Error> {
+    let removed = (1..=MOST_SECONDS).map(|number| {
+        let key = tag.second(number);
+        async move { cluster.delete(&key).await.map(drop) }
+    });
+    join_all(removed).await.into_iter().collect()
 }
 
-/// Looks for those of the `numbers` of `tags` that are not known yet, and makes up those that are nowhere.
-async fn look(cluster: &Cluster, tags: &[Tag], numbers: &mut [Option<u64>]) -> Result<(), Error> {
-    let missing: Vec<usize> = (0..tags.len()).filter(|at| numbers[*at].is_none()).collect();
-    let keys: Vec<Key> = missing.iter().map(|at| tags[*at].key().clone()).collect();
-    let (mut made, mut result) = (Vec::new(), Ok(()));
-    for (at, read) in missing.into_iter().zip(cluster.read_many(&keys, LEASE).await) {
-        match read {
-            // There is none, or one that was marked stale: forgotten is forgotten, here.
-            Ok(Read { claim: Claim::Won(lease), .. }) => made.push((at, fastrand::u64(..), lease)),
-            Ok(read @ Read { item: Some(_), is_stale: false, .. }) => {
-                numbers[at] = keep(cluster, &tags[at], &read).await;
-            }
-            Ok(_) => {}
-            // What was won beside it is for others, too.
-            Err(error) => result = Err(error),
-        }
-    }
-    let values: Vec<[u8; 8]> = made.iter().map(|(_, number, _)| number.to_be_bytes()).collect();
-    let fills = made.iter().zip(&values);
-    let fills = fills.map(|((at, _, lease), value)| Fill { item: item(&tags[*at], value), lease });
-    let fills: Vec<Fill<'_>> = fills.collect();
-    for ((at, number, _), filled) in made.iter().zip(cluster.fill_many(&fills).await) {
-        match filled {
-            // One that was forgotten in between is to be made up anew.
-            Ok(stored) => numbers[*at] = (stored == Stored::Yes).then_some(*number),
-            Err(error) => result = Err(error),
-        }
-    }
-    result
-}
-
-/// The number that was `read`, whose item is kept from ending; `None` for what is no number, which is removed.
-async fn keep(cluster: &Cluster, tag: &Tag, read: &Read) -> Option<u64> {
-    let number = read.item.as_ref().and_then(|item| item.value[..].try_into().ok());
-    // Where that fails, the next one does it.
-    if number.is_none()
-        && let Some(lease) = read.in_place()
-    {
-        let _ = cluster.give_back(tag.key(), lease).await;
-    } else if read.ttl_secs < KEEP_BELOW_SECS {
-        let _ = cluster.touch(tag.key(), Ttl::MAX).await;
-    }
-    number.map(u64::from_be_bytes)
-}
-
-fn item<'a>(tag: &'a Tag, number: &'a [u8; 8]) -> NewItem<'a> {
-    NewItem { key: tag.key(), value: number, client_flags: FLAGS, ttl: Ttl::MAX }
-}
-
-/// One number for all of them, whatever their order.
-fn digest<'n>(tags: &[Tag], numbers: impl Iterator<Item = &'n u64>) -> u64 {
-    let one = |(tag, number): (&Tag, &u64)| fnv1a(&[tag.key().as_bytes(), &number.to_be_bytes()].concat());
-    tags.iter().zip(numbers).map(one).fold(0, u64::wrapping_add)
+/// A key as good as `prefix` and `name`, and short.
+fn short(prefix: &[u8], name: &[u8]) -> Key {
+    let digest = format!("{:016x}{:016x}", fnv1a(name), fnv1a(&name[1..]));
+    Key::new(&[prefix, digest.as_bytes()].concat()).expect("letters, tildes and digits are a key")
 }
 
 pub(crate) const PREFIX: &[u8] = b"larder~tag~";
-/// An item that is not one of a record.
-const FLAGS: u32 = 0xff;
-/// To make up a number takes one round trip.
-const LEASE: ReadOptions = ReadOptions { lease_for: Some(Ttl::MIN), recache_below_secs: None, usage: false };
-/// How often it is asked again for a number that somebody else makes up.
-const MOST_ROUNDS: usize = 5;
-const PAUSE: Duration = Duration::from_millis(5);
-/// A number in use is kept for as long as it is read once in a fortnight.
-const KEEP_BELOW_SECS: u64 = 15 * 24 * 3600;
+const SECOND: &str = "larder~tag";
+/// How many keys may be a second place. Of two nodes, that of the tag gets all of them once in 256 times.
+pub(crate) const MOST_SECONDS: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -170,11 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_other_tags_are_another_digest_and_their_order_does_not_count() {
-        let (a, b) = (Tag::new(["a"]), Tag::new(["b"]));
-        let one = digest(&[a.clone(), b.clone()], [1, 2].iter());
-        assert_eq!(one, digest(&[b.clone(), a.clone()], [2, 1].iter()));
-        assert_ne!(one, digest(&[b, a.clone()], [1, 2].iter()));
-        assert_ne!(one, digest(&[a], [1].iter()));
+    fn the_places_of_a_tag_are_those_of_no_other() {
+        let long = "x".repeat(239);
+        let tags = [Tag::new(["a"]), Tag::new(["1~a"]), Tag::new([&*long]), Tag::new([&long[1..]])];
+        let mut places: Vec<Key> = tags.iter().flat_map(Tag::places).collect();
+        let count = places.len();
+        places.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+        places.dedup();
+        assert_eq!((places.len(), count), (count, tags.len() * (1 + MOST_SECONDS as usize)));
+        assert!(
+            places.iter().all(|key| key.as_bytes().starts_with(b"larder~")),
+            "no invalidation names them"
+        );
     }
 }

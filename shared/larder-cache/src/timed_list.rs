@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::answer::Outcome;
 use crate::packed::Unpacked;
-use crate::policy::{Policy, schema};
+use crate::policy::{Policy, TTL_SLACK_SECS, schema};
 use crate::value::Loaded;
 
 /// A list that is refreshed on a schedule.
@@ -111,11 +111,17 @@ impl TimedList {
     /// The longest period, three of which are less than an item may live.
     pub const MAX_PERIOD: Duration = Duration::from_secs(7 * 86_400);
 
-    /// The list that was `read`; `None` for a miss, for one that somebody has marked stale, and for what is no list.
+    /// The list that was `read`; `None` for a miss, for one that is marked stale, for what is no list, and for an item
+    /// that has more time left than a list is kept for.
     pub(crate) fn found(&self, read: &Read) -> Option<ListAnswer> {
         let item = read.item.as_ref().filter(|_| !read.is_stale)?;
-        let kept = KeptList::decode(&Unpacked::of(item, FORMAT)?.value)?;
-        let age = u64::from(kept_for(kept.period_secs).as_secs()).saturating_sub(read.ttl_secs);
+        let kept = KeptList::decode(&Unpacked::of(item, FORMAT).ok()?.value)?;
+        let kept_secs = u64::from(kept_for(kept.period_secs).as_secs());
+        // One that is kept for longer has not been stored by us, and would never be due.
+        if read.ttl_secs > kept_secs + TTL_SLACK_SECS {
+            return None;
+        }
+        let age = kept_secs.saturating_sub(read.ttl_secs);
         let is_late = age > 2 * u64::from(kept.period_secs);
         let outcome = if is_late { Outcome::Stale } else { Outcome::Hit };
         Some(kept.into_answer(Duration::from_secs(age), outcome, Some(Arc::clone(&read.node))))

@@ -8,7 +8,9 @@
 //! | that the origin has failed | an error, for as long as that is believed |
 //! | nothing, and we won the lease | loaded, and stored |
 //! | nothing, and somebody else has the lease | waited for |
-//! | something that is not ours, or of another schema | loaded, and not stored |
+//! | that the value is too long to be stored | loaded by every reader; stored in place of that word once it is shorter |
+//! | something of another schema | loaded, and not stored |
+//! | something that is not ours | removed, and asked again |
 //! | something that had other tags | asked again, for it was thrown away: see `reading.rs` |
 //! | an error | loaded, and not stored |
 //!
@@ -25,8 +27,9 @@ use crate::answer::{Answer, Batch, Counts, LoadError, Outcome};
 use crate::copies::Chosen;
 use crate::flights::{Flights, Landing};
 use crate::format::Kind;
-use crate::packed::Unpacked;
-use crate::policy::Policy;
+use crate::guard::OriginGuard;
+use crate::packed::{NotOurs, UNCACHEABLE_FOR, Unpacked};
+use crate::policy::{Policy, TTL_SLACK_SECS};
 use crate::rivals::Rivals;
 use crate::tags::Standing;
 
@@ -44,7 +47,7 @@ pub(crate) struct Work<'a, E> {
     pub(crate) tags: Standing,
     pub(crate) to_load: Vec<ToLoad>,
     pub(crate) to_await: Vec<ToAwait>,
-    /// What is left by winners who are dead, and where its keys stand.
+    /// What is left by winners who are dead, or is not ours, and where its keys stand.
     pub(crate) to_take_over: Vec<(usize, Read)>,
     answers: Vec<Option<Result<Answer, LoadError<E>>>>,
     /// Where the keys that the cache did not answer stand first.
@@ -63,6 +66,17 @@ pub(crate) struct ToLoad {
     pub(crate) lease: Option<Lease>,
     /// What to answer if the origin fails.
     pub(crate) fallback: Option<Answer>,
+    /// Where it is known that the value was too long to be stored; the lease is then that of every reader.
+    pub(crate) uncacheable: Option<Uncacheable>,
+}
+
+/// The word that a value is too long to be stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Uncacheable {
+    /// From which length on, as it would be stored.
+    pub(crate) least_len: u64,
+    /// The seconds that the word has left.
+    pub(crate) ttl_secs: u64,
 }
 
 /// A key that somebody else loads.
@@ -80,6 +94,8 @@ pub(crate) struct ToAwait {
 pub(crate) struct Leases<'a> {
     pub(crate) rivals: &'a Rivals,
     pub(crate) flights: &'a Flights,
+    /// What says which keys are loaded around this call, which would wait for itself.
+    pub(crate) guard: &'a OriginGuard,
 }
 
 /// What a read has found.
@@ -89,7 +105,11 @@ pub(crate) enum Found {
     Invalidated(Answer),
     /// That the origin has failed a moment ago.
     Failing,
-    /// A miss, or what is not ours.
+    /// That the value is too long to be stored.
+    Uncacheable(Uncacheable),
+    /// An item that is neither ours nor of another schema.
+    Foreign,
+    /// A miss, or what is of no use to this reader.
     Nothing,
 }
 
@@ -122,11 +142,19 @@ impl<'a, E> Work<'a, E> {
     pub(crate) fn sort(&mut self, index: usize, read: Option<Read>, leases: Leases<'_>) {
         let policy = self.policy;
         let Some(read) = read else {
-            let outcome = Outcome::Bypass;
-            return self.load(ToLoad { index, outcome, node: None, lease: None, fallback: None });
+            return self.load(ToLoad { outcome: Outcome::Bypass, ..ToLoad::new(index) });
         };
         let found = self.found(index, &read);
+        self.counts.foreign += u32::from(matches!(found, Found::Foreign));
         let lease = match &read.claim {
+            _ if let Found::Uncacheable(word) = found => {
+                return self.load_uncacheable(index, &read, word, leases);
+            }
+            Claim::None if matches!(found, Found::Foreign) => {
+                let node = &*read.node;
+                tracing::warn!(key = %self.key(index), node, "an item that is not of this cache is removed");
+                return self.take_over(index, read);
+            }
             Claim::Lost(lease) => {
                 let seen_for = leases.rivals.seen(self.key(index), lease.cas(), Instant::now());
                 let is_silent = seen_for > policy.load_for;
@@ -145,12 +173,37 @@ impl<'a, E> Work<'a, E> {
                 return self.answer(index, Ok(answer));
             }
             Found::Fresh(answer) => Some(answer),
+            // That there was no such record is not said past its time.
             Found::Grace(answer) | Found::Invalidated(answer) => {
-                Some(answer).filter(|_| policy.stale_on_error)
+                Some(answer).filter(|answer| policy.stale_on_error && answer.value.is_some())
             }
-            Found::Nothing => None,
+            Found::Uncacheable(_) | Found::Foreign | Found::Nothing => None,
         };
-        self.load(ToLoad { index, outcome: Outcome::Miss, node: Some(read.node), lease, fallback });
+        self.load(ToLoad { node: Some(read.node), lease, fallback, ..ToLoad::new(index) });
+    }
+
+    /// The value of the key at `index` was too long to be stored: readers do not queue for it. They all have the right
+    /// to store it, and as every write voids that, what one of them stores is what the origin has.
+    fn load_uncacheable(&mut self, index: usize, read: &Read, word: Uncacheable, leases: Leases<'_>) {
+        let lease = read.in_place();
+        let lease = lease.filter(|_| !leases.guard.is_loading(&self.keys[index]));
+        let under_way = lease.and_then(|lease| {
+            let landing = leases.flights.find(self.key(index), lease.cas(), self.tags)?;
+            Some((lease.cas(), landing))
+        });
+        let node = Arc::clone(&read.node);
+        match under_way {
+            Some((cas, landing)) if !self.is_twin(index) => {
+                self.to_await.push(ToAwait { index, cas, node, landing: Some(landing) });
+            }
+            Some(_) => {}
+            None => self.load(ToLoad {
+                node: Some(node),
+                lease: lease.cloned(),
+                uncacheable: Some(word),
+                ..ToLoad::new(index)
+            }),
+        }
     }
 
     /// Decides what to do about the key at `index` once more, after a try to take its lease over: by what is read
@@ -163,6 +216,13 @@ impl<'a, E> Work<'a, E> {
                 (Found::Nothing, None) => self.sort(index, None, leases),
                 (found, _) => self.lose(index, found, left, lease, leases),
             },
+            // It is back, and may be removed with the next read.
+            Claim::None
+                if let Some(now) = &now
+                    && matches!(self.found(index, now), Found::Foreign) =>
+            {
+                self.load(ToLoad { node: Some(Arc::clone(&now.node)), ..ToLoad::new(index) });
+            }
             _ => self.sort(index, now, leases),
         }
     }
@@ -184,13 +244,7 @@ impl<'a, E> Work<'a, E> {
     /// Loads now what was waited for in vain.
     pub(crate) fn load_awaited(&mut self) {
         let awaited = std::mem::take(&mut self.to_await).into_iter();
-        self.to_load.extend(awaited.map(|key| ToLoad {
-            index: key.index,
-            outcome: Outcome::Miss,
-            node: Some(key.node),
-            lease: None,
-            fallback: None,
-        }));
+        self.to_load.extend(awaited.map(|key| ToLoad { node: Some(key.node), ..ToLoad::new(key.index) }));
     }
 
     /// The answers, in the order of the keys, and what they took.
@@ -214,7 +268,12 @@ impl<'a, E> Work<'a, E> {
                 self.answer(index, Ok(answer))
             }
             Found::Failing => self.answer(index, Err(LoadError::Failing)),
-            Found::Nothing => {
+            Found::Uncacheable(_) | Found::Foreign | Found::Nothing
+                if leases.guard.is_loading(&self.keys[index]) =>
+            {
+                self.load(ToLoad { node: Some(Arc::clone(&read.node)), ..ToLoad::new(index) });
+            }
+            Found::Uncacheable(_) | Found::Foreign | Found::Nothing => {
                 let landing = leases.flights.find(self.key(index), lease.cas(), self.tags);
                 if !self.is_twin(index) {
                     self.to_await.push(ToAwait {
@@ -254,27 +313,66 @@ impl<'a, E> Work<'a, E> {
 impl Found {
     /// What `read` has found under `key`.
     pub(crate) fn of(read: &Read, key: &Key, policy: &Policy, tags: Standing) -> Self {
-        let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema));
-        let Some(Unpacked { flags, tags: own_tags, version, value }) = unpacked else { return Self::Nothing };
+        let Some(item) = &read.item else { return Self::Nothing };
+        let Unpacked { flags, tags: own_tags, version, value } = match Unpacked::of(item, policy.schema) {
+            Ok(unpacked) => unpacked,
+            Err(NotOurs::OtherSchema) => return Self::Nothing,
+            Err(NotOurs::Foreign) => return Self::Foreign,
+        };
+        // Nothing of ours is kept for ever.
+        if read.ttl_secs == u64::MAX {
+            return Self::Foreign;
+        }
         let is_outdated = tags != Standing::Untagged && own_tags.map(Standing::Known) != Some(tags);
-        if is_outdated && flags.kind != Kind::Failing {
+        if is_outdated && flags.kind.is_of_record() {
             return Self::Nothing;
         }
         let (value, kept_secs, ttl) = match flags.kind {
             Kind::Raw | Kind::Json => (Some(value), policy.grace.as_secs(), policy.value_ttl(key, None)),
             Kind::NotFound => (None, policy.window_secs(), policy.negative_ttl(key)),
-            Kind::Failing if read.ttl_secs >= policy.window_secs() && !read.is_stale => return Self::Failing,
-            Kind::Failing => return Self::Nothing,
+            Kind::Failing => return Self::of_failing(read, policy),
+            Kind::Uncacheable => return Self::of_uncacheable(read, &value),
         };
+        if value.is_none() && read.ttl_secs > u64::from(ttl.as_secs()) + TTL_SLACK_SECS {
+            return Self::Foreign;
+        }
         let age = Duration::from_secs(u64::from(ttl.as_secs()).saturating_sub(read.ttl_secs));
         let age = Some(age).filter(|_| !flags.has_own_ttl && !read.is_stale);
         let answer = |outcome| Answer { value, version, outcome, node: Some(Arc::clone(&read.node)), age };
         if read.is_stale {
             Self::Invalidated(answer(Outcome::Stale))
-        } else if read.ttl_secs < kept_secs {
-            Self::Grace(answer(Outcome::Stale))
-        } else {
+        } else if read.ttl_secs >= kept_secs {
             Self::Fresh(answer(Outcome::Hit))
+        } else if flags.kind == Kind::NotFound {
+            Self::Nothing
+        } else {
+            Self::Grace(answer(Outcome::Stale))
+        }
+    }
+
+    /// What the word is worth that the origin has failed: it is believed for the policy's time at most, whatever time
+    /// it was stored for.
+    fn of_failing(read: &Read, policy: &Policy) -> Self {
+        let longest = policy.error_for.map_or(0, |ttl| u64::from(policy.failing_ttl(ttl).as_secs()));
+        if read.is_stale || read.ttl_secs < policy.window_secs() {
+            Self::Nothing
+        } else if read.ttl_secs > longest + TTL_SLACK_SECS {
+            Self::Foreign
+        } else {
+            Self::Failing
+        }
+    }
+
+    /// What the word is worth that the value is too long, which ends with the next write.
+    fn of_uncacheable(read: &Read, least_len: &[u8]) -> Self {
+        match least_len.try_into() {
+            Ok(_) if read.is_stale => Self::Nothing,
+            Ok(_) if read.ttl_secs > u64::from(UNCACHEABLE_FOR.as_secs()) + TTL_SLACK_SECS => Self::Foreign,
+            Ok(least_len) => {
+                let least_len = u64::from_be_bytes(least_len);
+                Self::Uncacheable(Uncacheable { least_len, ttl_secs: read.ttl_secs })
+            }
+            Err(_) => Self::Foreign,
         }
     }
 
@@ -284,6 +382,13 @@ impl Found {
             Self::Invalidated(_) if !policy.stale_after_invalidate => Self::Nothing,
             found => found,
         }
+    }
+}
+
+impl ToLoad {
+    /// The key at `index`, which the cache does not have.
+    pub(crate) fn new(index: usize) -> Self {
+        Self { index, outcome: Outcome::Miss, node: None, lease: None, fallback: None, uncacheable: None }
     }
 }
 

@@ -15,13 +15,15 @@ use futures_util::future::{join, join_all};
 use larder_client::{Cluster, Error, Key, Lease, Read, ReadOptions, Stored};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, Counts, LoadError, Outcome};
+use crate::answer::{Answer, Counts, LoadError, LoadFault, Outcome};
 use crate::cache_aside::{Cache, GIVE_BACK_LIMIT, half_until};
 use crate::copies;
 use crate::invalidation::Forget;
 use crate::packed::{Packed, Unpacked};
 use crate::policy::Policy;
-use crate::tags::{self, Standing};
+use crate::standing;
+use crate::tags::Standing;
+use crate::uncacheable::is_too_long;
 use crate::value::Loaded;
 use crate::work::ToLoad;
 
@@ -47,8 +49,9 @@ impl Intent {
     /// The value that the cache had, fresh or not, if it had one: a hint at what the row was before it is changed.
     pub fn found(&self, policy: &Policy) -> Option<Bytes> {
         let items = self.parts.iter().filter_map(|part| part.read.as_ref().ok()?.item.as_ref());
+        let unpacked = items.filter_map(|item| Unpacked::of(item, policy.schema).ok());
         let mut values =
-            items.filter_map(|item| Unpacked::of(item, policy.schema)).map(|unpacked| unpacked.value);
+            unpacked.filter(|unpacked| unpacked.flags.kind.is_of_record()).map(|unpacked| unpacked.value);
         values.find(|value| !value.is_empty())
     }
 }
@@ -78,7 +81,7 @@ impl Cache {
             let (key, cluster) = (key.copy_at(number), &cluster);
             async move { Part { read: cluster.read(&key, options).await, key } }
         });
-        let (parts, tags) = join(join_all(parts), tags::read(&cluster, &policy.tags)).await;
+        let (parts, tags) = join(join_all(parts), standing::read(&cluster, &policy.tags)).await;
         Intent { key: key.clone(), parts, tags }
     }
 
@@ -146,6 +149,7 @@ impl Cache {
         load: impl Fn() -> F,
     ) -> (Result<Answer, LoadError<E>>, Counts)
     where
+        E: LoadFault,
         V: Into<Loaded>,
         F: Future<Output = Result<Option<V>, E>>,
     {
@@ -180,8 +184,11 @@ impl Cache {
         let intent = self.intend(key, policy, deadline).await;
         counts.tag_reads += policy.tags.len() as u32;
         let load_one = |_| async { load().await.map(|value| vec![value]) };
-        let to_load = [ToLoad { index: 0, outcome: Outcome::Miss, node: None, lease: None, fallback: None }];
-        let loaded = match self.call_origin(policy, &to_load, counts, deadline, &load_one).await {
+        let to_load = [ToLoad::new(0)];
+        let loaded = match self
+            .call_origin(policy, std::slice::from_ref(key), &to_load, counts, deadline, &load_one)
+            .await
+        {
             Ok(mut values) => values.pop().flatten(),
             Err(error) => {
                 self.abandon(intent).await;
@@ -199,33 +206,61 @@ impl Cache {
     }
 }
 
-/// Stores `value` in place of what was read of one copy, or forgets that one.
+/// Stores `value` in place of what was read of one copy, or forgets that one: what could not be stored, for whatever
+/// reason, must not leave what is older.
 async fn put(
+    cluster: &Cluster,
+    part: Part,
+    tags: Standing,
+    value: &Loaded,
+    policy: &Policy,
+) -> Result<Written, Error> {
+    let key = part.key.clone();
+    match replace(cluster, part, tags, value, policy).await {
+        Ok(Some(written)) => return Ok(written),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "not stored as written, forgotten");
+        }
+    }
+    copies::forget_one(cluster, &key, copies::how(policy.stale_ttl())).await?;
+    Ok(Written::Forgotten)
+}
+
+/// Stores `value` in place of what was read of one copy, where that is older; `None` where the copy has to be
+/// forgotten.
+async fn replace(
     cluster: &Cluster,
     Part { key, read }: Part,
     tags: Standing,
     value: &Loaded,
     policy: &Policy,
-) -> Result<Written, Error> {
+) -> Result<Option<Written>, Error> {
     let packed = Packed::of(Some(value), &key, policy, tags);
     let read = read.ok().filter(|_| tags != Standing::Unknown);
     let mut lease = read.and_then(|read| read.in_place().cloned());
     for _ in 0..MOST_TRIES {
         let Some(held) = lease.take() else { break };
-        if cluster.put_in_place(packed.item(&key), &held).await? == Stored::Yes {
-            return Ok(Written::Stored);
+        match cluster.put_in_place(packed.item(&key), &held).await {
+            Ok(Stored::Yes) => return Ok(Some(Written::Stored)),
+            Ok(Stored::Refused | Stored::Missing) => {}
+            Err(error) if is_too_long(&error) => {
+                // No older value is left, and readers need not find out one by one.
+                let word = Packed::uncacheable(policy, packed.len());
+                let stored = cluster.put_in_place(word.item(&key), &held).await?;
+                return Ok((stored == Stored::Yes).then_some(Written::Forgotten));
+            }
+            Err(error) => return Err(error),
         }
         let read = cluster.read(&key, ReadOptions::default()).await?;
         match compare(&read, value, policy) {
             Present::Older(older) => lease = Some(older),
             // While it moves, another owner may have an older one yet.
-            Present::Newer if cluster.has_one_owner(&key) => return Ok(Written::Newer),
-            Present::Newer => break,
-            Present::Unknown => break,
+            Present::Newer if cluster.has_one_owner(&key) => return Ok(Some(Written::Newer)),
+            Present::Newer | Present::Unknown => break,
         }
     }
-    copies::forget_one(cluster, &key, copies::how(policy.stale_ttl())).await?;
-    Ok(Written::Forgotten)
+    Ok(None)
 }
 
 /// What the cache has, beside a value that was written.
@@ -239,7 +274,7 @@ enum Present {
 }
 
 fn compare(read: &Read, written: &Loaded, policy: &Policy) -> Present {
-    let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema));
+    let unpacked = read.item.as_ref().and_then(|item| Unpacked::of(item, policy.schema).ok());
     let version = unpacked.and_then(|unpacked| unpacked.version);
     match (version, written.version, read.in_place()) {
         // Somebody else has written, too: what he has written may be later than either.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
-use larder_meta::{Key, MetaSet, ProtocolError, Reply, Text};
+use larder_meta::{Key, MetaSet, ProtocolError, Refusal, Reply, Text};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::follow::After;
 use crate::item::{Item, NewItem, Stored};
 use crate::lease::{Lease, Read, ReadOptions};
-use crate::node::Node;
+use crate::node::{Node, Request};
 use crate::place::Place;
 use crate::requests::{DeleteEach, GetPlain, SetEach, ToStore};
 use crate::view::View;
@@ -278,21 +278,59 @@ impl Cluster {
         while !rest.is_empty() {
             let piece = &rest[..piece_len(items, rest)];
             let request = SetEach { items, members: piece };
-            let asked = match target {
-                Target::Node(view, node) => {
-                    view.ask(&self.shared, node, &request).await.map(|(answer, _)| answer)
-                }
-                Target::Lease(lease) => lease.node.ask_on(&lease.connection, deadline, &request).await,
-            };
+            let known = exceptions.len();
+            let asked = self.ask_target(target, deadline, &request).await;
             match asked.and_then(|answer| exceptions_of(answer, &mut exceptions)) {
-                Ok(()) => rest = &rest[piece.len()..],
+                Ok(()) => {}
+                Err(NodeError::Refused(refusal)) if refusal.leaves_connection_sound() => {
+                    let told: Vec<usize> = exceptions[known..].iter().map(|(index, _)| *index).collect();
+                    let untold = piece.iter().copied().filter(|member| !told.contains(&(*member as usize)));
+                    self.find_refused(items, untold.collect(), target, deadline, refusal, &mut exceptions)
+                        .await;
+                }
                 Err(error) => {
                     exceptions.extend(rest.iter().map(|member| (*member as usize, Err(error.clone()))));
                     break;
                 }
             }
+            rest = &rest[piece.len()..];
         }
         exceptions
+    }
+
+    async fn ask_target<R: Request>(
+        &self,
+        target: Target<'_>,
+        deadline: Instant,
+        request: &R,
+    ) -> Result<Answer, NodeError> {
+        match target {
+            Target::Node(view, node) => view.ask(&self.shared, node, request).await.map(|(answer, _)| answer),
+            Target::Lease(lease) => lease.node.ask_on(&lease.connection, deadline, request).await,
+        }
+    }
+
+    /// Finds out which of `members` the node has refused, as too long for it say: its refusal does not name the item.
+    /// Each is stored once more, by itself; one that was stored the first time is there in another version by now.
+    async fn find_refused<T: ToStore>(
+        &self,
+        items: &[T],
+        members: Vec<u32>,
+        target: Target<'_>,
+        deadline: Instant,
+        refusal: Refusal,
+        exceptions: &mut Vec<(usize, Result<Stored, NodeError>)>,
+    ) {
+        if let [member] = members[..] {
+            return exceptions.push((member as usize, Err(refusal.into())));
+        }
+        for member in members {
+            let request = SetEach { items, members: &[member] };
+            let asked = self.ask_target(target, deadline, &request).await;
+            if let Err(error) = asked.and_then(|answer| exceptions_of(answer, &mut Vec::new())) {
+                exceptions.push((member as usize, Err(error)));
+            }
+        }
     }
 }
 
@@ -435,16 +473,19 @@ fn exceptions_of(
     answer: Answer,
     exceptions: &mut Vec<(usize, Result<Stored, NodeError>)>,
 ) -> Result<(), NodeError> {
+    let mut refused = Ok(());
     for reply in answer.into_replies()? {
         match &reply {
             Reply::NotStored(flags) | Reply::Exists(flags) | Reply::NotFound(flags) => {
                 let index = flags.opaque.ok_or_else(|| unexpected(reply.clone()))?;
                 exceptions.push((index as usize, stored(reply)));
             }
+            // What was told of others counts all the same.
+            Reply::Refused(_) => refused = Err(unexpected(reply)),
             _ => return Err(unexpected(reply)),
         }
     }
-    Ok(())
+    refused
 }
 
 /// How many of `members` go in one piece, at least one.

@@ -94,7 +94,7 @@ pub use direct::{DirectNode, HeldDocument, HeldVersion};
 pub use dump::{Dump, DumpedKey};
 pub use error::{ConfigError, DiscoveryError, Error, NodeError};
 pub use item::{Cas, Item, NewItem, Stored};
-pub use larder_meta::{InvalidKey, InvalidTtl, Key, TooLong, Ttl};
+pub use larder_meta::{InvalidKey, InvalidTtl, Key, Refusal, TooLong, Ttl};
 pub use lease::{Claim, Lease, Read, ReadOptions, Usage};
 pub use moving::Copied;
 pub use place::Copies;

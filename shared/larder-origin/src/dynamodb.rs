@@ -32,6 +32,7 @@ use crate::record::Record;
 use crate::tables::TableConfig;
 
 use address::Address;
+pub(crate) use fault::Fault;
 use fault::{fault, left_over};
 use item::{Item, key_text, key_value, scalar_value, to_record};
 

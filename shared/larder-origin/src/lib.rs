@@ -59,6 +59,7 @@
 //! ```
 
 mod aws;
+mod blame;
 mod calendar;
 mod change;
 mod database;

@@ -167,7 +167,7 @@ impl<E: Engine> Sql<E> {
             match pool.lend(self.engine.open(access, &pool.config)).await {
                 Ok(lent) => return Ok(lent),
                 Err(error) if E::meaning(&error) == Meaning::WrongServer && renewals.count() => {}
-                Err(error) => return Err(Outage::database(error)),
+                Err(error) => return Err(Outage::connecting(error)),
             }
         }
     }

@@ -81,13 +81,15 @@ impl FileQueue {
 
 impl Queue for FileQueue {
     async fn send(&self, invalidation: &Invalidation, deadline: Instant) -> Result<(), QueueError> {
+        let mut sent = Ok(());
         for part in invalidation.split() {
             if Instant::now() >= deadline {
-                return Err(QueueError::Deadline);
+                return sent.and(Err(QueueError::Deadline));
             }
-            self.write(&part.encode())?;
+            // One that cannot be written keeps no other from it.
+            sent = sent.and(self.write(&part.encode()).map_err(QueueError::from));
         }
-        Ok(())
+        sent
     }
 }
 

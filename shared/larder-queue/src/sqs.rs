@@ -85,10 +85,12 @@ impl Sqs {
 impl Queue for Sqs {
     async fn send(&self, invalidation: &Invalidation, deadline: Instant) -> Result<(), QueueError> {
         let send_all = async {
+            let mut sent = Ok(());
             for batch in batches(invalidation) {
-                self.send_batch(batch).await?;
+                // What SQS refuses of one keeps it from no other.
+                sent = sent.and(self.send_batch(batch).await);
             }
-            Ok(())
+            sent
         };
         timeout_at(deadline, send_all).await.unwrap_or(Err(QueueError::Deadline))
     }

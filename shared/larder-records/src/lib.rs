@@ -17,8 +17,8 @@
 //! | `LARDER_TTL_SECS` | `ttl`, or just a number | how long a record is fresh, in seconds | 300 | 2 to 2592000 |
 //! | `LARDER_GRACE_SECS` | `grace` | how long after that it is kept yet, in seconds, to be answered while it is refreshed or where the origin fails; 0 for not at all | as long as it is fresh, an hour at most | 0 to 2592000 |
 //! | `LARDER_EARLY_SECS` | `early` | how long before its end one reader refreshes it, in seconds; 0 for not before it ends | a tenth of what it is fresh for, 2 at most | 0 to 2592000 |
-//! | `LARDER_NEGATIVE_TTL_SECS` | `negative` | how long "no such record" is remembered, in seconds | 30, and not longer than a record | 2 to 86400 |
-//! | `LARDER_ERROR_TTL_SECS` | `error` | how long the origin is left alone after it has failed for a record, in seconds; 0 for not at all | 2 | 0, 2 to 60 |
+//! | `LARDER_NEGATIVE_TTL_SECS` | `negative` | how long "no such record" is remembered, in seconds; it has no grace | 30, and not longer than a record | 2 to 86400 |
+//! | `LARDER_ERROR_TTL_SECS` | `error` | how long all environments leave the origin alone after it has failed for a record, in seconds; 0 for not at all; what one environment cannot reach the others still load | 2 | 0, 2 to 60 |
 //! | `LARDER_LOAD_MS` | `load-ms` | how long the origin may take for a load, in milliseconds; whoever takes longer is taken for dead | 2000 | 1 to 890000 |
 //! | `LARDER_LEASE_SECS` | `lease` | how long one environment keeps the right to load a record that others wait for, in seconds | 10, and 2 more than a load may take | 2 to 900 |
 //! | `LARDER_WAIT_MS` | `wait-ms` | how long a request waits for a record that another one loads, in milliseconds | what a load may take | 0 to 60000, less than the lease |
@@ -74,12 +74,14 @@
 //! }]
 //! ```
 
+mod failure;
 mod knobs;
 mod lists;
 mod records;
 mod settings;
 mod tables;
 
+pub use failure::LoadFailure;
 pub use lists::{List, Lists, MAX_LIST_NAME_LEN, OnChange, read_lists};
 pub use records::Records;
 pub use settings::{ORIGIN_LIMIT, read, read_origin_limit};

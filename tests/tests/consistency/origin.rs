@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use fastrand::Rng;
-use larder_cache::{Counts, Loaded, Policy, Tag};
+use larder_cache::{Counts, LoadFault, Loaded, Policy, Tag};
 use larder_client::{Key, Ttl};
 use tokio::time::sleep;
 
@@ -31,6 +31,12 @@ pub(crate) struct Row {
 /// That the origin is out of order, which it is now and then.
 #[derive(Debug)]
 pub(crate) struct OutOfOrder;
+
+impl LoadFault for OutOfOrder {
+    fn is_outage(&self) -> bool {
+        true
+    }
+}
 
 impl Origin {
     pub(crate) fn new(keys: usize, seed: u64) -> Self {

@@ -17,6 +17,12 @@ pub(crate) struct RemoteOrigin {
 #[error("the origin is gone")]
 pub(crate) struct Gone;
 
+impl larder_cache::LoadFault for Gone {
+    fn is_outage(&self) -> bool {
+        true
+    }
+}
+
 impl RemoteOrigin {
     pub(crate) fn new(outbox: Outbox<Report>) -> Self {
         Self { outbox, calls: Calls::new() }

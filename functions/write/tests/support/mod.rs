@@ -58,6 +58,11 @@ impl House {
         writer(&self.variables(more))
     }
 
+    /// Another environment of the function that writes, without a queue.
+    pub(crate) fn writer_without_queue(&self) -> Result<App> {
+        writer(&variables(&self.nodes, &self.dir, &[]))
+    }
+
     /// Another environment of the function that reads.
     pub(crate) fn another_reader(&self, more: &[(&str, &str)]) -> Result<larder_read::App> {
         reader(&variables(&self.nodes, &self.dir, more))

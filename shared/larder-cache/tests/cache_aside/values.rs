@@ -52,7 +52,7 @@ async fn a_compressed_value_that_is_broken_or_too_long_is_a_miss() {
         let cache = environment(&[&node]);
         let (answer, counts) = cache.get_or_load(&key("k"), &POLICY, late(), || origin.value("v")).await;
         assert_eq!(told(answer), says(Outcome::Miss, "v"), "{}", value.escape_ascii());
-        assert_eq!(counts, Counts { misses: 1, origin_calls: 1, ..Counts::default() });
+        assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills: 1, foreign: 1, ..Counts::default() });
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::Outage;
 
 /// Why DynamoDB gave no answer that is of use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The API's own word for it.
     #[error("DynamoDB says {0}")]
     Told(String),
@@ -21,6 +21,17 @@ pub(super) enum Fault {
     Unanswered,
     #[error("DynamoDB left out keys or transactions until it was asked no more")]
     LeftOver,
+}
+
+impl Fault {
+    /// Whether it is that of this environment: no connection, or no right to ask.
+    pub(crate) fn is_own(&self) -> bool {
+        match self {
+            Self::Told(code) => OWN_CODES.contains(&code.as_str()),
+            Self::Unconnected => true,
+            Self::Unanswered | Self::LeftOver => false,
+        }
+    }
 }
 
 /// The outage that an error is.
@@ -73,4 +84,36 @@ fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
     successors(Some(error), |&error| error.source()).any(|cause| {
         cause.downcast_ref().is_some_and(|cause: &hyper_util::client::legacy::Error| cause.is_connect())
     })
+}
+
+/// Credentials, their signature and their rights.
+///
+/// Source: "Common Errors" and "Error handling with DynamoDB" in the Amazon DynamoDB developer guide.
+const OWN_CODES: [&str; 8] = [
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "UnrecognizedClientException",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_and_rights_are_those_of_one_environment() {
+        let told = |code: &str| Fault::Told(code.to_owned());
+        for fault in [Fault::Unconnected, told("UnrecognizedClientException"), told("AccessDeniedException")]
+        {
+            assert!(fault.is_own(), "{fault}");
+        }
+        let throttled = told("ProvisionedThroughputExceededException");
+        for fault in [Fault::Unanswered, Fault::LeftOver, throttled, told("InternalServerError")] {
+            assert!(!fault.is_own(), "{fault}");
+        }
+    }
 }

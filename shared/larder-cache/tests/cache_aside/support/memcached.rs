@@ -22,9 +22,14 @@ pub(crate) struct Memcached {
 impl Memcached {
     /// Starts one on a port that the system chooses.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more `arguments`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let file = dir.path().join("port");
-        let mut child = command("-1").env("MEMCACHED_PORT_FILENAME", &file).spawn().unwrap();
+        let mut child = command("-1").args(arguments).env("MEMCACHED_PORT_FILENAME", &file).spawn().unwrap();
         let port = until("memcached tells its port", || {
             assert_eq!(child.try_wait().unwrap(), None, "memcached has ended");
             let text = fs::read_to_string(&file).ok()?;
@@ -64,6 +69,11 @@ impl Memcached {
     pub(crate) fn pause(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
         waitid(WaitId::Pid(self.pid()), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).unwrap();
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn go_on(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
     /// Sends `wire`, and answers all that comes back, which is text.
@@ -109,6 +119,20 @@ impl Memcached {
         let deadline = Instant::now() + PATIENCE;
         while self.ask(wire) != expected {
             assert!(Instant::now() < deadline, "{wire:?} is answered by {:?}", self.ask(wire));
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until the item under `key` has less than `secs` left.
+    pub(crate) async fn comes_to_ttl_below(&self, key: &str, secs: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let reply = self.ask(&format!("mg {key} t"));
+            let left = reply.trim_end().strip_prefix("HD t").and_then(|ttl| ttl.parse::<u64>().ok());
+            if left.is_some_and(|left| left < secs) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{reply}");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

@@ -13,7 +13,7 @@ use larder_ring::RingNode;
 use tokio::time::Instant;
 
 pub(crate) use memcached::Memcached;
-pub(crate) use origin::{Broken, Origin};
+pub(crate) use origin::{Broken, Origin, Unreachable};
 pub(crate) use turnstile::Turnstile;
 
 /// An environment: its own connections, its own guard, nothing known yet.

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use larder_cache::LoadFault;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
@@ -23,6 +24,23 @@ pub(crate) struct Origin {
 /// What the origin says when it fails.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Broken;
+
+/// The origin itself is out of order.
+impl LoadFault for Broken {
+    fn is_outage(&self) -> bool {
+        true
+    }
+}
+
+/// What an environment says that cannot reach the origin.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Unreachable;
+
+impl LoadFault for Unreachable {
+    fn is_outage(&self) -> bool {
+        false
+    }
+}
 
 type Loaded<T> = Result<T, Broken>;
 

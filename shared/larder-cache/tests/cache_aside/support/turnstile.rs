@@ -21,6 +21,8 @@ struct Passage {
     turns: AtomicUsize,
     /// How many more turns it lets through.
     left: AtomicUsize,
+    /// Whether it hangs up at the next turn.
+    hang_up: AtomicBool,
 }
 
 impl Turnstile {
@@ -28,7 +30,11 @@ impl Turnstile {
     pub(crate) async fn to(node: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let passage = Arc::new(Passage { turns: AtomicUsize::new(0), left: AtomicUsize::new(usize::MAX) });
+        let passage = Arc::new(Passage {
+            turns: AtomicUsize::new(0),
+            left: AtomicUsize::new(usize::MAX),
+            hang_up: false.into(),
+        });
         let task = tokio::spawn(serve(listener, node, Arc::clone(&passage))).abort_handle();
         Self { address, passage, task }
     }
@@ -45,6 +51,13 @@ impl Turnstile {
     /// Lets `turns` more through, and then hangs up on whoever asks.
     pub(crate) fn shut_after(&self, turns: usize) {
         self.passage.left.store(turns, SeqCst);
+    }
+}
+
+impl Turnstile {
+    /// Hangs up on who asks next, and lets all others through.
+    pub(crate) fn hang_up_once(&self) {
+        self.passage.hang_up.store(true, SeqCst);
     }
 }
 
@@ -72,6 +85,9 @@ async fn pass(client: TcpStream, node: TcpStream, passage: Arc<Passage>) {
         while let Ok(len @ 1..) = from_client.read(&mut piece).await {
             if is_answered.swap(false, SeqCst) {
                 passage.turns.fetch_add(1, SeqCst);
+                if passage.hang_up.swap(false, SeqCst) {
+                    return;
+                }
                 let one_less = |left: usize| left.checked_sub(1);
                 if passage.left.fetch_update(SeqCst, SeqCst, one_less).is_err() {
                     return;
