@@ -1,5 +1,7 @@
 //! A database that speaks SQL: reads and lists, in the words that all of them share.
 
+use std::collections::HashSet;
+
 use crate::database::Rows;
 use crate::engine::{Access, Bind, Cells, Engine, Fetched, Meaning};
 use crate::error::{ListFault, Misconfigured, OriginError, Outage};
@@ -7,7 +9,7 @@ use crate::id::Key;
 use crate::identifier::Identifier;
 use crate::plan::{Column, Plan};
 use crate::pool::{Lent, Pool, PoolConfig};
-use crate::record::Record;
+use crate::record::{Record, Value};
 use crate::scalar::Scalar;
 
 /// A database, with its connections.
@@ -74,6 +76,9 @@ impl<E: Engine> Sql<E> {
             Ok(Fetched { rows, is_whole }) => {
                 if is_whole {
                     self.roll_back(connection).await;
+                }
+                if let Some(name) = rows.first().and_then(twice) {
+                    return Err(Misconfigured::ListColumnTwice { name }.into());
                 }
                 rows.iter().map(list_record).collect()
             }
@@ -147,7 +152,13 @@ pub(crate) fn keyed(plan: &Plan, row: &impl Cells) -> sqlx::Result<(String, Reco
     let names = plan.columns.iter().map(|column| column.name.as_str());
     let columns = names.zip(first..).map(|(name, at)| Ok((name, row.value(at)?)));
     let record = Record::from_columns(columns.collect::<sqlx::Result<Vec<_>>>()?);
-    Ok((key, record.with_version(version.map(|version| version.into_version()))))
+    Ok((key, record.with_version(version.map(Value::into_version))))
+}
+
+/// The name that two columns of a row have.
+fn twice(row: &impl Cells) -> Option<String> {
+    let mut names = HashSet::new();
+    (0..row.len()).map(|at| row.name(at)).find(|name| !names.insert(*name)).map(str::to_owned)
 }
 
 /// A row of a list, under the names that its statement gives.
