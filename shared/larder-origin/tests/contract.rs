@@ -59,6 +59,7 @@ on_every_database! {
     what_is_kept_of_a_write_is_short_whatever_the_row
     an_outcome_that_holds_the_rows_is_repeated_as_well
     a_row_whose_version_is_no_count_is_read_and_written
+    writers_at_once_of_a_row_without_a_count_give_each_a_version
     a_version_that_has_no_next_one_is_refused_and_can_be_removed
     an_id_of_another_kind_than_the_key_finds_nothing_in_a_batch
     a_number_is_written_as_it_is_read
@@ -379,6 +380,17 @@ async fn a_row_whose_version_is_no_count_is_read_and_written(place: Place) {
     }
 }
 
+async fn writers_at_once_of_a_row_without_a_count_give_each_a_version(place: Place) {
+    let mut versions = vec![Stored::Nothing, Stored::Number("0"), Stored::Number("-1")];
+    if place.kind == Kind::DynamoDb {
+        versions.extend([Stored::Null, Stored::Text("seven"), Stored::Number("1.5")]);
+    }
+    for stored in versions {
+        place.set_version("counted", "7", stored).await;
+        check_distinct_versions(&place, "counted").await;
+    }
+}
+
 async fn a_version_that_has_no_next_one_is_refused_and_can_be_removed(place: Place) {
     let origin = place.origin();
     let mut versions = vec!["9223372036854775807"];
@@ -581,22 +593,23 @@ async fn old_names_are_removed_a_few_at_a_time(place: Place) {
 
 async fn two_writers_at_once_give_two_versions(place: Place) {
     put(&place.origin(), "flights", "7", "{}").await.unwrap();
-    check_distinct_versions(&place).await;
+    check_distinct_versions(&place, "flights").await;
 }
 
 async fn two_writers_of_a_new_row_give_two_versions(place: Place) {
-    check_distinct_versions(&place).await;
+    check_distinct_versions(&place, "flights").await;
 }
 
-async fn check_distinct_versions(place: &Place) {
+async fn check_distinct_versions(place: &Place, table: &'static str) {
     let mut writers = JoinSet::new();
     for writer in 0..4 {
         let origin = place.origin();
         writers.spawn(async move {
             let mut versions = Vec::new();
             for _ in 0..5 {
-                let body = format!(r#"{{"distance": {writer}}}"#);
-                versions.push(put(&origin, "flights", "7", &body).await.unwrap().version.unwrap());
+                let column = if table == "flights" { "distance" } else { "word" };
+                let body = format!(r#"{{"{column}": "{writer}"}}"#);
+                versions.push(put(&origin, table, "7", &body).await.unwrap().version.unwrap());
             }
             versions
         });
