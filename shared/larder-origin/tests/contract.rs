@@ -607,8 +607,11 @@ async fn check_distinct_versions(place: &Place, table: &'static str) {
         writers.spawn(async move {
             let mut versions = Vec::new();
             for _ in 0..5 {
-                let column = if table == "flights" { "distance" } else { "word" };
-                let body = format!(r#"{{"{column}": "{writer}"}}"#);
+                let body = match table {
+                    "flights" => json!({"distance": writer}),
+                    _ => json!({"word": writer.to_string()}),
+                };
+                let body = body.to_string();
                 versions.push(put(&origin, table, "7", &body).await.unwrap().version.unwrap());
             }
             versions
