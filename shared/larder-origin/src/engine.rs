@@ -72,6 +72,11 @@ pub(crate) trait Engine: Send + Sync {
         Bind::new(column, value)
     }
 
+    /// `value` as what is bound for a place of a list's statement.
+    fn parameter(value: &Scalar) -> Bind<'_> {
+        value.into()
+    }
+
     /// Removes old rows from the table of writes; the time is bound.
     fn remove_old() -> String;
 

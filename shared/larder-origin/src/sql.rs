@@ -69,7 +69,7 @@ impl<E: Engine> Sql<E> {
         if !E::is_one(statement) {
             return Err(Misconfigured::ListStatement(ListFault::new("there is more than one")).into());
         }
-        let binds: Vec<Bind<'_>> = parameters.iter().map(Bind::from).collect();
+        let binds: Vec<Bind<'_>> = parameters.iter().map(E::parameter).collect();
         let mut connection = self.begin(Access::Read, E::BEGIN_READ).await?;
         let fetched = E::fetch(&mut connection, statement.to_owned(), &binds, limit).await;
         match fetched {

@@ -103,6 +103,14 @@ impl Engine for Sqlite {
         }
     }
 
+    /// A number has no column here that says what it may be: the nearest real is what it is compared with.
+    fn parameter(value: &Scalar) -> Bind<'_> {
+        match value {
+            Scalar::Number(number) => number.as_str().parse().map_or(Bind::Null, Bind::Real),
+            value => value.into(),
+        }
+    }
+
     statements!(SqliteDatabase, |value: u64| value as f64);
 
     /// Source: SQLite, "Result and Error Codes".

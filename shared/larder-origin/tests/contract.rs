@@ -84,6 +84,7 @@ on_every_database! {
     what_a_column_does_not_take_is_rejected
     bytes_are_written_as_base64
     a_list_has_parameters_and_a_limit
+    a_list_takes_a_number_of_any_size
     a_list_of_two_columns_of_one_name_is_refused
     a_list_cannot_write
     a_list_is_one_statement
@@ -476,6 +477,19 @@ async fn a_key_is_read_written_and_named_with_all_its_digits(place: Place) {
         assert_eq!(json["id"].get(), *id);
         let removed = write(&origin, "numbers", id, Change::Delete, WriteOptions::default()).await.unwrap();
         assert_eq!(removed.effect, Effect::Removed, "{id}");
+    }
+}
+
+async fn a_list_takes_a_number_of_any_size(place: Place) {
+    let origin = place.origin();
+    // SQLite compares by the nearest real.
+    let digits = ["18446744073709551615", "12345678901234567890.5"];
+    let at = if place.kind == Kind::Postgres { "CAST($1 AS numeric)" } else { "?" };
+    for digits in digits {
+        let statement = format!("SELECT CASE WHEN {digits} = {at} THEN 'same' ELSE 'other' END AS told");
+        let parameters = vec![serde_json::from_str(digits).unwrap()];
+        let rows = origin.list(&ListQuery::Sql { statement, parameters }, 1, no_hurry()).await.unwrap();
+        assert_eq!(parsed(&rows[0]), json!({"told": "same"}), "{digits}");
     }
 }
 
