@@ -9,15 +9,16 @@
 //! | `age` | seconds since the record was stored, where known | the greatest of them |
 //!
 //! One record is a JSON object. A batch is `{"records":[…]}` with one place for each id in the order asked, `null` for
-//! a record that does not exist. Nothing may store an answer on its way (`cache-control: no-store`): it was let through
+//! a record that does not exist, as for an id that no record of the table can have, such as a text where ids are
+//! numbers. What is longer than Lambda lets an answer be, by its length as it is sent, is 413. Nothing may store an answer on its way (`cache-control: no-store`): it was let through
 //! for one caller, and how fresh it may be is for Larder to say.
 
 use larder_cache::{Answer, Counts};
-use larder_lambda::http::HttpAnswer;
+use larder_lambda::http::{HttpAnswer, MAX_ANSWER_LEN};
 
 use crate::refusal::Refusal;
 
-/// Answers one record.
+/// Answers one record. What is larger than Lambda takes is refused.
 pub fn record(answer: &Answer, counts: &Counts) -> HttpAnswer {
     let http = match &answer.value {
         Some(record) => json(200, String::from_utf8_lossy(record).into_owned()),
@@ -27,14 +28,17 @@ pub fn record(answer: &Answer, counts: &Counts) -> HttpAnswer {
         Some(version) => http.header("x-record-version", version.to_string()),
         None => http,
     };
-    with_cache_headers(http, std::slice::from_ref(answer), counts)
+    or_too_large(with_cache_headers(http, std::slice::from_ref(answer), counts), Refusal::RecordTooLarge)
 }
 
-/// Answers a batch: for each of `places`, the record that stands there in `answers`.
-pub fn records(answers: &[Answer], places: &[usize], counts: &Counts) -> HttpAnswer {
-    let records = || places.iter().map(|place| answers[*place].value.as_deref().unwrap_or(NULL));
+/// Answers a batch: for each of `places`, the record that stands there in `answers`, and none for an id that no record of
+/// the table can have. What is larger than Lambda takes is refused.
+pub fn records(answers: &[Answer], places: &[Option<usize>], counts: &Counts) -> HttpAnswer {
+    let record = |place: &Option<usize>| place.and_then(|place| answers[place].value.as_deref());
+    let records = || places.iter().map(|place| record(place).unwrap_or(NULL));
     let len = BEFORE.len() + AFTER.len() + records().map(|record| record.len() + 1).sum::<usize>();
-    if len > MAX_BODY_LEN {
+    // None is shorter as it is sent.
+    if len > MAX_ANSWER_LEN {
         return Refusal::TooLarge.answer();
     }
     let mut body = String::with_capacity(len);
@@ -48,7 +52,13 @@ pub fn records(answers: &[Answer], places: &[usize], counts: &Counts) -> HttpAns
     body.push_str(AFTER);
 
     let told: Vec<_> = outcomes(counts).map(|(name, count)| format!("{name}={count}")).collect();
-    with_cache_headers(json(200, body).header("x-cache-counts", told.join(", ")), answers, counts)
+    let http = with_cache_headers(json(200, body).header("x-cache-counts", told.join(", ")), answers, counts);
+    or_too_large(http, Refusal::TooLarge)
+}
+
+/// `http`, or `refusal` where Lambda does not take it.
+pub(crate) fn or_too_large(http: HttpAnswer, refusal: Refusal) -> HttpAnswer {
+    if http.fits() { http } else { refusal.answer() }
 }
 
 /// An answer in JSON with the headers that all of them have.
@@ -88,10 +98,6 @@ const NULL: &[u8] = b"null";
 
 /// Most nodes named in one answer: a gateway bounds all headers together to 10 KiB.
 pub const MAX_NODES_TOLD: usize = 16;
-
-/// Longest body, in bytes. Lambda takes 6 MiB, in which the body stands as a JSON string: every quotation mark and
-/// every backslash of it takes two bytes there, and it has no other byte that does.
-pub const MAX_BODY_LEN: usize = 3 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -175,7 +181,7 @@ mod tests {
             answer(None, Outcome::Miss, Some("b:1"), None),
             answer(Some(r#"{"id":3}"#), Outcome::Hit, Some("a:1"), Some(9)),
         ];
-        let http = records(&answers, &[2, 0, 1, 2], &counts(2, 0, 1, 0));
+        let http = records(&answers, &[2, 0, 1, 2].map(Some), &counts(2, 0, 1, 0));
         assert_eq!(http.body, r#"{"records":[{"id":3},{"id":1},null,{"id":3}]}"#);
         check_headers(
             &http,
@@ -186,6 +192,14 @@ mod tests {
                 ("age", "9"),
             ],
         );
+    }
+
+    #[test]
+    fn an_id_that_no_record_can_have_leaves_its_place_empty() {
+        let answers = [answer(Some(r#"{"id":1}"#), Outcome::Hit, None, None)];
+        let http = records(&answers, &[None, Some(0), None], &ONE_HIT);
+        assert_eq!(http.body, r#"{"records":[null,{"id":1},null]}"#);
+        assert_eq!(records(&[], &[None], &counts(0, 0, 0, 0)).body, r#"{"records":[null]}"#);
     }
 
     #[test]
@@ -202,17 +216,38 @@ mod tests {
         let names: Vec<_> = (0..40).map(|at| format!("node{at}:11211")).collect();
         let answers: Vec<_> =
             names.iter().map(|name| answer(Some("{}"), Outcome::Hit, Some(name), None)).collect();
-        let told = &records(&answers, &[0], &ONE_HIT).headers["x-cache-node"];
+        let told = &records(&answers, &[Some(0)], &ONE_HIT).headers["x-cache-node"];
         assert_eq!(told.split(", ").count(), MAX_NODES_TOLD);
+    }
+
+    #[test]
+    fn a_record_larger_than_lambda_takes_is_refused() {
+        for (text, count, status) in [
+            ("x", 6_200_000, 200),
+            ("x", 6_400_000, 413),
+            (r#"\\"#, 1_500_000, 200),
+            (r#"\\"#, 1_600_000, 413),
+        ] {
+            let http = record(
+                &answer(Some(&format!(r#"{{"text":"{}"}}"#, text.repeat(count))), Outcome::Hit, None, None),
+                &ONE_HIT,
+            );
+            assert_eq!(http.status_code, status, "{count} of {text}");
+            assert!(serde_json::to_string(&http).unwrap().len() <= MAX_ANSWER_LEN);
+        }
     }
 
     #[test]
     fn a_batch_larger_than_lambda_takes_is_refused() {
         let record = format!(r#"{{"text":"{}"}}"#, r#"\\"#.repeat(500_000));
         let answers = [answer(Some(&record), Outcome::Hit, None, None)];
-        let fits = records(&answers, &[0; 3], &ONE_HIT);
+        let fits = records(&answers, &[Some(0); 3], &ONE_HIT);
         assert_eq!(fits.status_code, 200);
-        assert!(serde_json::to_string(&fits).unwrap().len() < 6 << 20);
-        assert_eq!(records(&answers, &[0; 4], &ONE_HIT).status_code, 413);
+        assert!(serde_json::to_string(&fits).unwrap().len() <= MAX_ANSWER_LEN);
+        assert_eq!(records(&answers, &[Some(0); 4], &ONE_HIT).status_code, 413);
+        let plain =
+            [answer(Some(&format!(r#"{{"text":"{}"}}"#, "x".repeat(1_200_000))), Outcome::Hit, None, None)];
+        assert_eq!(records(&plain, &[Some(0); 5], &ONE_HIT).status_code, 200);
+        assert_eq!(records(&plain, &[Some(0); 6], &ONE_HIT).status_code, 413);
     }
 }

@@ -69,8 +69,8 @@ struct Asked<'a> {
     table: &'a Table,
     ids: Vec<Id>,
     keys: Vec<Key>,
-    /// For a batch: which of `ids` stands at each place that was asked.
-    places: Option<Vec<usize>>,
+    /// For a batch: which of `ids` stands at each place that was asked, if the id there can be one.
+    places: Option<Vec<Option<usize>>>,
     /// For one record: the oldest version that is good enough.
     min_version: Option<u64>,
 }
@@ -78,19 +78,21 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Checks a request as far as that can be done without asking anyone.
     fn new<S: Source>(app: &'a App<S>, request: &HttpRequest) -> Result<Self, Refusal> {
-        let (table, texts, places, min_version) = match Ask::of(request)? {
-            Ask::One { table, id, min_version } => (table, vec![id], None, min_version),
-            Ask::Many { table, ids } => {
-                let (distinct, places) = distinct(ids);
-                (table, distinct, Some(places), None)
-            }
+        let (table, texts, is_batch, min_version) = match Ask::of(request)? {
+            Ask::One { table, id, min_version } => (table, vec![id], false, min_version),
+            Ask::Many { table, ids } => (table, ids, true, None),
         };
         let table = app.records.table(&table).ok_or(Refusal::UnknownTable)?;
         if min_version.is_some() && table.config.version.is_none() {
             return Err(Refusal::NoVersions);
         }
-        let ids: Result<Vec<_>, _> = texts.iter().map(|id| app.source.id(table.name(), id)).collect();
-        let ids = ids.map_err(|wrong| refuse(&wrong))?;
+        let id = |text: &str| match app.source.id(table.name(), text) {
+            // In a batch it is the id of no record; the others have done nothing wrong.
+            Err(OriginError::BadId(bad)) if is_batch && bad.is_of_another_kind() => Ok(None),
+            id => id.map(Some).map_err(|wrong| refuse(&wrong)),
+        };
+        let (ids, places) = distinct(&texts, id)?;
+        let places = is_batch.then_some(places);
         let keys: Result<Vec<_>, _> = ids.iter().map(|id| app.records.key(table, id)).collect();
         let keys = keys.map_err(|wrong| {
             error!(
@@ -149,7 +151,7 @@ impl<'a> Asked<'a> {
         batch.answers.into_iter().collect::<Result<_, _>>().map_err(|wrong| self.refuse(&wrong))
     }
 
-    /// Loads those of `missing` from the origin, in one call; in two, if it is only now known what an id may be.
+    /// Loads those of `missing` from the origin, in one call.
     async fn load<S: Source>(
         &self,
         source: &S,
@@ -160,16 +162,14 @@ impl<'a> Asked<'a> {
         let _timed = Stopwatch::start(|time| told.lock().time += time);
         let deadline = deadline.min(Instant::now() + self.table.policy.load_for);
         let ids: Vec<_> = missing.into_iter().map(|index| self.ids[index].clone()).collect();
-        let mut loaded = source.load_many(self.table.name(), &ids, deadline.into_std()).await;
-        if let Err(OriginError::BadId(bad)) = loaded {
-            // The caller's fault, and no record; the others have done nothing wrong.
+        let loaded = source.load_many(self.table.name(), &ids, deadline.into_std()).await?;
+        // It may only now be known what an id can be.
+        if let (None, [id]) = (&self.places, &ids[..])
+            && let Err(OriginError::BadId(bad)) = source.id(self.table.name(), id.as_str())
+        {
             told.lock().bad_id = Some(bad);
-            let is_good = |id: &&Id| source.id(self.table.name(), id.as_str()).is_ok();
-            let good: Vec<Id> = ids.iter().filter(is_good).cloned().collect();
-            let records = source.load_many(self.table.name(), &good, deadline.into_std()).await;
-            loaded = records.map(|records| spread(&ids, &good, records));
         }
-        Ok(loaded?.into_iter().map(|record| record.map(to_loaded)).collect())
+        Ok(loaded.into_iter().map(|record| record.map(to_loaded)).collect())
     }
 
     /// Makes a refusal of what went wrong behind the cache, and logs what the caller is not to blame for.
@@ -220,24 +220,25 @@ fn to_loaded(record: Record) -> Loaded {
     Loaded { version, ..Loaded::json(record.into_bytes()) }
 }
 
-/// The `records` of those of `ids` that are `good`, in their order, with none for the others.
-fn spread(ids: &[Id], good: &[Id], records: Vec<Option<Record>>) -> Vec<Option<Record>> {
-    let mut records = good.iter().zip(records).peekable();
-    ids.iter().map(|id| records.next_if(|(good, _)| *good == id).and_then(|(_, record)| record)).collect()
-}
-
-/// Each of `ids` once, and for every place which one stands there.
-fn distinct(ids: Vec<String>) -> (Vec<String>, Vec<usize>) {
-    let mut distinct = Vec::with_capacity(ids.len());
-    let mut known = HashMap::with_capacity(ids.len());
-    let places = ids.into_iter().map(|id| {
-        *known.entry(id).or_insert_with_key(|id| {
-            distinct.push(id.clone());
-            distinct.len() - 1
-        })
-    });
-    let places = places.collect();
-    (distinct, places)
+/// What each of `texts` is, as far as it is any, and which of these stands at every place.
+fn distinct<I, E>(
+    texts: &[String],
+    id: impl Fn(&str) -> Result<Option<I>, E>,
+) -> Result<(Vec<I>, Vec<Option<usize>>), E> {
+    let (mut distinct, mut places) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+    let mut known: HashMap<&str, Option<usize>> = HashMap::with_capacity(texts.len());
+    for text in texts {
+        let place = match known.get(text.as_str()) {
+            Some(place) => *place,
+            None => id(text)?.map(|id| {
+                distinct.push(id);
+                distinct.len() - 1
+            }),
+        };
+        known.insert(text, place);
+        places.push(place);
+    }
+    Ok((distinct, places))
 }
 
 pub(crate) fn refuse(wrong: &OriginError) -> Refusal {
@@ -254,9 +255,25 @@ pub(crate) fn refuse(wrong: &OriginError) -> Refusal {
 mod tests {
     use super::*;
 
+    fn places(texts: &[&str]) -> Result<(Vec<String>, Vec<Option<usize>>), String> {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        distinct(&texts, |text| match text {
+            "" => Err("empty".to_owned()),
+            text => Ok(text.parse().ok().map(|number: u8| number.to_string())),
+        })
+    }
+
     #[test]
     fn a_repeated_id_is_asked_once_and_stands_at_all_its_places() {
-        let ids = ["3", "1", "3", "2", "1"].map(str::to_owned).to_vec();
-        assert_eq!(distinct(ids), (["3", "1", "2"].map(str::to_owned).to_vec(), vec![0, 1, 0, 2, 1]));
+        let expected = (vec!["3".to_owned(), "1".into(), "2".into()], [0, 1, 0, 2, 1].map(Some).to_vec());
+        assert_eq!(places(&["3", "1", "3", "2", "1"]), Ok(expected));
+    }
+
+    #[test]
+    fn an_id_that_can_be_none_is_not_asked_and_one_that_is_malformed_is_refused() {
+        let expected = (vec!["3".to_owned(), "1".into()], vec![None, Some(0), None, Some(1), Some(0)]);
+        assert_eq!(places(&["x", "3", "x", "1", "3"]), Ok(expected));
+        assert_eq!(places(&["x"]), Ok((Vec::new(), vec![None])));
+        assert_eq!(places(&["3", ""]), Err("empty".to_owned()));
     }
 }

@@ -28,7 +28,7 @@ use larder_ring::Epoch;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::answer::{MAX_BODY_LEN, json};
+use crate::answer::{json, or_too_large};
 use crate::app::{App, Source};
 use crate::ask::METHODS;
 use crate::handle::{Work, refuse};
@@ -70,8 +70,8 @@ pub(crate) async fn answer<S: Source>(
     };
     let read = read.map_err(|wrong| refuse_list(list, &wrong))?;
     let etag = format!("W/\"{}\"", read.digest);
-    let http = if request.has(&etag) { HttpAnswer::new(304, String::new()) } else { body(list, &read)? };
-    Ok(with_headers(http, &read, etag))
+    let http = if request.has(&etag) { HttpAnswer::new(304, String::new()) } else { body(list, &read) };
+    Ok(or_too_large(with_headers(http, &read, etag), Refusal::ListTooLarge))
 }
 
 async fn read<S: Source>(
@@ -91,11 +91,11 @@ async fn read<S: Source>(
     (read, counts, origin_time.into_inner().unwrap_or_default())
 }
 
-fn body(list: &List, read: &ListAnswer) -> Result<HttpAnswer, Refusal> {
+fn body(list: &List, read: &ListAnswer) -> HttpAnswer {
     let items = String::from_utf8_lossy(&read.items);
     let (name, count, computed_at) = (list.name(), read.count, read.computed_at);
     let body = format!(r#"{{"list":"{name}","count":{count},"computed_at":{computed_at},"items":{items}}}"#);
-    if body.len() > MAX_BODY_LEN { Err(Refusal::TooLarge) } else { Ok(json(200, body)) }
+    json(200, body)
 }
 
 fn with_headers(http: HttpAnswer, read: &ListAnswer, etag: String) -> HttpAnswer {

@@ -50,9 +50,22 @@ pub enum Refusal {
     /// The origin says that there is no such record.
     #[error("there is no such record")]
     NoSuchRecord,
-    /// The records, or the list, are larger than an answer may be.
-    #[error("what was asked for is larger than an answer may be; ask for fewer records at once")]
+    /// The records are larger than an answer may be.
+    #[error(
+        "the records are larger than an answer of Lambda may be, 6 MB as it is sent; ask for fewer at once"
+    )]
     TooLarge,
+    /// The record is larger than an answer may be.
+    #[error(
+        "the record is larger than an answer of Lambda may be, 6 MB as it is sent; keep what is long elsewhere, such \
+         as in S3, and its address in the record"
+    )]
+    RecordTooLarge,
+    /// The list is larger than an answer may be.
+    #[error(
+        "the list is larger than an answer of Lambda may be, 6 MB as it is sent; its query needs fewer rows or columns"
+    )]
+    ListTooLarge,
     /// The settings do not fit the origin's schema.
     #[error("the tables and lists served do not fit the origin; the function's log says how")]
     Misconfigured,
@@ -69,7 +82,7 @@ impl Refusal {
             Self::MinVersion | Self::MinVersionOfMany | Self::NoVersions => 400,
             Self::UnknownPath | Self::UnknownList | Self::NoSuchRecord => 404,
             Self::Method => 405,
-            Self::TooLarge => 413,
+            Self::TooLarge | Self::RecordTooLarge | Self::ListTooLarge => 413,
             Self::Misconfigured => 500,
             Self::OriginUnavailable | Self::NotYet => 503,
         }
@@ -90,7 +103,7 @@ impl Refusal {
             Self::NoVersions => "no_versions",
             Self::NotYet => "not_yet",
             Self::NoSuchRecord => "no_such_record",
-            Self::TooLarge => "too_large",
+            Self::TooLarge | Self::RecordTooLarge | Self::ListTooLarge => "too_large",
             Self::Misconfigured => "misconfigured",
             Self::OriginUnavailable => "origin_unavailable",
         }
@@ -117,7 +130,7 @@ const RETRY_AFTER_SECS: u64 = 2;
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 16] = [
+    const ALL: [Refusal; 18] = [
         Refusal::UnknownPath,
         Refusal::Method,
         Refusal::UnknownTable,
@@ -132,6 +145,8 @@ mod tests {
         Refusal::NotYet,
         Refusal::NoSuchRecord,
         Refusal::TooLarge,
+        Refusal::RecordTooLarge,
+        Refusal::ListTooLarge,
         Refusal::Misconfigured,
         Refusal::OriginUnavailable,
     ];

@@ -20,7 +20,11 @@ const LISTS: (&str, &str) = (
     "LARDER_LISTS",
     r#"[{"name":"highest","query":{"sql":{"statement":"SELECT faa, alt FROM airports ORDER BY alt DESC"}},"n":2,"period_secs":300},
     {"name":"gone","query":{"sql":{"statement":"SELECT faa FROM nowhere"}},"n":2,"period_secs":300},
-    {"name":"writes","query":{"sql":{"statement":"DELETE FROM airports"}},"n":2,"period_secs":300}]"#,
+    {"name":"writes","query":{"sql":{"statement":"DELETE FROM airports"}},"n":2,"period_secs":300},
+    {"name":"twice","query":{"sql":{"statement":"SELECT * FROM airports a JOIN airports b ON a.faa = b.faa"}},
+        "n":2,"period_secs":300},
+    {"name":"long","query":{"sql":{"statement":"SELECT printf('%.*c', 3200000, 'x') AS x FROM airports"}},
+        "n":2,"period_secs":300}]"#,
 );
 const HIGHEST: &str = r#"[{"faa":"ORD","alt":668},{"faa":"LGA","alt":22}]"#;
 const PATH: &str = "/lists/highest";
@@ -163,13 +167,24 @@ async fn a_list_that_there_is_not_is_404_and_without_lists_there_is_no_such_path
 #[tokio::test]
 async fn a_list_that_fails_is_refused_and_its_origin_left_alone_for_a_moment() -> Result<()> {
     let house = House::new(&[LISTS]).await?;
-    check_code(&house.get("/lists/writes").await, 500, "misconfigured");
+    for list in ["writes", "twice"] {
+        check_code(&house.get(&format!("/lists/{list}")).await, 500, "misconfigured");
+    }
     let first = house.get("/lists/gone").await;
     check_code(&first, 503, "origin_unavailable");
     assert_eq!((first.work.counts.origin_calls, first.work.counts.errors), (1, 1));
     let again = house.get("/lists/gone").await;
     check_code(&again, 503, "origin_unavailable");
     assert_eq!((again.answer.headers["retry-after"].as_str(), again.work.counts.failing), ("2", 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_longer_than_lambda_lets_an_answer_be_is_413_and_says_what_to_do() -> Result<()> {
+    let house = House::new(&[LISTS]).await?;
+    let refused = house.get("/lists/long").await;
+    check_code(&refused, 413, "too_large");
+    assert!(refused.answer.body.contains("fewer rows or columns"), "{refused:?}");
     Ok(())
 }
 

@@ -137,6 +137,21 @@ async fn a_list_that_fails_stays_and_keeps_no_other_from_being_refreshed() -> Re
 }
 
 #[tokio::test]
+async fn a_list_of_two_columns_of_one_name_is_refused_by_both_names() -> Result<()> {
+    let statement = "SELECT * FROM flights AS a JOIN flights AS b ON a.id = b.id";
+    let lists = json!([
+        { "name": "joined", "query": { "sql": { "statement": statement } }, "n": 1, "period_secs": 300 },
+    ]);
+    let house = House::over(tempfile::tempdir()?, lists.to_string()).await?;
+    let app = house.app()?;
+    house.create("CREATE TABLE flights (id INTEGER PRIMARY KEY); INSERT INTO flights VALUES (1)").await?;
+    let failed = run(&app, schedule()).await;
+    let message = failed.answer.unwrap_err().to_string();
+    assert!(message.contains("joined: the query failed") && message.contains(r#"called "id""#), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_name_that_there_is_not_fails_by_itself() -> Result<()> {
     let house = House::new(&[300]).await?;
     let app = house.app()?;

@@ -1,10 +1,13 @@
 //! What depends on a row, and has to be forgotten with it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use larder_cache::{Forget, Invalidation, Policy};
 use larder_client::Key;
 use larder_origin::{Fields, Scalar};
 use larder_records::{Parent, Table};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use tracing::warn;
 
 use crate::app::{App, Target};
@@ -68,8 +71,7 @@ pub(crate) fn parents<T: Target>(
     if table.parents.is_empty() {
         return Vec::new();
     }
-    let rows: Vec<Map<String, Value>> =
-        rows.iter().filter_map(|row| serde_json::from_slice(row).ok()).collect();
+    let rows: Vec<Row<'_>> = rows.iter().filter_map(|row| serde_json::from_slice(row).ok()).collect();
     let mut keys = Vec::new();
     for parent in &table.parents {
         for id in ids(parent, &rows, fields) {
@@ -83,10 +85,13 @@ pub(crate) fn parents<T: Target>(
     keys
 }
 
+/// A row, its values as they are written: a number keeps all its digits.
+type Row<'r> = HashMap<Cow<'r, str>, &'r RawValue>;
+
 /// The ids of one `parent`, as `rows` and `fields` name them.
-fn ids(parent: &Parent, rows: &[Map<String, Value>], fields: Option<&Fields>) -> Vec<String> {
+fn ids(parent: &Parent, rows: &[Row<'_>], fields: Option<&Fields>) -> Vec<String> {
     let column = parent.column.as_str();
-    let values: Vec<&Value> = rows.iter().filter_map(|row| row.get(column)).collect();
+    let values: Vec<&RawValue> = rows.iter().filter_map(|row| row.get(column)).copied().collect();
     if values.is_empty() && !rows.is_empty() {
         warn!(
             column,
@@ -99,19 +104,14 @@ fn ids(parent: &Parent, rows: &[Map<String, Value>], fields: Option<&Fields>) ->
 }
 
 /// An id as a row has it; `None` for NULL and for what is none.
-fn of_value(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+fn of_value(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok().as_ref().and_then(of_scalar)
 }
 
 fn of_scalar(value: &Scalar) -> Option<String> {
     match value {
         Scalar::Text(text) => Some(text.clone()),
-        Scalar::Integer(number) => Some(number.to_string()),
-        _ => None,
+        number => number.as_number().map(|number| number.to_string()),
     }
 }
 
@@ -180,6 +180,23 @@ mod tests {
                 ("airports:9223372036854775807", Forget::Hard),
                 ("airports:SFO", Forget::Hard),
                 ("planes:7", SOFT),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_id_keeps_all_its_digits() {
+        check(
+            &[
+                r#"{"origin":18446744073709551616,"dest":0.12345678901234567890123456789012345678,"tailnum":5.0}"#,
+            ],
+            r#"{"dest":18446744073709551615,"tailnum":1.5}"#,
+            &[
+                ("airports:18446744073709551616", Forget::Hard),
+                ("airports:0.12345678901234567890123456789012345678", Forget::Hard),
+                ("airports:18446744073709551615", Forget::Hard),
+                ("planes:5", SOFT),
+                ("planes:1.5", SOFT),
             ],
         );
     }

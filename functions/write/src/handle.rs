@@ -136,8 +136,12 @@ impl<'a> Asked<'a> {
         work: &mut Work,
     ) -> Result<Written, OriginError> {
         let begun = Instant::now();
-        let options =
-            WriteOptions { if_version: self.if_version, idempotency_key: self.idempotency_key.as_ref() };
+        let parents: Vec<&str> = self.table.parents.iter().map(|parent| parent.column.as_str()).collect();
+        let options = WriteOptions {
+            if_version: self.if_version,
+            idempotency_key: self.idempotency_key.as_ref(),
+            kept: &parents,
+        };
         let outcome =
             app.target.write(self.table.name(), &self.id, &self.change, options, deadline.into_std()).await;
         work.origin_time = begun.elapsed();
@@ -148,7 +152,7 @@ impl<'a> Asked<'a> {
             Change::Delete => work.deletes = 1,
         }
         work.conflicts = u64::from(matches!(outcome, Err(OriginError::VersionConflict { .. })));
-        work.repeats = u64::from(outcome.as_ref().is_ok_and(|written| written.is_repeat));
+        work.repeats = u64::from(outcome.as_ref().is_ok_and(Written::is_repeat));
         outcome
     }
 
@@ -161,15 +165,16 @@ impl<'a> Asked<'a> {
         shares: Shares,
         work: &mut Work,
     ) -> HttpAnswer {
+        let kept = done.repeat.iter().flat_map(|repeat| &repeat.kept);
         let rows: Vec<&[u8]> =
-            [&done.before, &done.record].into_iter().flatten().map(|row| row.json()).collect();
+            [&done.before, &done.record].into_iter().flatten().chain(kept).map(|row| row.json()).collect();
         let policy = &self.table.policy;
         // That the origin has no such row is its word, whoever has removed it.
         let own = if done.record.is_none() { Forget::Hard } else { how(policy) };
         let mut to_forget = self.dependents(app, &rows, None, own);
         let to_store = match (intent, &done.record) {
-            // What was answered then is not what the row is now.
-            (Some(intent), Some(record)) if !done.is_repeat => {
+            // Nothing was written now, and another write may be under way: the next reader loads what there is.
+            (Some(intent), Some(record)) if !done.is_repeat() => {
                 let value = Loaded { version: done.version, ..Loaded::json(record.clone().into_bytes()) };
                 Some(Store { intent, key: &self.key, value, policy })
             }

@@ -66,6 +66,9 @@ pub enum Refusal {
     /// There is no row to patch.
     #[error("there is no such record")]
     NoSuchRecord,
+    /// The row of a write that is repeated has been removed since it happened.
+    #[error("this write has happened before, and the record has been removed since")]
+    RemovedSince,
     /// The settings do not fit the origin's schema.
     #[error("the tables served do not fit the origin; the function's log says how")]
     Misconfigured,
@@ -86,6 +89,7 @@ impl Refusal {
             Self::NotBase64 | Self::BadFields(_) => 400,
             Self::UnknownPath | Self::NoSuchRecord => 404,
             Self::Method => 405,
+            Self::RemovedSince => 410,
             Self::Conflict { .. } => 412,
             Self::TooLong => 413,
             Self::NotJson => 415,
@@ -114,6 +118,7 @@ impl Refusal {
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::Rejected(rejected) => word(rejected),
             Self::NoSuchRecord => "no_such_record",
+            Self::RemovedSince => "removed_since",
             Self::Misconfigured => "misconfigured",
             Self::OriginUnavailable => "origin_unavailable",
             Self::UnknownOutcome => "unknown_outcome",
@@ -152,6 +157,7 @@ fn word(rejected: Rejected) -> &'static str {
         Rejected::ForeignKey => "foreign_key",
         Rejected::Check => "check_failed",
         Rejected::Spelling => "other_spelling",
+        Rejected::Version => "version_at_end",
         Rejected::TooLarge => "row_too_large",
         _ => "rejected",
     }
@@ -210,8 +216,10 @@ mod tests {
             Refusal::Rejected(Rejected::ForeignKey),
             Refusal::Rejected(Rejected::Check),
             Refusal::Rejected(Rejected::Spelling),
+            Refusal::Rejected(Rejected::Version),
             Refusal::Rejected(Rejected::TooLarge),
             Refusal::NoSuchRecord,
+            Refusal::RemovedSince,
             Refusal::Misconfigured,
             Refusal::OriginUnavailable,
             Refusal::UnknownOutcome,

@@ -129,13 +129,19 @@ async fn a_write_of_the_same_name_happens_once_and_stores_nothing_old() -> Resul
     let first = put().await.answer;
     check(&first, 201, "stored");
     assert_eq!(first.headers.get("x-idempotent-replay"), None);
-    check(&house.put("/records/flights/17", r#"{"dest":"EWR"}"#).await, 200, "stored");
-
     let repeated = put().await;
     check(&repeated.answer, 201, "forgotten");
     assert_eq!(repeated.answer.headers["x-idempotent-replay"], "true");
     assert_eq!((repeated.answer.body.as_str(), repeated.work.repeats), (first.body.as_str(), 1));
     assert_eq!(version(&repeated.answer), version(&first));
+
+    let since = house.put("/records/flights/17", r#"{"dest":"EWR"}"#).await;
+    check(&since, 200, "stored");
+    let repeated = put().await.answer;
+    check(&repeated, 201, "forgotten");
+    assert_eq!((repeated.body.as_str(), version(&repeated)), (since.body.as_str(), version(&first) + 1));
+    assert_eq!(repeated.headers["etag"], since.headers["etag"]);
+    assert_eq!(repeated.headers["x-written-version"], version(&first).to_string());
     let read = house.get("/records/flights/17").await;
     check(&read, 200, "miss");
     assert_eq!(version(&read), version(&first) + 1);
@@ -146,6 +152,57 @@ async fn a_write_of_the_same_name_happens_once_and_stores_nothing_old() -> Resul
         let other = send(&house.writer, method, path, &name, body).await.answer;
         check_code(&other, 422, "idempotency_mismatch");
     }
+
+    check(&send(&house.writer, "DELETE", "/records/flights/17", &[], "").await.answer, 204, "forgotten");
+    let repeated = put().await.answer;
+    check(&repeated, 410, "forgotten");
+    check_code(&repeated, 410, "removed_since");
+    assert_eq!(repeated.headers["x-written-version"], version(&first).to_string());
+    assert_eq!(repeated.headers.get("etag"), None);
+    check(&house.get("/records/flights/17").await, 404, "miss");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeat_of_what_removed_or_found_no_row_is_answered_as_it_was() -> Result<()> {
+    let house = House::new().await?;
+    for (method, path, body, status) in
+        [("DELETE", PATH, "", 204), ("PATCH", "/records/flights/99", r#"{"gate":"D4"}"#, 404)]
+    {
+        let name = [("idempotency-key", method)];
+        check(&send(&house.writer, method, path, &name, body).await.answer, status, "forgotten");
+        check(&house.put(path, r#"{"dest":"LGA"}"#).await, 201, "stored");
+        let repeated = send(&house.writer, method, path, &name, body).await.answer;
+        check(&repeated, status, "forgotten");
+        assert_eq!(repeated.headers["x-idempotent-replay"], "true");
+        check(&house.get(path).await, 200, "miss");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_longer_than_lambda_lets_an_answer_be_is_written_and_said_to_be() -> Result<()> {
+    let house = House::new().await?;
+    sqlx::raw_sql("UPDATE flights SET origin = printf('%.*c', 6400000, 'x') WHERE id = 1")
+        .execute(&mut house.database().await?)
+        .await?;
+    for (method, body) in [("PATCH", r#"{"gate":"D4"}"#), ("PATCH", r#"{"gate":"D5"}"#)] {
+        let handled = send(&house.writer, method, PATH, &[("idempotency-key", body)], body).await;
+        let answer = handled.answer;
+        assert_eq!((answer.status_code, answer.body.as_str()), (204, ""), "{:?}", answer.headers);
+        assert_eq!(answer.headers["preference-applied"], "return=minimal");
+        assert_eq!(answer.headers["etag"], format!("\"{}\"", version(&answer)));
+        assert!(!answer.headers.contains_key("content-type"));
+        let repeated = send(&house.writer, method, PATH, &[("idempotency-key", body)], body).await.answer;
+        assert_eq!((repeated.status_code, version(&repeated)), (204, version(&answer)));
+        assert!(serde_json::to_string(&repeated)?.len() < 1000);
+    }
+    let read = house.get(PATH).await;
+    check_code(&read, 413, "too_large");
+    let gate: (String, i64) = sqlx::query_as("SELECT gate, v FROM flights WHERE id = 1")
+        .fetch_one(&mut house.database().await?)
+        .await?;
+    assert_eq!(gate, ("D5".to_owned(), 7));
     Ok(())
 }
 
@@ -159,10 +216,21 @@ async fn a_repeated_write_forgets_the_parents_that_the_first_one_may_have_left()
     for path in ["/records/airports/ORD", "/records/airports/JFK"] {
         check(&house.get(path).await, 200, "miss");
     }
+    // The first one may have been cut off before it told the cache, and the row have changed since.
+    sqlx::raw_sql("UPDATE flights SET dest = 'LGA'").execute(&mut house.database().await?).await?;
     check(&patch().await, 200, "forgotten");
     for path in ["/records/airports/ORD", "/records/airports/JFK"] {
         check(&house.get(path).await, 200, "miss");
     }
+    let outcome: (String,) =
+        sqlx::query_as("SELECT outcome FROM larder_writes").fetch_one(&mut house.database().await?).await?;
+    assert_eq!(
+        outcome.0,
+        concat!(
+            r#"{"record":{"dest":"JFK","origin":"EWR"},"before":{"dest":"ORD","origin":"EWR"},"#,
+            r#""version":6,"before_version":5}"#
+        )
+    );
     Ok(())
 }
 

@@ -14,6 +14,28 @@ pub struct Item {
     pub client_flags: u32,
 }
 
+impl Item {
+    /// The number that [`increment`](crate::Cluster::increment) and [`decrement`](crate::Cluster::decrement) keep here;
+    /// `None` where the value is none.
+    ///
+    /// A node keeps a number in as many bytes as it took before, with blanks behind its digits: 1 from `100` is `"99 "`.
+    /// Source: memcached, `protocol.txt`, "Increment/Decrement".
+    ///
+    /// ```
+    /// use larder_client::Item;
+    ///
+    /// let item = |value: &'static str| Item { value: value.into(), client_flags: 0 };
+    /// assert_eq!(item("99 ").count(), Some(99));
+    /// assert_eq!(item("many").count(), None);
+    /// ```
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        let digits = self.value.trim_ascii_end();
+        let is_plain = digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
+    }
+}
+
 /// An item to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewItem<'a> {

@@ -175,7 +175,8 @@ impl Cluster {
     /// Adds `delta` to the number under `key`, wrapping at 2^64, and answers the new one. `None` where there is none
     /// and `initial` does not make one.
     ///
-    /// A number may begin anew where its key changes its owner, as where its item is lost.
+    /// A number may begin anew where its key changes its owner, as where its item is lost. A read gives it in digits, with
+    /// blanks behind them where it once had more: [`Item::count`](crate::Item::count) is the number.
     pub async fn increment(
         &self,
         key: &Key,

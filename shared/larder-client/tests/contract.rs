@@ -537,6 +537,29 @@ async fn counting_up_wraps_and_counting_down_ends_at_zero() {
 }
 
 #[tokio::test]
+async fn a_number_that_became_shorter_is_read_without_its_blanks() {
+    on_each(async |cluster| {
+        let key = key("k");
+        let count = async || cluster.get(&key).await.unwrap().unwrap().count();
+        cluster.set(item(&key, "100")).await.unwrap();
+        assert_eq!(cluster.decrement(&key, 1, None).await.unwrap(), Some(99));
+        assert_eq!(text(cluster.get(&key).await).unwrap(), "99 ", "the node pads it");
+        assert_eq!(count().await, Some(99));
+        assert_eq!(cluster.decrement(&key, 90, None).await.unwrap(), Some(9));
+        assert_eq!(count().await, Some(9));
+        let many = cluster.get_many(std::slice::from_ref(&key)).await.pop().unwrap().unwrap();
+        assert_eq!(many.unwrap().count(), Some(9));
+        assert_eq!(cluster.increment(&key, 991, None).await.unwrap(), Some(1000));
+        assert_eq!(text(cluster.get(&key).await).unwrap(), "1000");
+        for value in ["", " ", " 7", "+7", "7x", "7 8", "18446744073709551616"] {
+            cluster.set(item(&key, value)).await.unwrap();
+            assert_eq!(count().await, None, "{value:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_no_number_is_not_counted_and_the_connection_stays_sound() {
     on_each(async |cluster| {
         let key = key("k");

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -173,7 +174,40 @@ impl HttpAnswer {
         }
         self
     }
+
+    /// Whether Lambda takes the answer: whether it has at most [`MAX_ANSWER_LEN`] bytes as it is sent.
+    pub fn fits(&self) -> bool {
+        // Most answers are too short for their length to be of interest.
+        if self.body.len() <= SURELY_FITS {
+            return true;
+        }
+        let mut room = Room(MAX_ANSWER_LEN);
+        serde_json::to_writer(&mut room, self).is_ok()
+    }
 }
+
+/// Takes bytes, and keeps none of them, until there is no room left.
+struct Room(usize);
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Longest answer that Lambda takes, in bytes of the JSON in which it is sent. In it the body is a string: a quotation
+/// mark, a backslash and a line feed take two bytes each, and some control bytes six.
+///
+/// Source: Lambda's own error, `Function.ResponseSizeTooLarge`: "exceeded maximum allowed payload size (6291556 bytes)".
+pub const MAX_ANSWER_LEN: usize = 6_291_556;
+
+/// A body of that length fits whatever stands in it, and leaves room for the headers: a gateway takes 10 KiB of them.
+const SURELY_FITS: usize = (MAX_ANSWER_LEN - 64 * 1024) / 6;
 
 /// The stage whose name does not stand in the path.
 const DEFAULT_STAGE: &str = "$default";
@@ -337,5 +371,20 @@ mod tests {
         let json = serde_json::to_string(&answer).unwrap();
         let expected = r#"{"statusCode":200,"headers":{"x-cache":"hit"},"body":"{}","isBase64Encoded":false,"cookies":[]}"#;
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn an_answer_fits_by_its_length_as_it_is_sent() {
+        let answer = |body: String| HttpAnswer::new(200, body).header("etag", "\"5\"");
+        let around = serde_json::to_string(&answer(String::new())).unwrap().len();
+        for (character, len) in [("x", 1), ("\"", 2), ("\\", 2), ("\n", 2), ("\u{1}", 6), ("é", 2)] {
+            let most = (MAX_ANSWER_LEN - around) / len;
+            for (count, fits) in [(most, true), (most + 1, false), (SURELY_FITS / len, true)] {
+                let answer = answer(character.repeat(count));
+                assert_eq!(answer.fits(), fits, "{character:?} {count} times");
+                let sent = serde_json::to_string(&answer).unwrap().len();
+                assert_eq!(sent <= MAX_ANSWER_LEN, fits, "{character:?} {count} times");
+            }
+        }
     }
 }

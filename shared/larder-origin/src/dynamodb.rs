@@ -69,7 +69,7 @@ impl DynamoDb {
         }
         let mut attributes = description.attribute_definitions().iter();
         let kind = match attributes.find(|attribute| attribute.attribute_name() == key.as_str()) {
-            Some(attribute) if *attribute.attribute_type() == ScalarAttributeType::N => IdKind::Integer,
+            Some(attribute) if *attribute.attribute_type() == ScalarAttributeType::N => IdKind::Number,
             Some(attribute) if *attribute.attribute_type() == ScalarAttributeType::S => IdKind::Text,
             _ => return Err(Misconfigured::KeyType { table, key }.into()),
         };

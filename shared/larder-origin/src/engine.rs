@@ -70,6 +70,11 @@ pub(crate) trait Engine: Send + Sync {
         Bind::new(column, value)
     }
 
+    /// `value` as what is bound for a place of a list's statement.
+    fn parameter(value: &Scalar) -> Bind<'_> {
+        value.into()
+    }
+
     /// Removes old rows from the table of writes; the time is bound.
     fn remove_old() -> String;
 
@@ -166,6 +171,8 @@ pub(crate) enum Bind<'a> {
     Null,
     Bool(bool),
     Integer(i64),
+    /// Above what an `Integer` holds.
+    Unsigned(u64),
     Real(f64),
     Text(Cow<'a, str>),
     Bytes(Vec<u8>),
@@ -190,6 +197,10 @@ impl<'a> From<&'a Scalar> for Bind<'a> {
             Scalar::Bool(value) => Self::Bool(*value),
             Scalar::Integer(value) => Self::Integer(*value),
             Scalar::Real(value) => Self::Real(*value),
+            Scalar::Number(value) => match value.as_str().parse() {
+                Ok(value) => Self::Unsigned(value),
+                Err(_) => Self::Text(value.as_str().into()),
+            },
             Scalar::Text(value) => Self::Text(value.into()),
         }
     }
@@ -199,7 +210,8 @@ impl<'a> From<Key<'a>> for Bind<'a> {
     fn from(key: Key<'a>) -> Self {
         match key {
             Key::Integer(number) => Self::Integer(number),
-            Key::Text(text) => Self::Text(text.into()),
+            Key::Unsigned(number) => i64::try_from(number).map_or(Self::Unsigned(number), Self::Integer),
+            Key::Number(text) | Key::Text(text) => Self::Text(text.into()),
         }
     }
 }
@@ -223,9 +235,10 @@ pub(crate) enum Meaning {
     Outage,
 }
 
-/// The parts of an [`Engine`] that are the same words for different types.
+/// The parts of an [`Engine`] that are the same words for different types, and `$unsigned`, which makes of an integer
+/// without sign what the database takes for one.
 macro_rules! statements {
-    ($database:ty) => {
+    ($database:ty, $unsigned:expr) => {
         async fn fetch(
             connection: &mut Self::Connection,
             ask: &$crate::engine::Ask<'_>,
@@ -243,6 +256,7 @@ macro_rules! statements {
                     Bind::Null => query.bind(None::<String>),
                     Bind::Bool(value) => query.bind(*value),
                     Bind::Integer(value) => query.bind(*value),
+                    Bind::Unsigned(value) => query.bind($unsigned(*value)),
                     Bind::Real(value) => query.bind(*value),
                     Bind::Text(value) => query.bind(value.to_string()),
                     Bind::Bytes(value) => query.bind(value.clone()),

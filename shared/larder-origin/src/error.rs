@@ -107,6 +107,9 @@ pub enum Rejected {
     /// The row has a key that the database takes for this id, and that is another text; its own text is its id.
     #[error("the record's id is spelled otherwise in the database")]
     Spelling,
+    /// A version that has no next one: it is the highest that an integer of 64 bits holds, or above.
+    #[error("the row's version is too high to grow; set it back in the database")]
+    Version,
     /// More bytes than the database takes for a row.
     #[error("the row is too large")]
     TooLarge,
@@ -190,6 +193,12 @@ pub enum Misconfigured {
     ListColumn {
         /// The column's place, from 1.
         place: usize,
+    },
+    /// A list has two columns of one name, of which a record can have only one.
+    #[error("a list has two columns that are called {name:?}; give each a name of its own, with AS")]
+    ListColumnTwice {
+        /// Their name.
+        name: String,
     },
     /// The table has no such index, or one without a partition key.
     #[error("table {table} has no such index")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::number::Decimal;
+
 /// A row's id as a request writes it: 1 to 64 characters, none of them a control character.
 ///
 /// One row has one id. An integer is written as the database prints it, and a text id only finds the row whose
@@ -38,19 +40,32 @@ impl Id {
     pub(crate) fn to_key(&self, kind: IdKind) -> Result<Key<'_>, BadId> {
         match kind {
             IdKind::Text => Ok(Key::Text(&self.0)),
-            IdKind::Integer => {
-                let number: i64 = self.0.parse().map_err(|_| BadId::NotAnInteger)?;
-                if number.to_string() == *self.0 {
-                    Ok(Key::Integer(number))
-                } else {
-                    Err(BadId::NotCanonical)
-                }
+            IdKind::Integer => self.integer().map(Key::Integer),
+            IdKind::Unsigned => match self.0.parse() {
+                Ok(number) => self.canonical(number).map(Key::Unsigned),
+                // One below 0 is no row, as any other that the column cannot hold.
+                Err(_) => self.integer().map(Key::Integer),
+            },
+            IdKind::Number => {
+                let number =
+                    Decimal::new(&self.0).filter(Decimal::is_in_dynamodb).ok_or(BadId::NotANumber)?;
+                if number.as_str() == &*self.0 { Ok(Key::Number(&self.0)) } else { Err(BadId::NotCanonical) }
             }
             IdKind::Uuid => match is_canonical_uuid(&self.0) {
                 true => Ok(Key::Text(&self.0)),
                 false => Err(BadId::NotAUuid),
             },
         }
+    }
+
+    fn integer(&self) -> Result<i64, BadId> {
+        let number: i64 = self.0.parse().map_err(|_| BadId::NotAnInteger)?;
+        self.canonical(number)
+    }
+
+    /// `number`, if the id is the way to write it.
+    fn canonical<N: fmt::Display>(&self, number: N) -> Result<N, BadId> {
+        if number.to_string() == *self.0 { Ok(number) } else { Err(BadId::NotCanonical) }
     }
 }
 
@@ -65,6 +80,10 @@ impl fmt::Display for Id {
 pub enum IdKind {
     /// Integers of 64 bits with sign.
     Integer,
+    /// Integers of 64 bits without sign: MySQL's `bigint unsigned`.
+    Unsigned,
+    /// Decimal numbers as DynamoDB has them, in the form of a [`Decimal`].
+    Number,
     /// Text.
     Text,
     /// UUIDs, written as 32 hexadecimal digits in small letters and four hyphens.
@@ -85,6 +104,9 @@ fn is_canonical_uuid(text: &str) -> bool {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Key<'a> {
     Integer(i64),
+    Unsigned(u64),
+    /// The form of a [`Decimal`].
+    Number(&'a str),
     Text(&'a str),
 }
 
@@ -107,12 +129,25 @@ pub enum BadId {
     /// The table is keyed by integers and this is none.
     #[error("the ids of this table are integers of 64 bits")]
     NotAnInteger,
-    /// An integer in disguise.
-    #[error("an integer id is written without plus sign and leading zeros")]
+    /// The table is keyed by numbers and this is none, or one that no key can be.
+    #[error("the ids of this table are numbers of up to 38 digits")]
+    NotANumber,
+    /// A number in disguise.
+    #[error(
+        "a number as id is written without plus sign and without zeros that say nothing, as a read shows it"
+    )]
     NotCanonical,
     /// The table is keyed by UUIDs and this is none, or one in disguise.
     #[error("the ids of this table are UUIDs in small letters, with hyphens")]
     NotAUuid,
+}
+
+impl BadId {
+    /// Whether the id is well-formed, and only the table's kind of key rules it out: it is then the id of no row.
+    #[must_use]
+    pub fn is_of_another_kind(self) -> bool {
+        matches!(self, Self::NotAnInteger | Self::NotANumber | Self::NotCanonical | Self::NotAUuid)
+    }
 }
 
 /// Longest id, in characters.
@@ -151,6 +186,37 @@ mod tests {
     fn an_integer_id_that_is_no_integer_is_refused() {
         for text in ["abc", " 7", "7 ", "1.0", "1e3", "0x7", "٧", "9223372036854775808", "1 OR 1=1"] {
             check(IdKind::Integer, text, Err(BadId::NotAnInteger));
+        }
+    }
+
+    #[test]
+    fn an_unsigned_id_goes_to_2_to_the_64th() {
+        for (text, expected) in [
+            ("0", Ok(Key::Unsigned(0))),
+            ("9223372036854775808", Ok(Key::Unsigned(1 << 63))),
+            ("18446744073709551615", Ok(Key::Unsigned(u64::MAX))),
+            ("-1", Ok(Key::Integer(-1))),
+            ("18446744073709551616", Err(BadId::NotAnInteger)),
+            ("1.5", Err(BadId::NotAnInteger)),
+            ("", Err(BadId::Empty)),
+            ("+1", Err(BadId::NotCanonical)),
+            ("018446744073709551615", Err(BadId::NotCanonical)),
+        ] {
+            check(IdKind::Unsigned, text, expected);
+        }
+    }
+
+    #[test]
+    fn a_number_id_is_a_number_of_dynamodb_in_its_one_form() {
+        let digits = "9".repeat(38);
+        for text in ["7", "-1", "1.5", "18446744073709551616", "1E125", "1E-130", "-1.5E-100", &digits] {
+            check(IdKind::Number, text, Ok(Key::Number(text)));
+        }
+        for text in ["007", "7.0", "1e3", "1E3", "-0", "1e125", ".5"] {
+            check(IdKind::Number, text, Err(BadId::NotCanonical));
+        }
+        for text in ["abc", "1E126", "1E-131", &format!("{digits}9"), "NaN", "1 OR 1=1"] {
+            check(IdKind::Number, text, Err(BadId::NotANumber));
         }
     }
 
@@ -199,8 +265,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_ids_of_one_table_never_name_one_key(a in "[-+0-9]{1,6}", b in "[-+0-9]{1,6}", text: bool) {
-            let kind = if text { IdKind::Text } else { IdKind::Integer };
+        fn two_ids_of_one_table_never_name_one_key(
+            a in "[-+0-9.E]{1,6}",
+            b in "[-+0-9.E]{1,6}",
+            kind in prop::sample::select(&[IdKind::Text, IdKind::Integer, IdKind::Unsigned, IdKind::Number][..]),
+        ) {
             let (a, b) = (Id::new(&a).unwrap(), Id::new(&b).unwrap());
             if let (Ok(key_a), Ok(key_b)) = (a.to_key(kind), b.to_key(kind)) {
                 prop_assert_eq!(a == b, key_a == key_b);

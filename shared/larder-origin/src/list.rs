@@ -33,7 +33,8 @@ pub enum ListQuery {
         /// would have to be thrown away with.
         statement: String,
         /// The values for its places: `?` in SQLite and MySQL, `$1` and so on in PostgreSQL. A place that PostgreSQL
-        /// compares with something else than text, bigint, double precision or boolean needs a cast, `$1::date`.
+        /// compares with something else than text, bigint, double precision or boolean needs a cast, `$1::date`; a
+        /// number that is neither of the two goes as text, and needs `$1::numeric`.
         #[serde(default)]
         parameters: Vec<Scalar>,
     },

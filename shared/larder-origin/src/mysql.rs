@@ -84,7 +84,9 @@ impl Engine for MySql {
 
     fn column(row: &MySqlRow) -> sqlx::Result<Column> {
         let declared: String = row.try_get("type")?;
+        let is_unsigned = row.try_get::<i64, _>("is_unsigned")? != 0;
         let kind = match declared.as_str() {
+            "bigint" if is_unsigned => Some(IdKind::Unsigned),
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Some(IdKind::Integer),
             "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Some(IdKind::Text),
             "uuid" => Some(IdKind::Uuid),
@@ -118,6 +120,8 @@ impl Engine for MySql {
             Scalar::Text(text) if column.declared == "timestamp" => {
                 Ok(Bind::Text(text.strip_suffix('Z').unwrap_or(text).into()))
             }
+            // The digits that are read of a real of 32 bits may be more than its greatest one, as one of 64 bits.
+            Scalar::Real(value) if column.declared == "float" => Ok(Bind::Real(nearest_single(*value))),
             value => Bind::new(column, value),
         }
     }
@@ -126,7 +130,7 @@ impl Engine for MySql {
         format!("DELETE FROM {TABLE} WHERE written_at < ? ORDER BY written_at LIMIT {MAX_REMOVED}")
     }
 
-    statements!(MySqlDatabase);
+    statements!(MySqlDatabase, |value: u64| value);
 
     /// Source: MySQL, "Server Error Message Reference"; MariaDB, "MariaDB Error Code Reference".
     fn meaning(error: &sqlx::Error) -> Meaning {
@@ -191,6 +195,12 @@ impl Cells for MySqlRow {
         decode(name, bytes)
             .ok_or_else(|| undecoded(format!("a {} of {} bytes", info.name(), bytes.len()).into()))
     }
+}
+
+/// The real of 32 bits that is nearest to `value`, or `value` where that is beyond all of them.
+fn nearest_single(value: f64) -> f64 {
+    let single = value as f32;
+    if single.is_finite() { single.into() } else { value }
 }
 
 fn bytes(cell: MySqlValueRef<'_>) -> Result<&[u8], sqlx::error::BoxDynError> {
@@ -314,10 +324,11 @@ const KEPT_STATEMENTS: usize = 16;
 /// Longest time that the server lets a connection rest: five minutes.
 const MAX_WAIT_SECS: u64 = 300;
 
-/// The columns of one table: name, type, whether it is computed, and whether a primary key or a unique index stands on
-/// this whole column alone. The server may compare names of tables without case; here case counts.
+/// The columns of one table: name, type, whether it has no sign, whether it is computed, and whether a primary key or a
+/// unique index stands on this whole column alone. The server may compare names of tables without case; here case counts.
 const COLUMNS: &str = "
     SELECT CAST(c.column_name AS CHAR) AS name, CAST(c.data_type AS CHAR) AS type,
+        CAST(c.column_type LIKE '% unsigned%' AS SIGNED) AS is_unsigned,
         CAST(c.extra LIKE '%GENERATED' AND c.extra NOT LIKE '%DEFAULT_GENERATED%' AS SIGNED) AS is_generated,
         CAST(EXISTS (
             SELECT 1 FROM information_schema.statistics AS s

@@ -104,7 +104,7 @@ impl Origin {
     /// Takes `text` as an id of `table`, without a connection.
     ///
     /// Whether the table is keyed by integers is known once it has been loaded from; until then an id that is no
-    /// integer passes here and is refused by the load. Either way no such id ever names a record.
+    /// integer passes here, and finds nothing. Either way no such id ever names a record.
     ///
     /// # Errors
     /// [`OriginError::UnknownTable`] or [`OriginError::BadId`].
@@ -131,16 +131,21 @@ impl Origin {
     /// Loads one row: [`load_many`](Self::load_many) of one id.
     ///
     /// # Errors
-    /// As there.
+    /// As there, and [`OriginError::BadId`] for an id that no row of the table can have.
     pub async fn load(&self, table: &str, id: &Id, deadline: Instant) -> Result<Option<Record>, OriginError> {
-        let mut records = self.load_many(table, std::slice::from_ref(id), deadline).await?;
-        Ok(records.pop().flatten())
+        let record = self.load_many(table, std::slice::from_ref(id), deadline).await?.pop().flatten();
+        if record.is_none() {
+            // It is known now which ids there can be.
+            self.id(table, id.as_str())?;
+        }
+        Ok(record)
     }
 
     /// Loads the rows of `ids` in one query.
     ///
     /// Gives one answer for each id, in the order asked; an id may be asked twice. `None` is the origin's explicit
-    /// word that there is no such row.
+    /// word that there is no such row, as there is none under an id that is of another kind than the table's key
+    /// ([`BadId::is_of_another_kind`](crate::BadId::is_of_another_kind)).
     ///
     /// At most [`MAX_IDS`] ids; no query for none. `deadline` covers opening the database, waiting for a
     /// connection, reading the schema (the first time, once in [`PoolConfig::max_age`], and where a fault says that it has
@@ -148,8 +153,8 @@ impl Origin {
     /// is going down, or another schema keeps from being answered is asked once more.
     ///
     /// # Errors
-    /// The caller's: [`OriginError::UnknownTable`], [`OriginError::BadId`], [`OriginError::TooManyIds`]. The
-    /// origin's: [`OriginError::Unavailable`], [`OriginError::Misconfigured`]. One bad id fails the whole load.
+    /// The caller's: [`OriginError::UnknownTable`], [`OriginError::TooManyIds`]. The origin's:
+    /// [`OriginError::Unavailable`], [`OriginError::Misconfigured`].
     pub async fn load_many(
         &self,
         table: &str,
@@ -182,7 +187,8 @@ impl Origin {
     /// Two transactions that get into each other's way are tried again, a few times. Nothing is ever written in part.
     ///
     /// With an idempotency key the database needs a table `larder_writes` ([`schema`](crate::schema)). Under the same
-    /// key the same write happens once; what it was answered is kept for a day at least.
+    /// key the same write happens once: for a day at least, a repeat does nothing and answers the row as it is then, which
+    /// other writes may have changed or removed since; see [`Written::repeat`].
     ///
     /// `deadline` covers everything. A future that is dropped leaves the write done or not done, as the deadline does.
     ///
@@ -213,6 +219,7 @@ impl Origin {
             change,
             if_version: options.if_version,
             name: options.idempotency_key.map(digest),
+            kept: options.kept,
             now_ms: now_ms(),
             progress: &progress,
         };
@@ -306,7 +313,11 @@ impl Origin {
     }
 
     async fn rows_by(&self, plan: &Plan, ids: &[Id]) -> Result<Rows, OriginError> {
-        self.database.select(plan, &plan.keys(ids)?).await
+        let keys = plan.keys(ids);
+        if keys.is_empty() {
+            return Ok(Rows::new());
+        }
+        self.database.select(plan, &keys).await
     }
 
     /// The plan of `table`, of a schema that is not too old.

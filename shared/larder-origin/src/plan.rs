@@ -1,7 +1,7 @@
 //! How a table is read: its configuration, checked against its schema.
 
 use crate::error::Misconfigured;
-use crate::id::{BadId, Id, IdKind, Key};
+use crate::id::{Id, IdKind, Key};
 use crate::identifier::Identifier;
 use crate::tables::TableConfig;
 
@@ -84,9 +84,9 @@ impl Plan {
         })
     }
 
-    /// The values to bind for `ids`.
-    pub(crate) fn keys<'a>(&self, ids: &'a [Id]) -> Result<Vec<Key<'a>>, BadId> {
-        ids.iter().map(|id| id.to_key(self.kind)).collect()
+    /// The values to bind for `ids`, but for those that are the id of no row.
+    pub(crate) fn keys<'a>(&self, ids: &'a [Id]) -> Vec<Key<'a>> {
+        ids.iter().filter_map(|id| id.to_key(self.kind).ok()).collect()
     }
 }
 

@@ -105,7 +105,7 @@ impl Engine for Postgres {
     /// Integers compare with integers of any size; a text has to become what the key is, or no index is used.
     fn key_place(at: usize, key: &Column, kind: IdKind) -> String {
         match kind {
-            IdKind::Integer => Self::place(at),
+            IdKind::Integer | IdKind::Unsigned | IdKind::Number => Self::place(at),
             IdKind::Text | IdKind::Uuid => format!("CAST(${at} AS {})", key.declared),
         }
     }
@@ -127,6 +127,7 @@ impl Engine for Postgres {
         Ok(match Bind::new(column, value)? {
             Bind::Bool(value) => Bind::Text(value.to_string().into()),
             Bind::Integer(value) => Bind::Text(value.to_string().into()),
+            Bind::Unsigned(value) => Bind::Text(value.to_string().into()),
             Bind::Real(value) => Bind::Text(format!("{value:?}").into()),
             Bind::Text(text) if text.contains('\0') => return Err(Rejected::Value),
             Bind::Text(text) if HAS_YEARS.contains(&column.declared.as_str()) => {

@@ -29,14 +29,23 @@ use serde_json::value::RawValue;
 /// | enumerations and sets | a string |
 /// | PostgreSQL's other types | a string, as the server writes it; in a list those of the server itself only if the statement casts them to `text` |
 /// | MySQL `bit`, `geometry` | bytes |
-/// | DynamoDB numbers | a number with all digits; a whole one has no fraction, whatever was stored |
+/// | DynamoDB numbers | a number with all digits, as a [`Decimal`](crate::Decimal) is written; a whole one has no fraction, whatever was stored |
 /// | DynamoDB lists, maps, sets | arrays and objects |
 ///
 /// DynamoDB keeps no order of columns: its records have them by name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Record {
     json: Bytes,
-    version: Option<u64>,
+    version: Option<Version>,
+}
+
+/// What a row's version column holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Version {
+    /// A count.
+    Counted(u64),
+    /// Anything else: nothing, NULL, a number below 0 or with a fraction, a text.
+    Uncounted,
 }
 
 impl Record {
@@ -53,19 +62,31 @@ impl Record {
     }
 
     /// The row's version, read along with it, if its table is configured with a version column. It grows with every
-    /// write, a delete and a new row under the old id included (see [`TableConfig`](crate::TableConfig)).
+    /// write, a delete and a new row under the old id included (see [`TableConfig`](crate::TableConfig)). It is 0 where
+    /// the column holds no count.
     #[must_use]
     pub fn version(&self) -> Option<u64> {
-        self.version
+        self.version.map(|version| match version {
+            Version::Counted(count) => count,
+            Version::Uncounted => 0,
+        })
+    }
+
+    /// The row's version, if it has one and that is a count.
+    pub(crate) fn count(&self) -> Option<u64> {
+        match self.version? {
+            Version::Counted(count) => Some(count),
+            Version::Uncounted => None,
+        }
     }
 
     /// Takes `json`, which is known to be an object.
     pub(crate) fn from_json(json: Vec<u8>, version: Option<u64>) -> Self {
-        Self { json: json.into(), version }
+        Self { json: json.into(), version: version.map(Version::Counted) }
     }
 
     /// The same record, of this version.
-    pub(crate) fn with_version(self, version: Option<u64>) -> Self {
+    pub(crate) fn with_version(self, version: Option<Version>) -> Self {
         Self { version, ..self }
     }
 
@@ -115,12 +136,12 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// The value as a row's version: a row that was never written by us may have none, and counts as 0.
-    pub(crate) fn into_version(self) -> u64 {
+    /// The value as a row's version: a row that was never written by us may have anything there.
+    pub(crate) fn into_version(self) -> Version {
         match self {
-            Self::Integer(number) => u64::try_from(number).unwrap_or_default(),
-            Self::Unsigned(number) => number,
-            _ => 0,
+            Self::Integer(number) => u64::try_from(number).map_or(Version::Uncounted, Version::Counted),
+            Self::Unsigned(number) => Version::Counted(number),
+            _ => Version::Uncounted,
         }
     }
 }
@@ -194,6 +215,24 @@ mod tests {
     fn columns_stay_in_order_and_their_names_are_escaped() {
         let columns = [("z", Value::Integer(1)), ("a", Value::Null), ("q\"", Value::Null)];
         assert_eq!(Record::from_columns(columns).json(), br#"{"z":1,"a":null,"q\"":null}"#);
+    }
+
+    #[test]
+    fn a_version_is_a_count_or_0_where_there_is_none() {
+        for (value, count, version) in [
+            (Value::Integer(0), Some(0), 0),
+            (Value::Integer(i64::MAX), Some(i64::MAX as u64), i64::MAX as u64),
+            (Value::Unsigned(u64::MAX), Some(u64::MAX), u64::MAX),
+            (Value::Null, None, 0),
+            (Value::Integer(-1), None, 0),
+            (Value::Real(1.5), None, 0),
+            (Value::Text("7".into()), None, 0),
+        ] {
+            let record = Record::from_columns([]).with_version(Some(value.clone().into_version()));
+            assert_eq!((record.count(), record.version()), (count, Some(version)), "{value:?}");
+        }
+        let record = Record::from_columns([]);
+        assert_eq!((record.count(), record.version()), (None, None));
     }
 
     #[track_caller]

@@ -1,5 +1,6 @@
 //! A database that speaks SQL: reads and lists, in the words that all of them share.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::database::Rows;
@@ -9,7 +10,7 @@ use crate::id::Key;
 use crate::identifier::Identifier;
 use crate::plan::{Column, Plan};
 use crate::pool::{Lent, Pool, PoolConfig, is_lost};
-use crate::record::Record;
+use crate::record::{Record, Value};
 use crate::scalar::Scalar;
 
 /// A database, with its connections.
@@ -87,7 +88,7 @@ impl<E: Engine> Sql<E> {
         if !E::is_one(statement) {
             return Err(Misconfigured::ListStatement(ListFault::new("there is more than one")).into());
         }
-        let binds: Vec<Bind<'_>> = parameters.iter().map(Bind::from).collect();
+        let binds: Vec<Bind<'_>> = parameters.iter().map(E::parameter).collect();
         let ask = Ask::once(statement.to_owned(), &binds, limit);
         let mut renewals = Renewals::default();
         loop {
@@ -97,6 +98,9 @@ impl<E: Engine> Sql<E> {
                 Ok(Fetched { rows, is_whole, .. }) => {
                     if is_whole {
                         self.roll_back(connection).await;
+                    }
+                    if let Some(name) = rows.first().and_then(twice) {
+                        return Err(Misconfigured::ListColumnTwice { name }.into());
                     }
                     return rows.iter().map(list_record).collect();
                 }
@@ -272,7 +276,13 @@ pub(crate) fn keyed(plan: &Plan, row: &impl Cells) -> sqlx::Result<(String, Reco
     let names = plan.columns.iter().map(|column| column.name.as_str());
     let columns = names.zip(first..).map(|(name, at)| Ok((name, row.value(at)?)));
     let record = Record::from_columns(columns.collect::<sqlx::Result<Vec<_>>>()?);
-    Ok((key, record.with_version(version.map(|version| version.into_version()))))
+    Ok((key, record.with_version(version.map(Value::into_version))))
+}
+
+/// The name that two columns of a row have.
+fn twice(row: &impl Cells) -> Option<String> {
+    let mut names = HashSet::new();
+    (0..row.len()).map(|at| row.name(at)).find(|name| !names.insert(*name)).map(str::to_owned)
 }
 
 /// A row of a list, under the names that its statement gives.

@@ -6,13 +6,15 @@ use std::time::Duration;
 use sqlx::sqlite::{Sqlite as SqliteDatabase, SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Column as _, ConnectOptions, Row, TypeInfo, ValueRef};
 
-use crate::engine::{Access, Cells, Engine, Meaning, statements};
+use crate::engine::{Access, Bind, Cells, Engine, Meaning, statements};
 use crate::error::{Misconfigured, Rejected};
 use crate::id::IdKind;
 use crate::idempotency::{MAX_REMOVED, TABLE};
+use crate::number::Decimal;
 use crate::plan::Column;
 use crate::pool::{Alive, PoolConfig};
 use crate::record::Value;
+use crate::scalar::Scalar;
 
 /// A SQLite file.
 pub(crate) struct Sqlite {
@@ -99,7 +101,26 @@ impl Engine for Sqlite {
         is_one(statement)
     }
 
-    statements!(SqliteDatabase);
+    /// A number is one of 64 bits here: an integer beyond has no place, and of a fraction the nearest real is taken.
+    fn bind<'a>(column: &Column, value: &'a Scalar) -> Result<Bind<'a>, Rejected> {
+        match value {
+            Scalar::Number(number) => match nearest(number) {
+                Some(real) => Ok(Bind::Real(real)),
+                None => Err(Rejected::Value),
+            },
+            value => Bind::new(column, value),
+        }
+    }
+
+    /// A number has no column here that says what it may be: the nearest real is what it is compared with.
+    fn parameter(value: &Scalar) -> Bind<'_> {
+        match value {
+            Scalar::Number(number) => number.as_str().parse().map_or(Bind::Null, Bind::Real),
+            value => value.into(),
+        }
+    }
+
+    statements!(SqliteDatabase, |value: u64| value as f64);
 
     /// Source: SQLite, "Result and Error Codes".
     fn meaning(error: &sqlx::Error) -> Meaning {
@@ -175,6 +196,12 @@ fn is_one(statement: &str) -> bool {
 /// The bytes of `text` up to and including `end`.
 fn past(text: &str, end: &str) -> Option<usize> {
     text.find(end).map(|at| at + end.len())
+}
+
+/// The real that is nearest to a number with a fraction; `None` for a whole one, and for one beyond all reals.
+fn nearest(number: &Decimal) -> Option<f64> {
+    let real: f64 = number.as_str().parse().ok()?;
+    (real.is_finite() && real.fract() != 0.0).then_some(real)
 }
 
 fn quote(name: &str) -> String {

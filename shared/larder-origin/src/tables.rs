@@ -16,10 +16,11 @@ pub struct TableConfig {
     pub columns: Option<Vec<Identifier>>,
     /// The column that counts a row's writes, an integer of 64 bits; `None` if the table has none.
     ///
-    /// A write adds 1 to it. A new row begins at the time, in milliseconds since 1970 by the clock of whoever writes:
+    /// A write adds 1 to it. Where the column holds no count (NULL, nothing, a number below 0 or with a fraction, a text),
+    /// the row counts as version 0, and its next write gives it the time, as a new row. A new row begins at the time, in milliseconds since 1970 by the clock of whoever writes:
     /// a row that was deleted and comes again is thereby above what it was before, and so is what caches compare, as
     /// long as it was not written more than once in a millisecond throughout its life. Whoever writes the table without
-    /// us has to do likewise. It cannot be set by a write.
+    /// us has to do likewise. It cannot be set by a write, and a row whose version is 2^63-1 or above takes none.
     pub version: Option<Identifier>,
 }
 

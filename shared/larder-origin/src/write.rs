@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::change::{Change, Written};
+use crate::change::{Change, Effect, Written};
 use crate::engine::{Access, Ask, Bind, Engine, Meaning};
 use crate::error::{Misconfigured, OriginError, Outage, Rejected};
 use crate::id::{Id, Key};
-use crate::idempotency::{self, IdempotencyKey};
+use crate::idempotency::{self, Happened, IdempotencyKey};
 use crate::plan::{Column, Plan};
 use crate::pool::is_lost;
 use crate::record::Record;
@@ -23,6 +23,8 @@ pub(crate) struct WriteRequest<'a> {
     pub(crate) if_version: Option<u64>,
     /// The name of the write, and the digest of all that it asks for.
     pub(crate) name: Option<(&'a IdempotencyKey, String)>,
+    /// The columns that are kept under that name.
+    pub(crate) kept: &'a [&'a str],
     /// The time, in milliseconds since 1970.
     pub(crate) now_ms: i64,
     pub(crate) progress: &'a Progress,
@@ -103,22 +105,22 @@ fn assignments<'a>(
 
 fn is_id(value: &Scalar, id: &Id) -> bool {
     match value {
-        Scalar::Integer(number) => number.to_string() == id.as_str(),
         Scalar::Text(text) => text == id.as_str(),
-        _ => false,
+        value => value.as_number().is_some_and(|number| number.as_str() == id.as_str()),
     }
 }
 
 /// The version of a row after a write.
 ///
-/// A new row begins at the time, so that one which was deleted and comes again is above what it was.
-pub(crate) fn next_version(before: Option<&Record>, now_ms: i64) -> i64 {
-    match before {
-        Some(record) => {
-            let present = record.version().unwrap_or_default();
-            i64::try_from(present).unwrap_or(i64::MAX).saturating_add(1)
+/// A new row begins at the time, so that one which was deleted and comes again is above what it was. So does one whose
+/// version is no count: it may have had a count before.
+pub(crate) fn next_version(before: Option<&Record>, now_ms: i64) -> Result<i64, Rejected> {
+    match before.and_then(Record::count) {
+        Some(present) => {
+            let next = i64::try_from(present).ok().and_then(|present| present.checked_add(1));
+            next.ok_or(Rejected::Version)
         }
-        None => now_ms.max(1),
+        None => Ok(now_ms.max(1)),
     }
 }
 
@@ -249,27 +251,36 @@ impl<E: Engine> Steps<'_, E> {
         if self.request.if_version.is_some_and(|wanted| present != Some(wanted)) {
             return Err(OriginError::VersionConflict { present }.into());
         }
-        match (self.request.change, &before) {
-            (Change::Put(_), None) => self.insert(set).await?,
-            (Change::Put(_) | Change::Patch(_), Some(before)) => self.update(before, set).await?,
-            (Change::Delete, Some(_)) => self.delete().await?,
-            (Change::Patch(_) | Change::Delete, None) => {}
-        }
-        let record = match (self.request.change, &before) {
+        let effect = match (self.request.change, &before) {
+            (Change::Put(_), None) => {
+                self.insert(set).await?;
+                Effect::Made
+            }
+            (Change::Put(_) | Change::Patch(_), Some(before)) => {
+                self.update(before, set).await?;
+                Effect::Changed
+            }
+            (Change::Delete, Some(_)) => {
+                self.delete().await?;
+                Effect::Removed
+            }
+            (Change::Patch(_) | Change::Delete, None) => Effect::Nothing,
+        };
+        let record = match effect {
             // What is not found under its id would be in no cache, and under no other id that anyone knows.
-            (Change::Put(_), _) | (Change::Patch(_), Some(_)) => match self.row("").await?.into_record()? {
+            Effect::Made | Effect::Changed => match self.row("").await?.into_record()? {
                 None => return Err(Rejected::Spelling.into()),
                 found => found,
             },
-            _ => None,
+            Effect::Removed | Effect::Nothing => None,
         };
         let version = record.as_ref().and_then(Record::version);
-        let written = Written { record, before, version, is_repeat: false };
+        let written = Written { record, before, version, effect, repeat: None };
         self.remember(&written).await?;
         Ok(Outcome { written, has_changed: true })
     }
 
-    /// What was answered when the write happened under this name before.
+    /// What is answered where the write has happened under this name before: the row as it is now.
     async fn repeated(&mut self) -> Result<Option<Written>, Failure> {
         let Some((name, digest)) = &self.request.name else { return Ok(None) };
         let statement =
@@ -282,7 +293,12 @@ impl<E: Engine> Steps<'_, E> {
             return Err(OriginError::IdempotencyMismatch.into());
         }
         let unreadable = || sqlx::Error::Decode("an outcome that is not ours".into());
-        Ok(Some(idempotency::from_outcome(&text_of(row, 1)?).ok_or_else(unreadable)?))
+        let happened = Happened::of_outcome(&text_of(row, 1)?).ok_or_else(unreadable)?;
+        let record = match happened.left_a_row() {
+            true => self.row("").await?.into_record()?,
+            false => None,
+        };
+        Ok(Some(happened.repeated(record)))
     }
 
     /// The row as it is now.
@@ -314,7 +330,7 @@ impl<E: Engine> Steps<'_, E> {
         }
         if let Some(version) = &plan.version {
             names.push(E::quote(&version.name));
-            binds.push(Bind::Integer(next_version(None, self.request.now_ms)));
+            binds.push(Bind::Integer(next_version(None, self.request.now_ms)?));
             places.push(E::place(binds.len()));
         }
         let (table, names, places) = (E::quote(&plan.table), names.join(", "), places.join(", "));
@@ -344,7 +360,7 @@ impl<E: Engine> Steps<'_, E> {
             );
         }
         if let Some(version) = &plan.version {
-            binds.push(Bind::Integer(next_version(Some(before), self.request.now_ms)));
+            binds.push(Bind::Integer(next_version(Some(before), self.request.now_ms)?));
             changes.push(format!("{} = {}", E::quote(&version.name), E::place(binds.len())));
         }
         if changes.is_empty() {
@@ -378,7 +394,7 @@ impl<E: Engine> Steps<'_, E> {
         }
     }
 
-    /// Writes down what is answered under the write's name, and removes a few that are old.
+    /// Writes down what the write did under its name, and removes a few that are old.
     async fn remember(&mut self, written: &Written) -> Result<(), Failure> {
         let Some((name, digest)) = &self.request.name else { return Ok(()) };
         let now = self.request.now_ms;
@@ -386,7 +402,7 @@ impl<E: Engine> Steps<'_, E> {
         let places: Vec<String> = (1..=4).map(E::place).collect();
         let (table, places) = (idempotency::TABLE, places.join(", "));
         let statement = format!("INSERT INTO {table} (id, digest, outcome, written_at) VALUES ({places})");
-        let outcome = idempotency::to_outcome(written);
+        let outcome = idempotency::to_outcome(written, self.request.kept);
         let binds = [
             Bind::Text(name.as_str().into()),
             Bind::Text(digest.into()),
@@ -443,17 +459,24 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Version;
 
     #[test]
     fn a_row_that_comes_again_is_above_what_it_was() {
         let record = |version| Record::from_json(b"{}".to_vec(), version);
-        let first = next_version(None, 1_700_000_000_000);
-        let second = next_version(Some(&record(u64::try_from(first).ok())), 1_600_000_000_000);
+        let first = next_version(None, 1_700_000_000_000).unwrap();
+        let second = next_version(Some(&record(u64::try_from(first).ok())), 1_600_000_000_000).unwrap();
         assert_eq!(second, 1_700_000_000_001);
-        assert!(next_version(None, 1_700_000_000_002) > second);
-        assert_eq!(next_version(None, -1), 1, "a clock before 1970");
-        assert_eq!(next_version(Some(&record(None)), 5), 1, "a row that was never counted");
-        assert_eq!(next_version(Some(&record(Some(u64::MAX))), 5), i64::MAX);
+        assert!(next_version(None, 1_700_000_000_002).unwrap() > second);
+        assert_eq!(next_version(None, -1), Ok(1), "a clock before 1970");
+        assert_eq!(next_version(Some(&record(Some(0))), 5), Ok(1), "a count that begins at 0");
+        let uncounted = record(None).with_version(Some(Version::Uncounted));
+        assert_eq!(next_version(Some(&uncounted), 5), Ok(5), "a row that was never counted");
+        let highest = i64::MAX as u64;
+        assert_eq!(next_version(Some(&record(Some(highest - 1))), 5), Ok(i64::MAX));
+        for present in [highest, u64::MAX] {
+            assert_eq!(next_version(Some(&record(Some(present))), 5), Err(Rejected::Version));
+        }
     }
 
     #[test]

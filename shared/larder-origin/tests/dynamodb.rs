@@ -83,6 +83,25 @@ async fn an_item_has_the_columns_that_it_has() {
 }
 
 #[tokio::test]
+async fn an_item_that_would_be_over_400_kb_is_too_large() {
+    let place = Place::new(Kind::DynamoDb).await;
+    let origin = place.origin();
+    let body = |name: &str, len| json!({ name: "x".repeat(len) }).to_string();
+    put(&origin, "texts", "7", &body("a", 350_000)).await.unwrap();
+    let name = IdempotencyKey::new("long").unwrap();
+    let named = WriteOptions { idempotency_key: Some(&name), ..WriteOptions::default() };
+    for (change, options) in [
+        (Change::Put(fields(&body("a", 420_000))), WriteOptions::default()),
+        (Change::Patch(fields(&body("b", 100_000))), WriteOptions::default()),
+        (Change::Patch(fields(&body("b", 100_000))), named),
+    ] {
+        let refused = write(&origin, "texts", "7", change, options).await;
+        assert!(matches!(refused, Err(OriginError::Rejected(Rejected::TooLarge))), "{refused:?}");
+    }
+    assert_eq!(read(&origin, "texts", "7").await.unwrap()["a"].as_str().unwrap().len(), 350_000);
+}
+
+#[tokio::test]
 async fn only_configured_columns_are_read_and_written() {
     let place = Place::new(Kind::DynamoDb).await;
     put(&place.origin(), "flights", "7", r#"{"dest": "IAH", "gate": "B2", "distance": 1}"#).await.unwrap();

@@ -1,6 +1,6 @@
 //! The lists that are refreshed on a schedule, as the configuration describes them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::RangeInclusive;
@@ -10,7 +10,8 @@ use larder_cache::TimedList;
 use larder_client::{InvalidKey, Key};
 use larder_lambda::settings::{Reader, Setting, text};
 use larder_origin::{Identifier, ListQuery, MAX_LIST};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::records::Records;
 
@@ -139,9 +140,9 @@ fn read_file(path: &str) -> Result<String, String> {
 /// All lists of `json`, or all that is wrong with them.
 fn parse(json: &str, records: Option<&Records>) -> Result<Lists, Vec<String>> {
     let wrong = |what: String| Err(vec![what]);
-    let entries = match serde_json::from_str(json) {
-        Ok(Value::Array(entries)) => entries,
-        Ok(_) => return wrong("is not a list: [{…}, …]".to_owned()),
+    let entries: Vec<Box<RawValue>> = match serde_json::from_str(json) {
+        Ok(entries) => entries,
+        Err(error) if error.is_data() => return wrong("is not a list: [{…}, …]".to_owned()),
         Err(error) => {
             return wrong(format!("is not JSON, at line {}, column {}", error.line(), error.column()));
         }
@@ -151,7 +152,7 @@ fn parse(json: &str, records: Option<&Records>) -> Result<Lists, Vec<String>> {
     }
     let (mut lists, mut faults, mut names) = (Vec::new(), Vec::new(), HashSet::new());
     for (entry, place) in entries.into_iter().zip(1..) {
-        let mut entry = Entry::new(entry, records);
+        let mut entry = Entry::new(&entry, records);
         let list = entry.list();
         if list.as_ref().is_some_and(|list| !names.insert(list.name.clone())) {
             entry.fault::<()>("has the name of another one");
@@ -164,18 +165,25 @@ fn parse(json: &str, records: Option<&Records>) -> Result<Lists, Vec<String>> {
 
 /// One list of the configuration, as it is taken apart. What is wrong with it never repeats a value.
 struct Entry<'r> {
-    members: Map<String, Value>,
+    /// As they are written: a number in a query keeps all its digits.
+    members: HashMap<String, Box<RawValue>>,
     records: Option<&'r Records>,
     faults: Vec<String>,
 }
 
 impl<'r> Entry<'r> {
-    fn new(entry: Value, records: Option<&'r Records>) -> Self {
-        let (members, faults) = match entry {
-            Value::Object(members) => (members, Vec::new()),
-            _ => (Map::new(), vec!["is no object".to_owned()]),
+    fn new(entry: &RawValue, records: Option<&'r Records>) -> Self {
+        let (members, faults) = match serde_json::from_str(entry.get()) {
+            Ok(members) => (members, Vec::new()),
+            Err(_) => (HashMap::new(), vec!["is no object".to_owned()]),
         };
         Self { members, records, faults }
+    }
+
+    /// The member `name`, which is then taken; NULL for a number that nothing here is, such as `1e999`.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let member = self.members.remove(name)?;
+        Some(serde_json::from_str(member.get()).unwrap_or_default())
     }
 
     /// The list; `None` where anything is wrong with it.
@@ -203,14 +211,14 @@ impl<'r> Entry<'r> {
     }
 
     fn name(&mut self) -> Option<String> {
-        match self.members.remove("name") {
+        match self.take("name") {
             Some(Value::String(name)) if is_name(&name) => Some(name),
             _ => self.fault("has no name of 1 to 64 of a to z, 0 to 9, - and _"),
         }
     }
 
     fn query(&mut self) -> Option<ListQuery> {
-        let query = self.members.remove("query").and_then(|query| serde_json::from_value(query).ok());
+        let query = self.members.remove("query").and_then(|query| serde_json::from_str(query.get()).ok());
         query.or_else(|| {
             self.fault(
                 "has no query {\"sql\": {\"statement\": …, \"parameters\": […]}} or {\"index\": {\"table\": …, \
@@ -228,7 +236,7 @@ impl<'r> Entry<'r> {
 
     /// `Some(None)` for one that is left out.
     fn number(&mut self, name: &str, bounds: RangeInclusive<u64>) -> Option<Option<u64>> {
-        let Some(number) = self.members.remove(name) else { return Some(None) };
+        let Some(number) = self.take(name) else { return Some(None) };
         match number.as_u64().filter(|number| bounds.contains(number)) {
             Some(number) => Some(Some(number)),
             None => self.fault(&format!(
@@ -240,7 +248,7 @@ impl<'r> Entry<'r> {
     }
 
     fn tables(&mut self) -> Option<Vec<Identifier>> {
-        let Some(tables) = self.members.remove("tables") else { return Some(Vec::new()) };
+        let Some(tables) = self.take("tables") else { return Some(Vec::new()) };
         let Ok(tables) = serde_json::from_value::<Vec<Identifier>>(tables) else {
             return self.fault("has tables that are not a list of names");
         };
@@ -254,7 +262,7 @@ impl<'r> Entry<'r> {
     }
 
     fn on_change(&mut self, tables: Option<&Vec<Identifier>>) -> Option<OnChange> {
-        let on_change = match self.members.remove("on_change") {
+        let on_change = match self.take("on_change") {
             None => OnChange::Keep,
             Some(Value::String(word)) if word == "keep" => OnChange::Keep,
             Some(Value::String(word)) if word == "recompute" => OnChange::Recompute,
@@ -387,6 +395,17 @@ mod tests {
         assert_eq!((list.timed().period(), list.timed().load_for()), (period, load_for));
         assert_eq!((lists.iter().count(), lists.get("others")), (1, None));
         assert_eq!(lists.to_forget("flights").count(), 0);
+    }
+
+    #[test]
+    fn a_number_in_a_query_keeps_all_its_digits() {
+        let json = r#"[{"name": "a", "n": 1, "period_secs": 30, "query": {"sql": {"statement": "SELECT 1",
+            "parameters": [18446744073709551615, 0.12345678901234567890123456789012345678, 1e400]}}}]"#;
+        let lists = read(&[("LARDER_LISTS", json)]).unwrap();
+        let ListQuery::Sql { parameters, .. } = lists.get("a").unwrap().query() else { panic!("{lists:?}") };
+        let digits: Vec<_> = parameters.iter().map(|value| value.as_number().unwrap().to_string()).collect();
+        let expected = ["18446744073709551615", "0.12345678901234567890123456789012345678", "1E400"];
+        assert_eq!(digits, expected);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A write: the item is read, and changed on the condition that it is still the same.
 //!
-//! DynamoDB has no locks. A row of a table with versions is changed only if its version is the one that was read;
-//! without versions only whether there is such a row is compared, and of two writers at once the later one counts.
+//! DynamoDB has no locks. A row of a table with versions is changed only if the attribute that holds its version is as it
+//! was read, whatever that is: a count, anything else, or none; without versions only whether there is such a row is compared, and of two writers at once the later one counts.
 
 use std::collections::HashMap;
 
@@ -14,11 +14,11 @@ use super::DynamoDb;
 use super::fault::{fault, fault_of_write, is_missing, left_over};
 use super::item::{Item, key_value, scalar_value, text, to_record};
 use super::{PAUSE, Projection};
-use crate::change::{Change, Written};
+use crate::change::{Change, Effect, Written};
 use crate::error::{Misconfigured, OriginError, Outage, Rejected};
 use crate::id::Key;
-use crate::idempotency;
-use crate::plan::Plan;
+use crate::idempotency::{self, Happened};
+use crate::plan::{Column, Plan};
 use crate::record::Record;
 use crate::scalar::Scalar;
 use crate::write::{WriteRequest, named, next_version};
@@ -40,6 +40,10 @@ impl DynamoDb {
         if set.iter().any(|(name, _)| name.is_empty()) {
             return Err(OriginError::UnknownColumn);
         }
+        let numbers = set.iter().filter_map(|(_, value)| value.as_number());
+        if !numbers.into_iter().all(|number| number.is_in_dynamodb()) {
+            return Err(Rejected::Value.into());
+        }
         let key = request.id.to_key(plan.kind)?;
         for tries in 1..=MAX_TRIES {
             if let Some(written) = self.try_write(plan, request, key, &set).await? {
@@ -58,8 +62,9 @@ impl DynamoDb {
         key: Key<'_>,
         set: &[(&str, &Scalar)],
     ) -> Result<Option<Written>, OriginError> {
-        if let Some(written) = self.repeated(request).await? {
-            return Ok(Some(written));
+        if let Some(happened) = self.happened(request).await? {
+            let item = if happened.left_a_row() { self.item(plan, key).await? } else { None };
+            return Ok(Some(happened.repeated(item.map(|item| to_record(plan, &item)))));
         }
         let item = self.item(plan, key).await?;
         let before = item.as_ref().map(|item| to_record(plan, item));
@@ -67,17 +72,23 @@ impl DynamoDb {
         if request.if_version.is_some_and(|wanted| present != Some(wanted)) {
             return Err(OriginError::VersionConflict { present });
         }
-        let next = (!matches!(request.change, Change::Delete))
-            .then(|| next_item(plan, request, key, item.as_ref(), set));
-        let exists = item.is_some() || matches!(request.change, Change::Put(_));
-        let next = next.filter(|_| exists);
+        let effect = match (request.change, &item) {
+            (Change::Put(_), None) => Effect::Made,
+            (Change::Put(_) | Change::Patch(_), Some(_)) => Effect::Changed,
+            (Change::Delete, Some(_)) => Effect::Removed,
+            (Change::Patch(_) | Change::Delete, None) => Effect::Nothing,
+        };
+        let next = match effect {
+            Effect::Made | Effect::Changed => Some(next_item(plan, request, key, item.as_ref(), set)?),
+            Effect::Removed | Effect::Nothing => None,
+        };
         let record = next.as_ref().map(|item| to_record(plan, item));
         let version = record.as_ref().and_then(Record::version);
-        let written = Written { record, before, version, is_repeat: false };
+        let written = Written { record, before, version, effect, repeat: None };
 
         let mut items = Vec::new();
-        if exists && (next.is_some() || item.is_some()) {
-            let condition = Condition::of(plan, key, item.is_some(), present);
+        if effect != Effect::Nothing {
+            let condition = Condition::of(plan, key, item.as_ref());
             items.push(change(plan, request.change, condition, set, next)?);
         }
         items.extend(self.remembered(request, &written)?);
@@ -107,8 +118,8 @@ impl DynamoDb {
         Ok(request.send().await.map_err(fault)?.item)
     }
 
-    /// What was answered when the write happened under this name before.
-    async fn repeated(&self, request: &WriteRequest<'_>) -> Result<Option<Written>, OriginError> {
+    /// What the write came to when it happened under this name before.
+    async fn happened(&self, request: &WriteRequest<'_>) -> Result<Option<Happened>, OriginError> {
         let Some((name, digest)) = &request.name else { return Ok(None) };
         let id = AttributeValue::S(name.as_str().to_owned());
         let query = self.client()?.get_item().table_name(self.writes()).key("id", id).consistent_read(true);
@@ -121,11 +132,11 @@ impl DynamoDb {
         if item.get("digest").and_then(text).as_ref() != Some(digest) {
             return Err(OriginError::IdempotencyMismatch);
         }
-        let outcome = item.get("outcome").and_then(text).and_then(|text| idempotency::from_outcome(&text));
+        let outcome = item.get("outcome").and_then(text).and_then(|text| Happened::of_outcome(&text));
         Ok(Some(outcome.ok_or_else(left_over)?))
     }
 
-    /// The item that remembers what is answered under the write's name; DynamoDB removes it when it is old.
+    /// The item that remembers what the write did under its name; DynamoDB removes it when it is old.
     fn remembered(
         &self,
         request: &WriteRequest<'_>,
@@ -137,7 +148,7 @@ impl DynamoDb {
             .table_name(self.writes())
             .item("id", AttributeValue::S(name.as_str().to_owned()))
             .item("digest", AttributeValue::S(digest.clone()))
-            .item("outcome", AttributeValue::S(idempotency::to_outcome(written)))
+            .item("outcome", AttributeValue::S(idempotency::to_outcome(written, request.kept)))
             .item("written_at", AttributeValue::N(request.now_ms.to_string()))
             .item("expires_at", AttributeValue::N(expires_at.to_string()))
             .condition_expression("attribute_not_exists(#id)")
@@ -159,7 +170,7 @@ fn next_item(
     key: Key<'_>,
     item: Option<&Item>,
     set: &[(&str, &Scalar)],
-) -> Item {
+) -> Result<Item, Rejected> {
     let mut next = match request.change {
         Change::Patch(_) => item.cloned().unwrap_or_default(),
         _ => Item::new(),
@@ -168,10 +179,10 @@ fn next_item(
     next.insert(plan.key.name.clone(), key_value(key));
     if let Some(column) = &plan.version {
         let before = item.map(|item| to_record(plan, item));
-        let version = next_version(before.as_ref(), request.now_ms);
+        let version = next_version(before.as_ref(), request.now_ms)?;
         next.insert(column.name.clone(), AttributeValue::N(version.to_string()));
     }
-    next
+    Ok(next)
 }
 
 /// That an item is as it was read.
@@ -183,25 +194,26 @@ struct Condition {
 }
 
 impl Condition {
-    fn of(plan: &Plan, key: Key<'_>, exists: bool, present: Option<u64>) -> Self {
-        let mut names = HashMap::from([("#key".to_owned(), plan.key.name.clone())]);
-        let mut values = Item::new();
-        let expression = match (&plan.version, exists) {
-            (_, false) => "attribute_not_exists(#key)",
-            (None, true) => "attribute_exists(#key)",
-            (Some(column), true) => {
-                names.insert("#version".to_owned(), column.name.clone());
-                match present {
-                    // A row that was never counted.
-                    None | Some(0) => "attribute_exists(#key) AND attribute_not_exists(#version)",
-                    // A name that the expression does not use is refused.
-                    Some(version) => {
-                        names.remove("#key");
-                        values.insert(":present".to_owned(), AttributeValue::N(version.to_string()));
-                        "#version = :present"
-                    }
+    /// That there still is `item`, with that very attribute as its version, or that there still is none.
+    fn of(plan: &Plan, key: Key<'_>, item: Option<&Item>) -> Self {
+        let key_name = ("#key".to_owned(), plan.key.name.clone());
+        let version_name = |column: &Column| ("#version".to_owned(), column.name.clone());
+        let (mut names, mut values) = (HashMap::from([key_name]), Item::new());
+        let expression = match (item, &plan.version) {
+            (None, _) => "attribute_not_exists(#key)",
+            (Some(_), None) => "attribute_exists(#key)",
+            (Some(item), Some(column)) => match item.get(&column.name) {
+                // A name that the expression does not use is refused.
+                Some(present) => {
+                    names = HashMap::from([version_name(column)]);
+                    values.insert(":present".to_owned(), present.clone());
+                    "#version = :present"
                 }
-            }
+                None => {
+                    names.extend([version_name(column)]);
+                    "attribute_exists(#key) AND attribute_not_exists(#version)"
+                }
+            },
         };
         Self { key: key_value(key), expression: expression.to_owned(), names, values }
     }
@@ -298,10 +310,10 @@ fn refused(
 ) -> Result<(), OriginError> {
     let service = error.as_service_error();
     if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = service {
-        let codes: Vec<&str> =
-            cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
-        if codes.contains(&"ValidationError") {
-            return Err(Rejected::Value.into());
+        let reasons = cancelled.cancellation_reasons();
+        let codes: Vec<&str> = reasons.iter().filter_map(|reason| reason.code()).collect();
+        if let Some(invalid) = reasons.iter().find(|reason| reason.code() == Some("ValidationError")) {
+            return Err(invalid_value(invalid.message()).into());
         }
         if codes.contains(&"ItemCollectionSizeLimitExceeded") {
             return Err(Rejected::TooLarge.into());
@@ -314,12 +326,18 @@ fn refused(
     let code = service.and_then(ProvideErrorMetadata::code);
     match code {
         Some("ValidationException") => {
-            let is_size =
-                service.and_then(ProvideErrorMetadata::message).is_some_and(|text| text.contains("size"));
-            Err(if is_size { Rejected::TooLarge } else { Rejected::Value }.into())
+            Err(invalid_value(service.and_then(ProvideErrorMetadata::message)).into())
         }
         Some("TransactionInProgressException") => Err(Outage::Unknown(None).into()),
         _ => Err(fault_of_write(error).into()),
+    }
+}
+
+/// What a value is rejected for that DynamoDB calls invalid. It has no code of its own for an item that is too large.
+fn invalid_value(message: Option<&str>) -> Rejected {
+    match message.is_some_and(|message| message.contains("size")) {
+        true => Rejected::TooLarge,
+        false => Rejected::Value,
     }
 }
 

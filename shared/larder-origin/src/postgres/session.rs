@@ -236,6 +236,7 @@ fn write_value(bind: &Bind<'_>, buf: &mut BytesMut) -> IsNull {
         Bind::Null => return IsNull::Yes,
         Bind::Bool(value) => buf.put_slice(if *value { b"true" } else { b"false" }),
         Bind::Integer(value) => buf.put_slice(value.to_string().as_bytes()),
+        Bind::Unsigned(value) => buf.put_slice(value.to_string().as_bytes()),
         Bind::Real(value) => buf.put_slice(format!("{value:?}").as_bytes()),
         Bind::Text(value) => buf.put_slice(value.as_bytes()),
         Bind::Bytes(value) => buf.put_slice(value),
@@ -251,6 +252,8 @@ fn type_of(bind: &Bind<'_>) -> u32 {
         Bind::Integer(_) => 20,
         Bind::Null | Bind::Text(_) => 25,
         Bind::Real(_) => 701,
+        // No integer of PostgreSQL holds it.
+        Bind::Unsigned(_) => 1700,
     }
 }
 

@@ -4,10 +4,11 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType,
 };
 
+use crate::place::Stored;
 use crate::server::{PASSWORD, ministack};
 
 /// A client of the emulator.
@@ -45,6 +46,9 @@ pub(crate) async fn make_tables(prefix: &str) {
         .send()
         .await
         .unwrap();
+    for name in ["counted", "texts", "numbers"] {
+        create(name, "id", ScalarAttributeType::N).send().await.unwrap();
+    }
     create("airports", "faa", ScalarAttributeType::S).send().await.unwrap();
     create("larder_writes", "id", ScalarAttributeType::S).send().await.unwrap();
     create("pairs", "id", ScalarAttributeType::S)
@@ -58,6 +62,38 @@ pub(crate) async fn make_tables(prefix: &str) {
 
 pub(crate) async fn drop_table(prefix: &str, name: &str) {
     client().await.delete_table().table_name(format!("{prefix}{name}")).send().await.unwrap();
+}
+
+/// Puts an item in whose version is `stored`.
+pub(crate) async fn set_version(prefix: &str, table: &str, id: &str, stored: Stored) {
+    let item = client().await.put_item().table_name(format!("{prefix}{table}"));
+    let item =
+        item.item("id", AttributeValue::N(id.to_owned())).item("word", AttributeValue::S("a".to_owned()));
+    let version = match stored {
+        Stored::Nothing => None,
+        Stored::Null => Some(AttributeValue::Null(true)),
+        Stored::Number(digits) => Some(AttributeValue::N(digits.to_owned())),
+        Stored::Text(text) => Some(AttributeValue::S(text.to_owned())),
+    };
+    let item = match version {
+        Some(version) => item.item("version", version),
+        None => item,
+    };
+    item.send().await.unwrap();
+}
+
+/// What is kept of the write called `name`.
+pub(crate) async fn outcome(prefix: &str, name: &str) -> String {
+    let item = client().await.get_item().table_name(format!("{prefix}larder_writes"));
+    let item = item.key("id", AttributeValue::S(name.to_owned())).send().await.unwrap().item.unwrap();
+    item["outcome"].as_s().unwrap().clone()
+}
+
+/// Keeps `outcome` of the write called `name`, in place of what is kept.
+pub(crate) async fn set_outcome(prefix: &str, name: &str, outcome: &str) {
+    let update = client().await.update_item().table_name(format!("{prefix}larder_writes"));
+    let update = update.key("id", AttributeValue::S(name.to_owned())).update_expression("SET outcome = :o");
+    update.expression_attribute_values(":o", AttributeValue::S(outcome.to_owned())).send().await.unwrap();
 }
 
 fn element(name: &str, kind: KeyType) -> KeySchemaElement {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use larder_origin::{
-    AwsSettings, Change, Fields, Id, Origin, OriginError, Record, TableConfig, Tables, WriteOptions, Written,
+    AwsSettings, Change, Fields, Id, ListQuery, Origin, OriginError, Record, Tables, WriteOptions, Written,
     schema,
 };
 use sqlx::mysql::MySqlConnectOptions;
@@ -40,13 +40,24 @@ impl Place {
             dynamodb::make_tables(&place.prefix).await;
             return place;
         }
-        let (real, bytes, version, schema) = match kind {
-            Kind::Sqlite => ("REAL", "BLOB", "INTEGER", schema::SQLITE),
-            Kind::Postgres => ("double precision", "bytea", "bigint", schema::POSTGRES),
-            Kind::MySql => ("DOUBLE", "BLOB", "BIGINT", schema::MYSQL),
+        let (real, bytes, version, text, schema) = match kind {
+            Kind::Sqlite => ("REAL", "BLOB", "INTEGER", "TEXT", schema::SQLITE),
+            Kind::Postgres => ("double precision", "bytea", "bigint", "text", schema::POSTGRES),
+            Kind::MySql => ("DOUBLE", "BLOB", "BIGINT", "LONGTEXT", schema::MYSQL),
             Kind::DynamoDb => unreachable!("it has no SQL"),
         };
         let key = "VARCHAR(64) PRIMARY KEY";
+        let numbers = match kind {
+            Kind::Sqlite => "id INTEGER PRIMARY KEY, whole INTEGER, dbl REAL",
+            Kind::Postgres => {
+                "id bigint PRIMARY KEY, whole bigint, dbl double precision, single real, dec numeric(38, 10),
+                    any_dec numeric"
+            }
+            _ => {
+                "id BIGINT UNSIGNED PRIMARY KEY, whole BIGINT, nat BIGINT UNSIGNED, dbl DOUBLE, single FLOAT,
+                    dec_ DECIMAL(38, 10)"
+            }
+        };
         place
             .run(&format!(
                 "CREATE TABLE flights (id INTEGER PRIMARY KEY, dest VARCHAR(3), distance INTEGER,
@@ -56,6 +67,9 @@ impl Place {
                  CREATE TABLE strict_rows (id INTEGER PRIMARY KEY, code VARCHAR(9) UNIQUE, needed INTEGER NOT NULL,
                     small INTEGER CHECK (small < 10), faa VARCHAR(64) REFERENCES airports (faa),
                     twice INTEGER GENERATED ALWAYS AS (needed * 2) STORED);
+                 CREATE TABLE texts (id INTEGER PRIMARY KEY, word VARCHAR(9), body {text});
+                 CREATE TABLE counted (id INTEGER PRIMARY KEY, word VARCHAR(9), version {version});
+                 CREATE TABLE numbers ({numbers}, word VARCHAR(9));
                  {schema}"
             ))
             .await;
@@ -156,6 +170,127 @@ impl Place {
         }
     }
 
+    /// Puts a row in, by ourselves, whose version is `stored`, in place of any that is there.
+    pub(crate) async fn set_version(&self, table: &str, id: &str, stored: Stored) {
+        if self.kind == Kind::DynamoDb {
+            return dynamodb::set_version(&self.prefix, table, id, stored).await;
+        }
+        let value = match stored {
+            Stored::Nothing | Stored::Null => "NULL".to_owned(),
+            Stored::Number(digits) => digits.to_owned(),
+            Stored::Text(text) => format!("'{text}'"),
+        };
+        self.run(&format!(
+            "DELETE FROM {table} WHERE id = {id}; INSERT INTO {table} (id, version) VALUES ({id}, {value})"
+        ))
+        .await;
+    }
+
+    /// What is kept of the write called `name`.
+    pub(crate) async fn outcome(&self, name: &str) -> String {
+        if self.kind == Kind::DynamoDb {
+            return dynamodb::outcome(&self.prefix, name).await;
+        }
+        let statement = format!("SELECT outcome FROM larder_writes WHERE id = '{name}'");
+        let query = ListQuery::Sql { statement, parameters: Vec::new() };
+        let rows = self.read_only().list(&query, 1, no_hurry()).await.unwrap();
+        parsed(&rows[0])["outcome"].as_str().unwrap().to_owned()
+    }
+
+    /// Keeps `outcome` of the write called `name`, in place of what is kept.
+    pub(crate) async fn set_outcome(&self, name: &str, outcome: &str) {
+        if self.kind == Kind::DynamoDb {
+            return dynamodb::set_outcome(&self.prefix, name, outcome).await;
+        }
+        self.run(&format!("UPDATE larder_writes SET outcome = '{outcome}' WHERE id = '{name}'")).await;
+    }
+
+    /// Columns of `numbers`, what is written there, and how a read shows it.
+    pub(crate) fn numbers(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        const DIGITS: &str = "12345678901234567890123456789012345678";
+        const FRACTION: &str = "0.12345678901234567890123456789012345678";
+        const DEC: &str = "1234567890123456789012345678.9012345678";
+        const QUOTED: &str = "\"1234567890123456789012345678.9012345678\"";
+        let reals = [
+            ("dbl", "1e308", "1e+308"),
+            ("dbl", "6.02e23", "6.02e+23"),
+            ("dbl", "1.7976931348623157e308", "1.7976931348623157e+308"),
+            ("dbl", "5e-324", "5e-324"),
+            ("dbl", "0.30000000000000004", "0.30000000000000004"),
+            ("dbl", "18446744073709551616.0", "1.8446744073709552e+19"),
+            ("whole", "9223372036854775807", "9223372036854775807"),
+            ("whole", "-9223372036854775808", "-9223372036854775808"),
+        ];
+        let singles = [("single", "3.4028235e38", "3.4028235e+38"), ("single", "0.1", "0.1")];
+        match self.kind {
+            // What is shown of it has fewer digits, and is the same real.
+            Kind::Sqlite => [&reals[..5], &reals[6..]].concat(),
+            Kind::Postgres => {
+                let decimals = [
+                    ("dec", DEC, QUOTED),
+                    ("any_dec", "18446744073709551616", "\"18446744073709551616\""),
+                    ("any_dec", "1e-40", "\"0.0000000000000000000000000000000000000001\""),
+                ];
+                [&reals[..], &singles, &decimals].concat()
+            }
+            Kind::MySql => {
+                let natural =
+                    [("nat", "18446744073709551615", "18446744073709551615"), ("dec_", DEC, QUOTED)];
+                [&reals[..], &singles, &natural].concat()
+            }
+            Kind::DynamoDb => vec![
+                ("n", "18446744073709551615", "18446744073709551615"),
+                ("n", "6.02e23", "602000000000000000000000"),
+                ("n", "1e100", "1E100"),
+                ("n", "1e-130", "1E-130"),
+                ("n", "-0.5", "-0.5"),
+                ("n", DIGITS, DIGITS),
+                ("n", FRACTION, FRACTION),
+            ],
+        }
+    }
+
+    /// Columns of `numbers`, and numbers that they cannot hold.
+    pub(crate) fn numbers_too_large(&self) -> &'static [(&'static str, &'static str)] {
+        match self.kind {
+            Kind::Sqlite => &[("whole", "9223372036854775808"), ("dbl", "1e309")],
+            Kind::Postgres => &[
+                ("whole", "9223372036854775808"),
+                ("whole", "1e308"),
+                ("dbl", "1e309"),
+                ("single", "1e39"),
+                ("dec", "1e28"),
+            ],
+            Kind::MySql => &[
+                ("whole", "9223372036854775808"),
+                ("nat", "18446744073709551616"),
+                ("nat", "-1"),
+                ("dbl", "1e309"),
+                ("single", "1e39"),
+                ("dec_", "1e28"),
+            ],
+            Kind::DynamoDb => {
+                &[("n", "1e126"), ("n", "1e-131"), ("n", "1.00000000000000000000000000000000000001")]
+            }
+        }
+    }
+
+    /// Ids of `numbers` at the bounds of what its key holds.
+    pub(crate) fn odd_ids(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::Sqlite | Kind::Postgres => &["9223372036854775807", "-9223372036854775808", "0"],
+            Kind::MySql => &["18446744073709551615", "9223372036854775808", "9223372036854775807", "7"],
+            Kind::DynamoDb => &[
+                "18446744073709551615",
+                "18446744073709551616",
+                "1.5",
+                "-1.5",
+                "1E100",
+                "12345678901234567890123456789012345678",
+            ],
+        }
+    }
+
     /// How place `at` of a statement is written, from 1.
     pub(crate) fn at(&self, at: usize) -> String {
         if self.kind == Kind::Postgres { format!("${at}") } else { "?".to_owned() }
@@ -200,6 +335,16 @@ impl Holder {
     }
 }
 
+/// What a row of a test holds as its version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stored {
+    /// No such attribute; NULL where there are columns.
+    Nothing,
+    Null,
+    Number(&'static str),
+    Text(&'static str),
+}
+
 pub(crate) fn postgres_options(url: &str) -> PgConnectOptions {
     server::postgres_options(url)
 }
@@ -208,10 +353,13 @@ pub(crate) fn mysql_options(url: &str) -> MySqlConnectOptions {
     url.parse::<MySqlConnectOptions>().unwrap().disable_statement_logging()
 }
 
-/// The tables of the tests; `flights` counts its writes.
+/// The tables of the tests; `flights` and `counted` count their writes.
 pub(crate) fn tables() -> Tables {
-    let mut tables = "flights:id,airports:faa,strict_rows:id".parse::<Tables>().unwrap().as_slice().to_vec();
-    tables[0] = TableConfig { version: Some("version".parse().unwrap()), ..tables[0].clone() };
+    let tables = "flights:id,counted:id,airports:faa,strict_rows:id,texts:id,numbers:id";
+    let mut tables = tables.parse::<Tables>().unwrap().as_slice().to_vec();
+    for counted in &mut tables[..2] {
+        counted.version = Some("version".parse().unwrap());
+    }
     Tables::new(tables).unwrap()
 }
 
