@@ -26,6 +26,8 @@ pub(crate) struct Fleet {
     addresses: Addresses,
     endpoint: Front,
     nodes: BTreeMap<NodeId, Node>,
+    /// Processes that were replaced and live on: no list and no name leads to them.
+    predecessors: Vec<Node>,
     last_id: NodeId,
     launches: u16,
     config_version: u64,
@@ -33,6 +35,13 @@ pub(crate) struct Fleet {
     notices: Notices,
     published: watch::Sender<Published>,
     status: watch::Sender<Status>,
+}
+
+/// What becomes of the process that a replacement takes the place of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Predecessor {
+    Ends,
+    LivesOn,
 }
 
 /// A listed node. One that failed has no door: connections are refused.
@@ -68,6 +77,7 @@ impl Fleet {
             notices: Notices::start(&options.name, options.notify.clone()),
             config_version: options.config_version,
             nodes: BTreeMap::new(),
+            predecessors: Vec::new(),
             last_id: NodeId(0),
             launches: 0,
             reply: ConfigReply::Topology,
@@ -117,18 +127,34 @@ impl Fleet {
     }
 
     /// Puts an empty node at another address in a node's place; name, port and the version stay.
-    pub(crate) async fn replace(&mut self, id: NodeId) -> Result<NodeStatus, LocalError> {
+    pub(crate) async fn replace(
+        &mut self,
+        id: NodeId,
+        predecessor: Predecessor,
+    ) -> Result<NodeStatus, LocalError> {
         let old = self.node(id)?.address;
         let listener = self.addresses.listen_replacement(old)?;
         self.notices.send(Event::CacheNodeReplaceStarted);
         let node = self.start_node(id, listener).await?;
         let old = self.nodes.insert(id, node);
         self.publish()?;
-        if let Some(old) = old {
-            old.end().await;
+        match (old, predecessor) {
+            (Some(old), Predecessor::Ends) => old.end().await,
+            (Some(old), Predecessor::LivesOn) => self.predecessors.push(old),
+            (None, _) => {}
         }
         self.notices.send(Event::CacheNodeReplaceComplete);
         self.node_status(id)
+    }
+
+    /// Ends the processes that were replaced and live on; answers how many there were.
+    pub(crate) async fn end_predecessors(&mut self) -> usize {
+        let predecessors = std::mem::take(&mut self.predecessors);
+        let count = predecessors.len();
+        for node in predecessors {
+            node.end().await;
+        }
+        count
     }
 
     /// Restarts a node, or brings a failed one back, at the same address; it comes back empty.
@@ -191,9 +217,10 @@ impl Fleet {
     }
 
     /// Ends every process and waits for each; the names stand nowhere any more.
-    pub(crate) async fn end(self) {
+    pub(crate) async fn end(mut self) {
         // It is not there if the start did not come so far.
         let _ = fs::remove_file(self.dir.join("hosts"));
+        self.end_predecessors().await;
         self.endpoint.close().await;
         for node in self.nodes.into_values() {
             node.end().await;
