@@ -104,7 +104,7 @@ async fn no_answer_contradicts_the_origin_whatever_happens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_safeguard_is_left_out_answers_are_wrong() {
     let seed = seed();
-    for care in Care::LESS {
+    for care in Care::less() {
         println!("{care:?}, seed {seed}");
         let (_, wrong) = run(MOST_STEPS_TO_A_FAULT, seed, care).await;
         assert!(!wrong.is_empty(), "seed {seed}: {care:?} goes unnoticed");

@@ -1,5 +1,7 @@
 //! The safeguards that a run can leave out, each of which it has to miss.
 
+use std::time::Duration;
+
 use crate::changes::Change;
 
 /// What the environments, or those who operate the nodes, do as they should, or do not.
@@ -19,7 +21,7 @@ pub(crate) enum Care {
     KeepsLocalTooLong,
     /// A writer that forgets a key leaves out its replicas.
     ForgetsOneReplica,
-    /// A refresher runs the query of a list before it asks whether it is to.
+    /// A refresher runs the queries of all lists before it refreshes the first.
     QueriesFirst,
     /// A publisher makes a first document without a wait for those who go by the lost one.
     FoundsAtOnce,
@@ -31,7 +33,7 @@ pub(crate) enum Care {
 
 impl Care {
     /// Each of those that are not whole.
-    pub(crate) const LESS: [Self; 10] = [
+    const LESS: [Self; 10] = [
         Self::ForgetsFirst,
         Self::IntendsLate,
         Self::ReadsWithoutTags,
@@ -44,13 +46,25 @@ impl Care {
         Self::SharesKeys,
     ];
 
+    /// Each of those that are not whole, or the one that the environment variable `LARDER_CARE` names.
+    pub(crate) fn less() -> Vec<Self> {
+        let named = std::env::var("LARDER_CARE").ok();
+        let is_named = |care: &Self| named.as_ref().is_none_or(|named| *named == format!("{care:?}"));
+        Self::LESS.into_iter().filter(is_named).collect()
+    }
+
+    /// How often the environments look at the ring document: more seldom where it has to show that some have not yet.
+    pub(crate) fn ring_check_interval(self) -> Duration {
+        Duration::from_millis(if self == Self::FoundsAtOnce { 300 } else { 50 })
+    }
+
     /// The changes to the nodes in a run: all kinds, or those that show what is left out.
-    pub(crate) fn changes(self) -> &'static [Change] {
+    pub(crate) fn changes(self) -> Vec<Change> {
         match self {
-            Self::ForgetsOneReplica => &[Change::AddReplicas, Change::AddReplicas, Change::Restart],
-            Self::FoundsAtOnce => &[Change::FoundElsewhere],
-            Self::LeavesReplacementUntold => &[Change::ReplaceBeside],
-            _ => Change::ALL,
+            Self::ForgetsOneReplica => vec![Change::AddReplicas, Change::AddReplicas, Change::Restart],
+            Self::FoundsAtOnce => vec![Change::FoundElsewhere],
+            Self::LeavesReplacementUntold => vec![Change::ReplaceBeside],
+            _ => Change::all(),
         }
     }
 }

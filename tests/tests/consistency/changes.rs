@@ -40,8 +40,13 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Those of a run, in no order.
-    pub(crate) const ALL: &[Self] = &[
+    /// Those of a run, in no order, but for what waits for a mend; see `pending.rs`.
+    pub(crate) fn all() -> Vec<Self> {
+        let is_due = |change: &Self| *change != Self::ReplaceBeside || PREDECESSORS_LOSE_THEIR_WORD;
+        Self::ALL.iter().copied().filter(is_due).collect()
+    }
+
+    const ALL: &[Self] = &[
         Self::Add,
         Self::Add,
         Self::Remove,
@@ -76,20 +81,14 @@ impl Change {
             _ => true,
         }
     }
-
-    /// Whether it is made at all; see `pending.rs`.
-    fn is_due(self) -> bool {
-        self != Self::ReplaceBeside || PREDECESSORS_LOSE_THEIR_WORD
-    }
 }
 
 /// The changes of a run that are left.
 pub(crate) struct Deck(Vec<Change>);
 
 impl Deck {
-    /// Those of `changes` that are due, shuffled, of which one founds.
-    pub(crate) fn new(changes: &[Change], random: &mut Rng) -> Self {
-        let mut deck: Vec<Change> = changes.iter().copied().filter(|change| change.is_due()).collect();
+    /// All of `deck`, shuffled, but of those that found the first.
+    pub(crate) fn new(mut deck: Vec<Change>, random: &mut Rng) -> Self {
         random.shuffle(&mut deck);
         let mut is_founded = false;
         deck.retain(|change| !change.is_founding() || !std::mem::replace(&mut is_founded, true));
@@ -114,7 +113,7 @@ mod tests {
 
     #[test]
     fn of_all_changes_one_founds_and_each_has_its_turn() {
-        let decks = (0..99).map(|seed| Deck::new(Change::ALL, &mut Rng::with_seed(seed)).0);
+        let decks = (0..99).map(|seed| Deck::new(Change::all(), &mut Rng::with_seed(seed)).0);
         let mut dealt = std::collections::HashSet::new();
         for deck in decks {
             assert_eq!(deck.iter().filter(|change| change.is_founding()).count(), 1, "{deck:?}");
@@ -125,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_change_is_dealt_once_and_none_that_cannot_be_made() {
-        let mut deck = Deck::new(&[Change::Add, Change::Remove, Change::Pause], &mut Rng::with_seed(1));
+        let mut deck = Deck::new(vec![Change::Add, Change::Remove, Change::Pause], &mut Rng::with_seed(1));
         let mut dealt = vec![deck.next(LEAST_NODES).unwrap(), deck.next(LEAST_NODES).unwrap()];
         assert!(!dealt.contains(&Change::Remove), "{dealt:?}");
         assert_eq!(deck.next(LEAST_NODES), None);

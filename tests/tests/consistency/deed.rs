@@ -22,7 +22,7 @@ pub(crate) enum Deed {
     DieInBetween,
     Forget,
     ForgetTag,
-    RefreshList,
+    RefreshLists,
     ChangeList,
     /// The environment ends, and a cold one takes its place.
     BeginAnew,
@@ -48,7 +48,7 @@ impl Deed {
         (60, Self::ReadAtLeast),
         (30, Self::ReadQuiet),
         (30, Self::ReadList),
-        (39, Self::ReadDropped),
+        (29, Self::ReadDropped),
         (120, Self::WriteThrough),
         (70, Self::WriteAndForget),
         (30, Self::Delete),
@@ -56,8 +56,8 @@ impl Deed {
         (20, Self::DieInBetween),
         (20, Self::Forget),
         (10, Self::ForgetTag),
-        (10, Self::RefreshList),
-        (10, Self::ChangeList),
+        (10, Self::RefreshLists),
+        (20, Self::ChangeList),
         (1, Self::BeginAnew),
     ];
 }

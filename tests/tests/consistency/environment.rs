@@ -68,7 +68,7 @@ impl Environment {
             Deed::DieInBetween => self.die_in_between(row).await,
             Deed::Forget => self.forget(row).await,
             Deed::ForgetTag => self.forget_tag(origin).await,
-            Deed::RefreshList => self.refresh_list(origin).await,
+            Deed::RefreshLists => self.refresh_lists(origin).await,
             Deed::ChangeList => self.list(origin).change(),
             Deed::BeginAnew => self.begin_anew(),
         }

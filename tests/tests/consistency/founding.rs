@@ -46,14 +46,14 @@ impl World {
         self.reconcile().await;
     }
 
-    /// The same while `node` goes, or another one comes: those who go by the lost document have another ring.
+    /// The same when `node` has gone, or another one has come: those who go by the lost document have another ring.
     pub(crate) async fn found_elsewhere(&mut self, node: &NodeStatus) {
-        self.forget_document(&self.local.nodes()).await;
         if self.local.nodes().len() < MOST_NODES {
             self.local.add_node().await.unwrap();
         } else {
             self.local.remove_node(node.id).await.unwrap();
         }
+        self.forget_document(&self.local.nodes()).await;
         if self.care == Care::FoundsAtOnce {
             self.place(&RingDocument::first(listed(&self.local), now_ms())).await;
         }

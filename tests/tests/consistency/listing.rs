@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use larder_cache::{Counts, Refreshed};
+use larder_cache::{Counts, ListItems, Refreshed};
 use tokio::time::Instant;
 
 use crate::care::Care;
@@ -29,14 +29,20 @@ impl Environment {
         counts
     }
 
-    pub(crate) async fn refresh_list(&mut self, origin: &Origin) {
-        let (list, seed) = (self.list(origin), self.random.u64(..));
-        let least_age = Duration::from_secs(self.random.u64(..2));
-        let version = list.ledger().version();
-        let early = match self.care {
-            Care::QueriesFirst => list.load(Rng::with_seed(seed)).await.ok(),
-            _ => None,
-        };
+    /// Refreshes all lists, one after the other.
+    pub(crate) async fn refresh_lists(&mut self, origin: &Origin) {
+        let mut early = Vec::new();
+        for list in origin.lists.iter().filter(|_| self.care == Care::QueriesFirst) {
+            early.push(list.load(Rng::with_seed(self.random.u64(..))).await.ok());
+        }
+        for (at, list) in origin.lists.iter().enumerate() {
+            self.refresh_list(origin, list, early.get(at).cloned().flatten()).await;
+        }
+    }
+
+    async fn refresh_list(&mut self, origin: &Origin, list: &List, early: Option<ListItems>) {
+        let (version, seed) = (list.ledger().version(), self.random.u64(..));
+        let least_age = Duration::from_secs(self.random.u64(..4) / 3);
         let load = || async {
             match &early {
                 Some(items) => Ok(items.clone()),

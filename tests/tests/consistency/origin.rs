@@ -62,4 +62,4 @@ impl Origin {
 
 const ROWS: usize = 120;
 const QUIET_ROWS: usize = 16;
-const LISTS: usize = 4;
+const LISTS: usize = 3;

@@ -34,8 +34,8 @@ impl World {
         let age = founding::age(&mut random);
         let document = RingDocument::first(listed(&local), now_ms() - age.as_millis() as u64);
         println!("the document is {age:?} old");
-        let publisher = publisher(&local);
-        let prober = Prober::new(config(&local), Arc::clone(&origin));
+        let publisher = publisher(&local, care);
+        let prober = Prober::new(config(&local, care), Arc::clone(&origin));
         let world = Self { local, origin, publisher, prober, care, random, wrong: Vec::new() };
         world.place(&document).await;
         world.reconcile().await;
@@ -44,13 +44,14 @@ impl World {
 
     /// What an environment is told of the nodes.
     pub(crate) fn config(&self) -> Config {
-        config(&self.local)
+        config(&self.local, self.care)
     }
 
     /// Lets one change happen after the other, unless the run is over before.
     pub(crate) async fn change(&mut self) {
         let mut deck = Deck::new(self.care.changes(), &mut self.random);
         while let Some(change) = deck.next(self.local.nodes().len()) {
+            sleep(Duration::from_millis(self.random.u64(100..300))).await;
             if self.origin.is_over() {
                 return;
             }
@@ -59,7 +60,6 @@ impl World {
             self.origin.tally.note_change();
             println!("step {step}: {change:?} took {:?}", begin.elapsed());
             self.check_quiet(&format!("after {change:?}"), None).await;
-            sleep(Duration::from_millis(self.random.u64(10..300))).await;
         }
     }
 
@@ -92,7 +92,7 @@ impl World {
 
     /// A publisher in an environment that has just begun takes the place of the present one.
     pub(crate) fn begin_publisher_anew(&mut self) {
-        self.publisher = publisher(&self.local);
+        self.publisher = publisher(&self.local, self.care);
     }
 
     /// How long after a publication, or a loss, some environments may not know of it.
@@ -116,9 +116,9 @@ where
     }
 }
 
-fn publisher(local: &LocalCluster) -> Publisher {
+fn publisher(local: &LocalCluster, care: Care) -> Publisher {
     let warm_up = WarmUp { least: Duration::ZERO, most: Duration::from_secs(1), ..WarmUp::default() };
-    Publisher::new(Cluster::new(config(local)).unwrap(), warm_up)
+    Publisher::new(Cluster::new(config(local, care)).unwrap(), warm_up)
 }
 
 /// The listed nodes, as the ring has them.
@@ -134,11 +134,11 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
-fn config(local: &LocalCluster) -> Config {
+fn config(local: &LocalCluster, care: Care) -> Config {
     let endpoint = local.config_endpoint();
     let endpoint = Endpoint::Configuration { host: endpoint.ip().to_string(), port: endpoint.port() };
     Config {
-        ring_check_interval: Duration::from_millis(50),
+        ring_check_interval: care.ring_check_interval(),
         timeout: Duration::from_millis(300),
         early_discovery: Duration::from_millis(50),
         mark_down: Duration::from_millis(10),
