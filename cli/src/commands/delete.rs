@@ -26,7 +26,8 @@ impl Delete {
             for number in 1..copies {
                 was_there |= cluster.delete(&self.key.copy_at(number)).await?;
             }
-            let seconds = Tag::of_key(&self.key).into_iter().flat_map(|tag| tag.places().skip(1).collect::<Vec<_>>());
+            let seconds =
+                Tag::of_key(&self.key).into_iter().flat_map(|tag| tag.places().skip(1).collect::<Vec<_>>());
             for second in seconds {
                 cluster.delete(&second).await?;
             }

@@ -1,6 +1,6 @@
 //! The handle of a running cluster.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Predecessor};
 use crate::{ConfigReply, LocalError, NodeId, NodeStatus, Options, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,12 +82,18 @@ impl LocalCluster {
     ///
     /// Errors: [`LocalError::NoSecondAddress`] where 127.0.0.1 is the only loopback address (macOS).
     pub async fn replace_node(&self, id: NodeId) -> Result<NodeStatus, LocalError> {
-        self.order(|done| Order::Replace(id, done)).await
+        self.order(|done| Order::Replace(id, Predecessor::Ends, done)).await
     }
 
-    /// The same, but the node that is replaced lives on at its address, unlisted, until the cluster ends.
+    /// As [`replace_node`](Self::replace_node), but the process that is replaced lives on beside its successor: it
+    /// answers at its old address until [`end_predecessors`](Self::end_predecessors), or until the cluster ends.
     pub async fn replace_node_beside(&self, id: NodeId) -> Result<NodeStatus, LocalError> {
-        self.order(|done| Order::ReplaceBeside(id, done)).await
+        self.order(|done| Order::Replace(id, Predecessor::LivesOn, done)).await
+    }
+
+    /// Ends all processes that [`replace_node_beside`](Self::replace_node_beside) has left; answers how many there were.
+    pub async fn end_predecessors(&self) -> Result<usize, LocalError> {
+        self.order(Order::EndPredecessors).await
     }
 
     /// Restarts a node, failed or not, at its address; it comes back empty.
@@ -150,8 +156,8 @@ type Ready = Done<watch::Receiver<Status>>;
 enum Order {
     Add(Done<NodeStatus>),
     Remove(Option<NodeId>, Done<NodeStatus>),
-    Replace(NodeId, Done<NodeStatus>),
-    ReplaceBeside(NodeId, Done<NodeStatus>),
+    Replace(NodeId, Predecessor, Done<NodeStatus>),
+    EndPredecessors(Done<usize>),
     Reboot(NodeId, Done<NodeStatus>),
     Pause(NodeId, Done<NodeStatus>),
     Resume(NodeId, Done<NodeStatus>),
@@ -207,8 +213,8 @@ async fn make(fleet: &mut Fleet, order: Order) {
     match order {
         Order::Add(done) => drop(done.send(fleet.add().await)),
         Order::Remove(id, done) => drop(done.send(fleet.remove(id).await)),
-        Order::Replace(id, done) => drop(done.send(fleet.replace(id).await)),
-        Order::ReplaceBeside(id, done) => drop(done.send(fleet.replace_beside(id).await)),
+        Order::Replace(id, predecessor, done) => drop(done.send(fleet.replace(id, predecessor).await)),
+        Order::EndPredecessors(done) => drop(done.send(Ok(fleet.end_predecessors().await))),
         Order::Reboot(id, done) => drop(done.send(fleet.reboot(id).await)),
         Order::Pause(id, done) => drop(done.send(fleet.pause(id))),
         Order::Resume(id, done) => drop(done.send(fleet.resume(id))),

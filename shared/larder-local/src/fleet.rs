@@ -26,7 +26,7 @@ pub(crate) struct Fleet {
     addresses: Addresses,
     endpoint: Front,
     nodes: BTreeMap<NodeId, Node>,
-    /// Nodes that were replaced and live on.
+    /// Processes that were replaced and live on: no list and no name leads to them.
     predecessors: Vec<Node>,
     last_id: NodeId,
     launches: u16,
@@ -35,6 +35,13 @@ pub(crate) struct Fleet {
     notices: Notices,
     published: watch::Sender<Published>,
     status: watch::Sender<Status>,
+}
+
+/// What becomes of the process that a replacement takes the place of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Predecessor {
+    Ends,
+    LivesOn,
 }
 
 /// A listed node. One that failed has no door: connections are refused.
@@ -120,31 +127,34 @@ impl Fleet {
     }
 
     /// Puts an empty node at another address in a node's place; name, port and the version stay.
-    pub(crate) async fn replace(&mut self, id: NodeId) -> Result<NodeStatus, LocalError> {
-        if let Some(old) = self.succeed(id).await? {
-            old.end().await;
-        }
-        self.notices.send(Event::CacheNodeReplaceComplete);
-        self.node_status(id)
-    }
-
-    /// The same, but the node that is replaced lives on.
-    pub(crate) async fn replace_beside(&mut self, id: NodeId) -> Result<NodeStatus, LocalError> {
-        let old = self.succeed(id).await?;
-        self.predecessors.extend(old);
-        self.notices.send(Event::CacheNodeReplaceComplete);
-        self.node_status(id)
-    }
-
-    /// Lists a new node in the place of another one, which it answers.
-    async fn succeed(&mut self, id: NodeId) -> Result<Option<Node>, LocalError> {
+    pub(crate) async fn replace(
+        &mut self,
+        id: NodeId,
+        predecessor: Predecessor,
+    ) -> Result<NodeStatus, LocalError> {
         let old = self.node(id)?.address;
         let listener = self.addresses.listen_replacement(old)?;
         self.notices.send(Event::CacheNodeReplaceStarted);
         let node = self.start_node(id, listener).await?;
         let old = self.nodes.insert(id, node);
         self.publish()?;
-        Ok(old)
+        match (old, predecessor) {
+            (Some(old), Predecessor::Ends) => old.end().await,
+            (Some(old), Predecessor::LivesOn) => self.predecessors.push(old),
+            (None, _) => {}
+        }
+        self.notices.send(Event::CacheNodeReplaceComplete);
+        self.node_status(id)
+    }
+
+    /// Ends the processes that were replaced and live on; answers how many there were.
+    pub(crate) async fn end_predecessors(&mut self) -> usize {
+        let predecessors = std::mem::take(&mut self.predecessors);
+        let count = predecessors.len();
+        for node in predecessors {
+            node.end().await;
+        }
+        count
     }
 
     /// Restarts a node, or brings a failed one back, at the same address; it comes back empty.
@@ -207,11 +217,12 @@ impl Fleet {
     }
 
     /// Ends every process and waits for each; the names stand nowhere any more.
-    pub(crate) async fn end(self) {
+    pub(crate) async fn end(mut self) {
         // It is not there if the start did not come so far.
         let _ = fs::remove_file(self.dir.join("hosts"));
+        self.end_predecessors().await;
         self.endpoint.close().await;
-        for node in self.nodes.into_values().chain(self.predecessors) {
+        for node in self.nodes.into_values() {
             node.end().await;
         }
         self.watchdog.stop().await;

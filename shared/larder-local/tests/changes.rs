@@ -64,6 +64,25 @@ async fn a_replaced_node_keeps_its_name_port_and_version_at_another_address() {
     check_hosts(&cluster);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_node_replaced_beside_answers_at_its_old_address_until_its_end() {
+    let cluster = cluster(2).await;
+    let old = cluster.nodes()[1].clone();
+    check(old.endpoint, b"ms a 1\r\nx\r\n", b"HD\r\n");
+    let mut warm = connect_to_node(old.endpoint);
+    let new = cluster.replace_node_beside(old.id).await.unwrap();
+    assert_eq!((&new.name, new.port, &cluster.nodes()[1]), (&old.name, old.port, &new));
+    check(new.endpoint, b"mg a v\r\n", b"EN\r\n");
+    check(old.endpoint, b"mg a v\r\n", b"VA 1\r\nx\r\n");
+    check_hosts(&cluster);
+    assert_eq!(cluster.end_predecessors().await.unwrap(), 1);
+    assert_eq!(warm.read(&mut [0]).unwrap(), 0);
+    TcpStream::connect(old.endpoint).unwrap_err();
+    check(new.endpoint, b"mn\r\n", b"MN\r\n");
+    assert_eq!(cluster.end_predecessors().await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_rebooted_node_is_empty_at_the_same_address_and_its_connections_have_ended() {
     let cluster = cluster(1).await;

@@ -1,247 +1,179 @@
-//! One environment: it reads, writes and invalidates by chance, and holds every answer against the origin.
+//! One environment: it does one thing after the other, and holds every answer against the origin.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use larder_cache::{Answer, Cache, Counts, Intent, LoadError, OriginGuard, Outcome, Policy};
+use larder_cache::{Answer, Cache, Counts, LoadError, OriginGuard, Outcome, Policy, Sampler, Sampling};
 use larder_client::{Cluster, Config};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::origin::{Origin, OutOfOrder, Row, tag};
+use crate::care::Care;
+use crate::deed::Deed;
+use crate::kind::{LOCAL_FOR, NO_ROW_FOR};
+use crate::ledger::{Allowed, Said};
+use crate::origin::Origin;
+use crate::pending::NO_ROW_ENDS_IN_AN_OUTAGE;
+use crate::row::{OutOfOrder, Row};
 
 pub(crate) struct Environment {
     name: usize,
-    care: Care,
-    cache: Cache,
-    origin: Arc<Origin>,
-    random: Rng,
+    pub(crate) care: Care,
+    config: Config,
+    pub(crate) cache: Cache,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) random: Rng,
+    /// Of each row the latest version that it has told the cache itself.
+    own: Vec<u64>,
     wrong: Vec<String>,
 }
 
-/// What an environment does as it should, or does not.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Care {
-    /// Everything.
-    Whole,
-    /// It forgets what it is going to write, and not what it has written.
-    ForgetsFirst,
-    /// It reads the cache after it has changed the origin, and takes what it finds for older than that.
-    IntendsLate,
-    /// It reads without the tags of its rows.
-    ReadsWithoutTags,
-}
-
-impl Care {
-    /// Each of those that are not whole.
-    pub(crate) const LESS: [Self; 3] = [Self::ForgetsFirst, Self::IntendsLate, Self::ReadsWithoutTags];
-}
-
-type Read = Result<Answer, LoadError<OutOfOrder>>;
+pub(crate) type Read = Result<Answer, LoadError<OutOfOrder>>;
 
 impl Environment {
     pub(crate) fn new(name: usize, care: Care, config: Config, origin: Arc<Origin>, seed: u64) -> Self {
-        let cache = Cache::new(Cluster::new(config).unwrap(), OriginGuard::new(100));
-        Self { name, care, cache, origin, random: Rng::with_seed(seed), wrong: Vec::new() }
+        let mut random = Rng::with_seed(seed);
+        let cache = cold(&config, &mut random);
+        let own = vec![0; origin.rows.len()];
+        Self { name, care, config, cache, origin, random, own, wrong: Vec::new() }
     }
 
-    /// Does one thing after the other until all have done `steps` together; answers what was wrong.
-    pub(crate) async fn work(mut self, steps: u64) -> Vec<String> {
+    /// Does one thing after the other until the run is over; answers what was wrong.
+    pub(crate) async fn work(mut self) -> Vec<String> {
         let origin = Arc::clone(&self.origin);
-        while origin.steps() < steps && !origin.is_given_up() {
-            let row = &origin.rows[self.any()];
-            let counts = match self.random.u32(..100) {
-                0..50 => self.read(row).await,
-                50..60 => self.read_many(&origin).await,
-                60..66 => self.read_at_least(row).await,
-                66..80 => self.write_through(row).await,
-                80..88 => self.write_and_forget(row).await,
-                88..91 => self.give_up(row).await,
-                91..93 => self.die_before_it_is_written(row).await,
-                93..95 => self.forget(row).await,
-                95..96 => self.forget_tag().await,
-                _ => self.be_dropped(row).await,
-            };
-            origin.done(counts);
+        while !origin.is_over() {
+            let counts = self.act(&origin).await;
+            origin.tally.done(counts);
             if self.wrong.len() >= MOST_FAULTS {
-                origin.give_up();
+                origin.end();
             }
         }
         self.wrong
     }
 
-    /// A row; some more often than others.
-    fn any(&mut self) -> usize {
-        let rows = self.origin.rows.len();
-        let most = if self.random.u32(..3) == 0 { rows } else { rows / 8 };
+    async fn act(&mut self, origin: &Origin) -> Counts {
+        let row = &origin.rows[self.any()];
+        match Deed::draw(&mut self.random) {
+            Deed::Read => return self.read(row).await,
+            Deed::ReadMany => return self.read_many(origin).await,
+            Deed::ReadAtLeast => return self.read_at_least(row).await,
+            Deed::ReadQuiet => return self.read_quiet(origin).await,
+            Deed::ReadList => return self.read_list(origin).await,
+            Deed::ReadDropped => self.read_dropped(row).await,
+            Deed::WriteThrough => self.write_through(row).await,
+            Deed::WriteAndForget => self.write_and_forget(row).await,
+            Deed::Delete => self.delete(row).await,
+            Deed::GiveUp => self.give_up(row).await,
+            Deed::DieInBetween => self.die_in_between(row).await,
+            Deed::Forget => self.forget(row).await,
+            Deed::ForgetTag => self.forget_tag(origin).await,
+            Deed::RefreshLists => self.refresh_lists(origin).await,
+            Deed::ChangeList => self.list(origin).change(),
+            Deed::BeginAnew => self.begin_anew(),
+        }
+        Counts::default()
+    }
+
+    /// The number of a row; of some more often than of others.
+    pub(crate) fn any(&mut self) -> usize {
+        let is_hot = self.random.u32(..3) > 0;
+        let most = if is_hot { self.origin.hot().len() } else { self.origin.rows.len() };
         self.random.usize(..most)
     }
 
-    async fn read(&mut self, row: &Row) -> Counts {
-        let (least, begin, seed) = (row.least(), Instant::now(), self.random.u64(..));
-        let load = || row.load(Rng::with_seed(seed));
-        let (answer, counts) = self.cache.get_or_load(&row.key, &self.policy(row), begin + LIMIT, load).await;
-        self.check(row, least, begin, &answer, "read");
-        counts
+    fn begin_anew(&mut self) {
+        self.cache = cold(&self.config, &mut self.random);
+        self.own.fill(0);
     }
 
-    async fn read_many(&mut self, origin: &Origin) -> Counts {
-        let kind = self.random.usize(..4);
-        let rows: Vec<&Row> = (0..8).map(|_| &origin.rows[self.any() / 4 * 4 + kind]).collect();
-        let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
-        let least: Vec<u64> = rows.iter().map(|row| row.least()).collect();
-        let (begin, seed) = (Instant::now(), self.random.u64(..));
-        let load = |missing: Vec<usize>| {
-            let rows = &rows;
-            async move {
-                let mut loaded = Vec::new();
-                for index in missing {
-                    loaded.push(rows[index].load(Rng::with_seed(seed ^ index as u64)).await?);
-                }
-                Ok(loaded)
-            }
-        };
-        let policy = self.policy(rows[0]);
-        let batch = self.cache.get_or_load_many(&keys, &policy, begin + LIMIT, load).await;
-        for ((row, least), answer) in rows.into_iter().zip(least).zip(&batch.answers) {
-            self.check(row, least, begin, answer, "batch");
-        }
-        batch.counts
-    }
-
-    async fn read_at_least(&mut self, row: &Row) -> Counts {
-        let (least, begin, seed) = (row.least(), Instant::now(), self.random.u64(..));
-        let load = || row.load(Rng::with_seed(seed));
-        let read = self.cache.get_at_least(&row.key, least, &row.policy, begin + LIMIT, load);
-        let (answer, counts) = read.await;
-        if let Ok(Answer { version: Some(version), .. }) = answer
-            && version < least
-        {
-            self.wrong.push(format!("{}: asked for {least} at least and got {version}", self.name));
-        }
-        self.check(row, least, begin, &answer, "read at least");
-        counts
-    }
-
-    async fn write_through(&mut self, row: &Row) -> Counts {
-        let (intent, version) = if self.care == Care::IntendsLate {
-            let version = row.write(&mut self.random).await;
-            (self.intend(row).await, version)
-        } else {
-            (self.intend(row).await, row.write(&mut self.random).await)
-        };
-        let written = self.cache.written(intent, &row.value(version), &row.policy, soon()).await;
-        if written.is_err() {
-            self.forget_until_done(row).await;
-        }
-        row.tell(version);
-        Counts::default()
-    }
-
-    async fn write_and_forget(&mut self, row: &Row) -> Counts {
-        if self.care == Care::ForgetsFirst {
-            self.forget_until_done(row).await;
-        }
-        let version = row.write(&mut self.random).await;
-        if self.care != Care::ForgetsFirst {
-            self.forget_until_done(row).await;
-        }
-        row.tell(version);
-        Counts::default()
-    }
-
-    async fn give_up(&mut self, row: &Row) -> Counts {
-        let intent = self.intend(row).await;
-        self.cache.abandon(intent).await;
-        Counts::default()
-    }
-
-    /// It never tells the cache, which may hold the old value for as long as it lives; so nobody says that it was told.
-    async fn die_before_it_is_written(&mut self, row: &Row) -> Counts {
-        let intent = self.intend(row).await;
-        let _ = row.write(&mut self.random).await;
-        drop(intent);
-        Counts::default()
-    }
-
-    async fn forget(&mut self, row: &Row) -> Counts {
-        let version = row.version();
-        if self.cache.forget(&row.key, &row.policy, soon()).await.is_ok() {
-            row.tell(version);
-        }
-        Counts::default()
-    }
-
-    async fn forget_tag(&mut self) -> Counts {
-        let origin = Arc::clone(&self.origin);
-        let tagged = origin.rows.iter().filter(|row| !row.policy.tags.is_empty());
-        let versions: Vec<(&Row, u64)> = tagged.map(|row| (row, row.version())).collect();
-        if self.cache.forget_tag(&tag(), soon()).await.is_ok() {
-            versions.into_iter().for_each(|(row, version)| row.tell(version));
-        }
-        Counts::default()
-    }
-
-    /// A read that its caller gives up in the middle.
-    async fn be_dropped(&mut self, row: &Row) -> Counts {
-        let (seed, most) = (self.random.u64(..), Duration::from_micros(self.random.u64(..2000)));
-        let load = || row.load(Rng::with_seed(seed));
-        let read = self.cache.get_or_load(&row.key, &row.policy, soon(), load);
-        let _ = tokio::time::timeout(most, read).await;
-        Counts::default()
-    }
-
-    fn policy<'r>(&self, row: &'r Row) -> Cow<'r, Policy> {
+    /// How this environment reads and writes `row`.
+    pub(crate) fn policy<'r>(&self, row: &'r Row) -> Cow<'r, Policy> {
+        let policy = &row.policy;
         match self.care {
-            Care::ReadsWithoutTags => Cow::Owned(Policy { tags: Vec::new(), ..row.policy.clone() }),
-            _ => Cow::Borrowed(&row.policy),
+            Care::ReadsWithoutTags => Cow::Owned(Policy { tags: Vec::new(), ..policy.clone() }),
+            Care::KeepsLocalTooLong => {
+                Cow::Owned(Policy { near_for: policy.near_for.map(|_| 3 * LOCAL_FOR), ..policy.clone() })
+            }
+            Care::SharesKeys => Cow::Owned(Policy { schema: 1, ..policy.clone() }),
+            _ => Cow::Borrowed(policy),
         }
     }
 
-    async fn intend(&self, row: &Row) -> Intent {
-        self.cache.intend(&row.key, &row.policy, soon()).await
+    /// The cache knows of `version` of `row`, by this environment.
+    pub(crate) fn tell(&mut self, row: &Row, version: u64) {
+        row.tell(version);
+        self.own[row.number] = self.own[row.number].max(version);
     }
 
-    /// As the queue of invalidations does: until it has succeeded it has not ended.
-    async fn forget_until_done(&self, row: &Row) {
-        while self.cache.forget(&row.key, &row.policy, soon()).await.is_err() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn check(&mut self, row: &Row, least: u64, begin: Instant, answer: &Read, what: &str) {
-        let name = self.name;
+    /// Holds the `answer` to a read of `row` that began at `begin` against the origin.
+    pub(crate) fn check(&mut self, row: &Row, begin: Instant, answer: &Read, what: &str) {
+        self.check_time(begin, what);
         match answer {
             Ok(answer) => {
-                let version = answer.version.unwrap_or_default();
-                let may_be_old = answer.outcome == Outcome::Stale && row.policy.stale_after_invalidate;
-                if version < least && !may_be_old {
-                    self.wrong
-                        .push(format!("{name}: {what} {least} or later, and got {version}: {answer:?}"));
+                let said =
+                    answer.version.filter(|_| answer.value.is_some()).map_or(Said::NoRow, Said::Version);
+                let allowed = self.allowed(row, begin, answer);
+                if let Some(wrong) = row.ledger().wrong(said, allowed) {
+                    self.fault(format!("{what}: {wrong:?}: {answer:?}"));
                 }
-                let is_true = version <= row.version() && answer.value == Some(row.value(version).value);
+                let is_true = match said {
+                    Said::Version(version) => answer.value == Some(row.value(version).value),
+                    Said::NoRow => answer.value.is_none(),
+                };
                 if !is_true {
-                    self.wrong.push(format!("{name}: {what} what never was: {answer:?}"));
+                    self.fault(format!("{what} what never was: {answer:?}"));
                 }
             }
             Err(LoadError::Origin(_) | LoadError::Failing | LoadError::Deadline | LoadError::Slow(_)) => {}
-            Err(error) => self.wrong.push(format!("{name}: {what}: {error:?}")),
+            Err(error) => self.fault(format!("{what}: {error:?}")),
         }
+    }
+
+    pub(crate) fn check_time(&mut self, begin: Instant, what: &str) {
         let took = begin.elapsed();
         if took > LIMIT + MOST_FREEZE + SLACK {
-            self.wrong.push(format!("{name}: {what} took {took:?}"));
+            self.fault(format!("{what} took {took:?}"));
         }
+    }
+
+    pub(crate) fn fault(&mut self, what: String) {
+        self.wrong.push(format!("{}: {what}", self.name));
+    }
+
+    /// How old the `answer` to a read of `row` may be that began at `begin`.
+    fn allowed(&self, row: &Row, begin: Instant, answer: &Answer) -> Allowed {
+        let is_local = answer.outcome == Outcome::Hit && answer.node.is_none();
+        let begin = if is_local { begin.checked_sub(LOCAL_FOR).unwrap_or(begin) } else { begin };
+        let from = self.origin.lapses.counted_from(begin, Instant::now(), row.has_replicas());
+        let floor = match answer.outcome {
+            Outcome::Stale if row.policy.stale_after_invalidate => 1,
+            _ if is_local => row.ledger().floor(from).max(self.own[row.number]),
+            _ => row.ledger().floor(from),
+        };
+        let no_row_until = from.checked_sub(Duration::from(NO_ROW_FOR) + NO_ROW_SLACK);
+        Allowed { floor, no_row_until: no_row_until.filter(|_| NO_ROW_ENDS_IN_AN_OUTAGE) }
     }
 }
 
-fn soon() -> Instant {
+/// A cache of an environment that has just begun.
+fn cold(config: &Config, random: &mut Rng) -> Cache {
+    let sampling = Sampling { one_in: 2, ..Sampling::default() };
+    let sampler = Sampler::new(sampling, random.fork());
+    Cache::new(Cluster::new(config.clone()).unwrap(), OriginGuard::new(100)).sampled_by(sampler)
+}
+
+/// When a call has to end that begins now.
+pub(crate) fn soon() -> Instant {
     Instant::now() + LIMIT
 }
 
-const LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const LIMIT: Duration = Duration::from_secs(3);
 /// What freezes may add, a few of them in one read.
 const MOST_FREEZE: Duration = Duration::from_secs(3);
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(3);
+/// What "no such record" may be older than its time: it is loaded and stored in a while, by whole seconds, and
+/// answered while one reader refreshes it.
+const NO_ROW_SLACK: Duration = Duration::from_secs(8);
 const MOST_FAULTS: usize = 9;
