@@ -1,7 +1,7 @@
 //! What an origin promises, whatever its database: the same cases on a real one of every kind.
 #![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,18 +10,27 @@ use larder_origin::{
     BadId, Change, Effect, IdempotencyKey, ListQuery, Misconfigured, Origin, OriginError, Outage, Rejected,
     Scalar, WriteOptions,
 };
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use place::{Kind, Place, Stored, fields, ids, no_hurry, parsed, put, read, tables, write};
+use place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, tables, write};
 
 #[path = "support/dynamodb.rs"]
 mod dynamodb;
+#[path = "contract/names.rs"]
+mod names;
+#[path = "contract/numbers.rs"]
+mod numbers;
 #[path = "support/place.rs"]
 mod place;
 #[path = "support/server.rs"]
 mod server;
+#[path = "contract/versions.rs"]
+mod versions;
+
+use names::*;
+use numbers::*;
+use versions::*;
 
 /// Each case as a test of every kind of database.
 macro_rules! on_every_database {
@@ -279,206 +288,6 @@ async fn a_write_of_one_name_happens_once(place: Place) {
     let again = repeated().await;
     assert_eq!((again.record, again.version, again.effect), (None, None, Effect::Changed));
     assert_eq!(read(&origin, "flights", "7").await, None);
-}
-
-async fn a_repeat_of_what_left_no_row_answers_none(place: Place) {
-    let origin = place.origin();
-    for (name, change, effect) in [
-        ("patch", Change::Patch(fields(r#"{"dest": "MIA"}"#)), Effect::Nothing),
-        ("delete", Change::Delete, Effect::Removed),
-    ] {
-        let name = IdempotencyKey::new(name).unwrap();
-        let named = WriteOptions { idempotency_key: Some(&name), ..WriteOptions::default() };
-        if effect == Effect::Removed {
-            put(&origin, "flights", "7", "{}").await.unwrap();
-        }
-        write(&origin, "flights", "7", change.clone(), named).await.unwrap();
-        let since = put(&origin, "flights", "7", "{}").await.unwrap();
-        let again = write(&origin, "flights", "7", change, named).await.unwrap();
-        assert!(again.is_repeat());
-        assert_eq!((again.effect, again.record, again.version), (effect, None, None));
-        let id = origin.id("flights", "7").unwrap();
-        assert_eq!(origin.load("flights", &id, no_hurry()).await.unwrap(), since.record);
-        write(&origin, "flights", "7", Change::Delete, WriteOptions::default()).await.unwrap();
-    }
-}
-
-async fn what_is_kept_of_a_write_is_short_whatever_the_row(place: Place) {
-    let origin = place.origin();
-    let long = "x".repeat(if place.kind == Kind::DynamoDb { 350_000 } else { 3_000_000 });
-    put(&origin, "texts", "7", &json!({"body": long, "word": "a"}).to_string()).await.unwrap();
-    let name = IdempotencyKey::new("short").unwrap();
-    let named =
-        WriteOptions { idempotency_key: Some(&name), kept: &["body", "word"], ..WriteOptions::default() };
-    let patch = || Change::Patch(fields(r#"{"word": "b"}"#));
-    let patched = write(&origin, "texts", "7", patch(), named).await.unwrap();
-    assert!(!patched.is_repeat());
-    let outcome = place.outcome("short").await;
-    assert!(outcome.len() < 200 && outcome.contains(r#""word":"a""#), "{} bytes", outcome.len());
-    let again = write(&origin, "texts", "7", patch(), named).await.unwrap();
-    assert!(again.is_repeat());
-    assert_eq!(again.record, patched.record);
-}
-
-/// As it was before the row was read anew; both functions may run beside each other while one is deployed.
-async fn an_outcome_that_holds_the_rows_is_repeated_as_well(place: Place) {
-    let origin = place.origin();
-    put(&origin, "flights", "7", r#"{"dest": "MIA"}"#).await.unwrap();
-    let name = IdempotencyKey::new("old").unwrap();
-    let named = WriteOptions { idempotency_key: Some(&name), ..WriteOptions::default() };
-    let change = || Change::Patch(fields(r#"{"dest": "BQN"}"#));
-    write(&origin, "flights", "7", change(), named).await.unwrap();
-    let rows =
-        r#"{"record":{"id":7,"dest":"BQN"},"before":{"id":7,"dest":"MIA"},"version":8,"before_version":7}"#;
-    place.set_outcome("old", rows).await;
-    let again = write(&origin, "flights", "7", change(), named).await.unwrap();
-    assert_eq!(
-        (again.effect, parsed(&again.record.unwrap())["dest"].clone()),
-        (Effect::Changed, json!("BQN"))
-    );
-    let repeat = again.repeat.unwrap();
-    assert_eq!((repeat.version, repeat.kept.len()), (Some(8), 2));
-    assert_eq!(parsed(&repeat.kept[0])["dest"], "MIA");
-}
-
-async fn a_row_whose_version_is_no_count_is_read_and_written(place: Place) {
-    let origin = place.origin();
-    let mut versions = vec![Stored::Nothing, Stored::Number("0"), Stored::Number("-1")];
-    if matches!(place.kind, Kind::Sqlite | Kind::DynamoDb) {
-        versions.extend([Stored::Number("1.5"), Stored::Text("seven")]);
-    }
-    if place.kind == Kind::DynamoDb {
-        versions.extend([Stored::Null, Stored::Number("100000000000000000000")]);
-    }
-    for stored in versions {
-        for change in [Change::Put(fields("{}")), Change::Patch(fields(r#"{"word": "b"}"#)), Change::Delete] {
-            place.set_version("counted", "7", stored).await;
-            let id = origin.id("counted", "7").unwrap();
-            let before = origin.load("counted", &id, no_hurry()).await.unwrap().unwrap();
-            assert_eq!(before.version(), Some(0), "{stored:?}");
-            let other = WriteOptions { if_version: Some(1), ..WriteOptions::default() };
-            let refused = write(&origin, "counted", "7", change.clone(), other).await;
-            assert!(
-                matches!(refused, Err(OriginError::VersionConflict { present: Some(0) })),
-                "{stored:?}: {refused:?}"
-            );
-            let same = WriteOptions { if_version: Some(0), ..WriteOptions::default() };
-            let written = write(&origin, "counted", "7", change.clone(), same).await.unwrap();
-            assert_eq!(written.before, Some(before), "{stored:?}");
-            if change == Change::Delete {
-                assert_eq!(read(&origin, "counted", "7").await, None, "{stored:?}");
-                continue;
-            }
-            let version = written.version.unwrap();
-            // A count goes on; what is none may have been a count, and the time is above it.
-            match stored {
-                Stored::Number("0") => assert_eq!(version, 1),
-                _ => assert!(version > 1_700_000_000_000, "{stored:?}: {version}"),
-            }
-            let next = write(&origin, "counted", "7", change, WriteOptions::default()).await.unwrap();
-            assert_eq!(next.version, Some(version + 1), "{stored:?}");
-            assert_eq!(read(&origin, "counted", "7").await.unwrap()["version"], json!(version + 1));
-        }
-    }
-}
-
-async fn writers_at_once_of_a_row_without_a_count_give_each_a_version(place: Place) {
-    let mut versions = vec![Stored::Nothing, Stored::Number("0"), Stored::Number("-1")];
-    if place.kind == Kind::DynamoDb {
-        versions.extend([Stored::Null, Stored::Text("seven"), Stored::Number("1.5")]);
-    }
-    for stored in versions {
-        place.set_version("counted", "7", stored).await;
-        check_distinct_versions(&place, "counted").await;
-    }
-}
-
-async fn a_version_that_has_no_next_one_is_refused_and_can_be_removed(place: Place) {
-    let origin = place.origin();
-    let mut versions = vec!["9223372036854775807"];
-    if place.kind == Kind::DynamoDb {
-        versions.push("18446744073709551615");
-    }
-    for version in versions {
-        place.set_version("counted", "7", Stored::Number(version)).await;
-        assert_eq!(read(&origin, "counted", "7").await.unwrap()["version"].to_string(), version);
-        for change in [Change::Put(fields("{}")), Change::Patch(fields(r#"{"word": "b"}"#))] {
-            let refused = write(&origin, "counted", "7", change, WriteOptions::default()).await;
-            assert!(matches!(refused, Err(OriginError::Rejected(Rejected::Version))), "{refused:?}");
-        }
-        let only = WriteOptions { if_version: Some(version.parse().unwrap()), ..WriteOptions::default() };
-        let removed = write(&origin, "counted", "7", Change::Delete, only).await.unwrap();
-        assert_eq!(removed.effect, Effect::Removed);
-    }
-}
-
-async fn an_id_of_another_kind_than_the_key_finds_nothing_in_a_batch(place: Place) {
-    for warm in [false, true] {
-        let (origin, cold) = (place.origin(), place.origin());
-        put(&origin, "flights", "1", "{}").await.unwrap();
-        put(&origin, "flights", "3", "{}").await.unwrap();
-        let asked = ["1", "abc", "18446744073709551616", "007", "3", "1.5", &"9".repeat(39)];
-        let ids = ids(&cold, "flights", &asked);
-        let origin = if warm { origin } else { cold };
-        let found = origin.load_many("flights", &ids, no_hurry()).await.unwrap();
-        let found: Vec<bool> = found.iter().map(Option::is_some).collect();
-        assert_eq!(found, [true, false, false, false, true, false, false]);
-        let found = origin.load_many("flights", &ids[1..2], no_hurry()).await.unwrap();
-        assert_eq!(found, [None]);
-    }
-}
-
-/// All that a read shows is written back as it is shown, and read again.
-async fn a_number_is_written_as_it_is_read(place: Place) {
-    let origin = place.origin();
-    for (column, number, shown) in place.numbers() {
-        let writes = [number, shown].map(|value| fields(&format!(r#"{{"{column}": {value}}}"#)));
-        let [number, shown_fields] = writes;
-        for change in [Change::Put(number), Change::Patch(shown_fields.clone()), Change::Put(shown_fields)] {
-            let written = write(&origin, "numbers", "7", change, WriteOptions::default()).await;
-            let written = written.unwrap_or_else(|wrong| panic!("{column} {shown}: {wrong}")).record.unwrap();
-            let json: HashMap<String, Box<RawValue>> = serde_json::from_slice(written.json()).unwrap();
-            assert_eq!(json[column].get(), shown, "{column}");
-            let id = origin.id("numbers", "7").unwrap();
-            assert_eq!(origin.load("numbers", &id, no_hurry()).await.unwrap(), Some(written), "{column}");
-        }
-    }
-}
-
-async fn a_number_that_the_column_cannot_hold_is_rejected(place: Place) {
-    let origin = place.origin();
-    for (column, number) in place.numbers_too_large() {
-        let refused = put(&origin, "numbers", "7", &format!(r#"{{"{column}": {number}}}"#)).await;
-        assert!(
-            matches!(refused, Err(OriginError::Rejected(Rejected::Value))),
-            "{column} {number}: {refused:?}"
-        );
-    }
-}
-
-async fn a_key_is_read_written_and_named_with_all_its_digits(place: Place) {
-    let origin = place.origin();
-    let ids_there = place.odd_ids();
-    for id in ids_there {
-        let body = format!(r#"{{"id": {id}, "word": "a"}}"#);
-        let made = put(&origin, "numbers", id, &body).await.unwrap_or_else(|wrong| panic!("{id}: {wrong}"));
-        assert_eq!(made.effect, Effect::Made, "{id}");
-        let patch = Change::Patch(fields(&format!(r#"{{"id": {id}, "word": "b"}}"#)));
-        let patched = write(&origin, "numbers", id, patch, WriteOptions::default()).await.unwrap();
-        let json: HashMap<String, Box<RawValue>> =
-            serde_json::from_slice(patched.record.as_ref().unwrap().json()).unwrap();
-        assert_eq!((json["id"].get(), json["word"].get()), (*id, "\"b\""));
-        let other = put(&origin, "numbers", id, r#"{"id": 18446744073709551616.5}"#).await;
-        assert!(matches!(other, Err(OriginError::Rejected(Rejected::Key))), "{other:?}");
-    }
-    let found = origin.load_many("numbers", &ids(&origin, "numbers", ids_there), no_hurry()).await.unwrap();
-    for (id, found) in ids_there.iter().zip(found) {
-        let json: HashMap<String, Box<RawValue>> =
-            serde_json::from_slice(found.as_ref().unwrap().json()).unwrap();
-        assert_eq!(json["id"].get(), *id);
-        let removed = write(&origin, "numbers", id, Change::Delete, WriteOptions::default()).await.unwrap();
-        assert_eq!(removed.effect, Effect::Removed, "{id}");
-    }
 }
 
 async fn a_list_takes_a_number_of_any_size(place: Place) {
