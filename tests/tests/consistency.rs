@@ -1,20 +1,31 @@
 //! The house under random load: environments read, write, invalidate and freeze while nodes come, go, restart and stand
 //! still, and every answer is held against the versions of the origin.
 //!
-//! | rule | says |
-//! | --- | --- |
-//! | no old value | a read that begins after the cache was told of a write answers that version or a later one; but one that says that it is stale, where the policy allows to answer what was invalidated |
-//! | no old value for whoever asks for a version | `get_at_least` answers no earlier one, nor that there is none |
-//! | no value from nowhere | an answer is of its key, and of a version that the origin has had |
-//! | no time without end | whatever is asked ends by its deadline, or soon after |
+//! | rule | says | decided in |
+//! | --- | --- | --- |
+//! | no old value | a read that begins after the cache was told of a write answers that version or a later one; but one that says that it is stale, where the policy allows to answer what was invalidated | `ledger.rs` |
+//! | no row for its time | "no such record" is true of a deletion, and answered no longer than it is believed | `ledger.rs` |
+//! | a local value for its time | a value from an environment's own memory is at most its time older than that, and never older than what this environment wrote | `environment.rs` |
+//! | a documented bound | where one lets an answer be old (a document lost, a predecessor that lives on), it is no older than the begin of that time | `lapse.rs` |
+//! | no old list | no list is older than the last refresh that was confirmed, or than its age says | `list.rs` |
+//! | no old value for a reader that asks for a version | `get_at_least` answers no earlier one | `reading.rs` |
+//! | no value from nowhere | an answer is of its key, and of a version that the origin has had | `ledger.rs` |
+//! | no key that cannot be cached | a key that nobody writes is a hit again soon after every change | `quiet.rs` |
+//! | no time without end | whatever is asked ends by its deadline, or soon after | `environment.rs` |
+//!
+//! A new step of an environment is a variant of `deed.rs`, a new change of the nodes one of `changes.rs`, and a safeguard
+//! that a run leaves out one of `care.rs`. What a mend is waited for stands in `pending.rs`.
 //!
 //! ```sh
 //! LARDER_STEPS=1000000 LARDER_SEED=7 cargo test --release -p larder-tests --test consistency -- --nocapture
 //! ```
 //!
-//! It has to fail where a safeguard is taken away. What an environment has to do itself is left out by a test beside
-//! it. What the crates do was taken away by hand, each in a run of 40,000 steps with seed 7, which gives up once an
-//! environment has seen nine answers that are wrong; environments run side by side, so another run counts others:
+//! `LARDER_CARE=FoundsAtOnce` leaves out that one safeguard in the second test.
+//!
+//! It has to fail where a safeguard is taken away. What environments and operators have to do is left out by a test
+//! beside it. What the crates do was taken away by hand, before rows were deleted and documents lost, each in a run of
+//! 40,000 steps with seed 7, which gives up once an environment has seen nine answers that are wrong; environments run
+//! side by side, so another run counts others:
 //!
 //! | taken away | where | wrong answers |
 //! | --- | --- | --- |
@@ -23,15 +34,6 @@
 //! | that a value which was invalidated is not taken for an earlier one | the same | 12 |
 //! | the numbers of tags that a read compares | `larder-cache: reading.rs`, `is_outdated` | 6 |
 //! | that a write removes its key from the other owner while it moves | `larder-client: write.rs`, `void` | 19 |
-//!
-//! It does not cover, and others do:
-//!
-//! | what | covered by |
-//! | --- | --- |
-//! | deletion: every row is there all the time, so "not found" is always wrong here | `shared/larder-cache/tests/cache_aside/environments.rs`, `functions/write/tests/` |
-//! | near values: no policy here has them | `shared/larder-cache/tests/cache_aside/near.rs` |
-//! | copies of hot keys: no key here has them | `shared/larder-cache/tests/publisher/copies.rs`, `copy_interleavings.rs` |
-//! | lists | `lists.rs` in both folders, `functions/top-n/tests/` |
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 

@@ -138,7 +138,8 @@ impl Environment {
     }
 
     pub(crate) fn fault(&mut self, what: String) {
-        self.wrong.push(format!("{}: {what}", self.name));
+        let step = self.origin.tally.steps();
+        self.wrong.push(format!("step {step}, environment {}: {what}", self.name));
     }
 
     /// How old the `answer` to a read of `row` may be that began at `begin`.

@@ -13,14 +13,12 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::care::Care;
 use crate::changes::MOST_NODES;
 use crate::lapse::Cause;
-use crate::pending::{EPOCHS_MAY_WRAP, LOSS_BESIDE_A_SILENT_NODE_HEALS};
 use crate::world::{PATIENCE, World, listed, now_ms};
 
 /// How long ago the fleet's first document was published. The next first one has an epoch that is later by as many
 /// seconds, of which an item keeps the low 16 bits: its tag may read as one of before, of after, or of just now.
 pub(crate) fn age(random: &mut Rng) -> Duration {
-    let wraps = if EPOCHS_MAY_WRAP { random.u64(..4) } else { 0 };
-    let secs = match wraps {
+    let secs = match random.u64(..4) {
         0 => random.u64(100..10_000),
         1 => WRAP / 2 + random.u64(100..WRAP / 2),
         2 => WRAP * random.u64(1..50) + WRAP / 2 + random.u64(100..WRAP / 2),
@@ -98,9 +96,7 @@ impl World {
     async fn reconcile_beside_silent(&mut self, node: &NodeStatus) {
         // What it has to leave undone for the silent node, the next run does.
         let _ = self.publisher.reconcile(Instant::now() + 3 * self.convergence_time()).await;
-        if LOSS_BESIDE_A_SILENT_NODE_HEALS {
-            self.check_quiet("beside a silent node", Some(node)).await;
-        }
+        self.check_quiet("beside a silent node", Some(node)).await;
         self.local.resume_node(node.id).await.unwrap();
         self.reconcile().await;
     }
