@@ -25,7 +25,8 @@ impl ResolvConf {
                 Some("search") => conf.search = words.take(MOST_SUFFIXES).map(without_dot).collect(),
                 Some("domain") => conf.search = words.take(1).map(without_dot).collect(),
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok()).last();
+                    let ndots =
+                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok()).next_back();
                     conf.ndots = ndots.map_or(conf.ndots, |ndots: usize| ndots.min(MOST_NDOTS));
                 }
                 _ => {}
