@@ -2,13 +2,13 @@
 //!
 //! | variable | what | default | bounds |
 //! | --- | --- | --- | --- |
-//! | `LARDER_CONFIG_ENDPOINT` | the cluster's configuration endpoint, `host:port`; a single memcached or ElastiCache Serverless will do, too | this or `LARDER_NODES` | |
+//! | `LARDER_CONFIG_ENDPOINT` | the cluster's configuration endpoint, `host:port`. ElastiCache Serverless (`….serverless.…`) is used as one node, and so is a plain memcached, from the second request of an environment on: it has to tell twice that it knows no cluster | this or `LARDER_NODES` | |
 //! | `LARDER_NODES` | instead: nodes that never change, `host:port[:weight][@ip]`, joined by commas | | at least 1 |
 //! | `LARDER_TLS` | whether the nodes speak TLS | `off` | `on`, `off` |
 //! | `LARDER_TLS_CA_FILE` | a PEM file of the authorities to trust instead of the system's | the system's | with `LARDER_TLS=on` |
 //! | `LARDER_RING` | which ring says what node owns a key | `libmemcached-ketama-weighted` | a ring's name |
 //! | `LARDER_DISCOVERY_INTERVAL_SECS` | how old the list of nodes may grow before a request asks for it again, in seconds | 60 | 1 to 3600 |
-//! | `LARDER_RING_CHECK_INTERVAL_MS` | how old the view of the ring may grow before a request looks at the ring document in passing, in milliseconds; the same for all functions of a cluster | 1000 | 100 to 60000 |
+//! | `LARDER_RING_CHECK_INTERVAL_MS` | how old the view of the ring may grow before a request looks at the ring document in passing, in milliseconds. The first ring document records it for the cluster: a longer one of another stack is cut to it | 1000 | 100 to 60000 |
 //! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before DNS: for a cluster on the own machine | none | |
 //! | `LARDER_CACHE_TIMEOUT_MS` | how long one call to the cache may take before the origin is asked instead, in milliseconds; the same for all functions of a cluster, for a change of the ring waits for calls under way | 500 | 5 to 10000 |
 //! | `LARDER_SAMPLE_ONE_IN` | one read in so many is counted, so that new nodes can be warmed with what is read most; 0 for none | 4 | 0 to 10000 |

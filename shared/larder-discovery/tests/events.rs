@@ -20,8 +20,12 @@ fn every_notice_has_its_event_cluster_and_effect() {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let Some(records) = event["Records"].as_array() else { continue };
-        let messages = records.iter().map(|record| record["Sns"]["Message"].as_str().unwrap());
+        // Messages of a queue lie in envelopes, which `larder-lambda` opens.
+        let messages = records.iter().filter_map(|record| record["Sns"]["Message"].as_str());
         let read: Vec<_> = messages.map(|message| told(Notice::parse(message))).collect();
+        if read.is_empty() {
+            continue;
+        }
         assert_eq!(Some(&read), expected.get(&name), "{name}");
         seen.insert(name);
     }
