@@ -9,7 +9,7 @@
 //! | `LARDER_RING` | which ring says what node owns a key | `libmemcached-ketama-weighted` | a ring's name |
 //! | `LARDER_DISCOVERY_INTERVAL_SECS` | how old the list of nodes may grow before a request asks for it again, in seconds | 60 | 1 to 3600 |
 //! | `LARDER_RING_CHECK_INTERVAL_MS` | how old the view of the ring may grow before a request looks at the ring document in passing, in milliseconds. The first ring document records it for the cluster: a longer one of another stack is cut to it | 1000 | 100 to 60000 |
-//! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before DNS: for a cluster on the own machine | none | |
+//! | `LARDER_HOSTS_FILE` | lines `address name` that are asked before `/etc/hosts` and DNS: for a cluster on the own machine | none | |
 //! | `LARDER_CACHE_TIMEOUT_MS` | how long one call to the cache may take before the origin is asked instead, in milliseconds; the same for all functions of a cluster, for a change of the ring waits for calls under way | 500 | 5 to 10000 |
 //! | `LARDER_SAMPLE_ONE_IN` | one read in so many is counted, so that new nodes can be warmed with what is read most; 0 for none | 4 | 0 to 10000 |
 //! | `LARDER_HOT_KEYS_IN_CLEAR` | whether the line of metrics names the keys that are read most, in its property `HottestKeys`, as they are, and not by their hashes | `off` | `on`, `off` |

@@ -178,9 +178,7 @@ impl<'a> Run<'a> {
         }
         self.log_founding(survey, &silent).await;
         let first = RingDocument::first(survey.listed.clone(), now_ms());
-        let first = first.checked_every(self.cluster.ring_check_interval());
-        // Without a document two environments may have gone by two rings: what they stored is loaded anew.
-        Step::Publish(RingDocument { history_is_cut: true, ..first })
+        Step::Publish(first.checked_every(self.cluster.ring_check_interval()))
     }
 
     /// Says what the first document is founded over: items of before are loaded once more when they are read.

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::pending::PREDECESSORS_LOSE_THEIR_WORD;
+use crate::pending::ONE_RING_WITHOUT_A_DOCUMENT;
 
 /// One change.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -42,7 +42,7 @@ pub(crate) enum Change {
 impl Change {
     /// Those of a run, in no order, but for what waits for a mend; see `pending.rs`.
     pub(crate) fn all() -> Vec<Self> {
-        let is_due = |change: &Self| *change != Self::ReplaceBeside || PREDECESSORS_LOSE_THEIR_WORD;
+        let is_due = |change: &Self| *change != Self::FoundElsewhere || ONE_RING_WITHOUT_A_DOCUMENT;
         Self::ALL.iter().copied().filter(is_due).collect()
     }
 
