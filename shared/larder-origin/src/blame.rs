@@ -13,7 +13,7 @@ impl OriginError {
     /// | --- | --- |
     /// | a name without an address, no connection, no TLS session, no file | another environment may reach it |
     /// | credentials, missing rights, an unknown database | they are those of this environment |
-    /// | a configuration that does not fit, a fault of the caller | the database is well |
+    /// | a configuration or a schema that does not fit, a fault of the caller | the database is well |
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unavailable(Outage::Database(fault)) => !is_own(&**fault),
