@@ -165,17 +165,32 @@ async fn a_list_that_there_is_not_is_404_and_without_lists_there_is_no_such_path
 }
 
 #[tokio::test]
-async fn a_list_that_fails_is_refused_and_its_origin_left_alone_for_a_moment() -> Result<()> {
+async fn a_list_whose_origin_is_out_of_order_is_refused_and_left_alone_for_a_moment() -> Result<()> {
     let house = House::new(&[LISTS]).await?;
-    for list in ["writes", "twice"] {
-        check_code(&house.get(&format!("/lists/{list}")).await, 500, "misconfigured");
-    }
-    let first = house.get("/lists/gone").await;
+    house.spoil_origin()?;
+    let first = house.get(PATH).await;
     check_code(&first, 503, "origin_unavailable");
     assert_eq!((first.work.counts.origin_calls, first.work.counts.errors), (1, 1));
-    let again = house.get("/lists/gone").await;
+    let again = get(&house.another(&[LISTS])?, PATH).await;
     check_code(&again, 503, "origin_unavailable");
     assert_eq!((again.answer.headers["retry-after"].as_str(), again.work.counts.failing), ("2", 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_that_its_settings_keep_from_being_asked_is_remembered_for_no_other() -> Result<()> {
+    let house = House::new(&[LISTS]).await?;
+    for (list, status, code) in [
+        ("writes", 500, "misconfigured"),
+        ("twice", 500, "misconfigured"),
+        ("gone", 503, "origin_unavailable"),
+    ] {
+        for _ in 0..2 {
+            let refused = house.get(&format!("/lists/{list}")).await;
+            check_code(&refused, status, code);
+            assert_eq!((refused.work.counts.origin_calls, refused.work.counts.failing), (1, 0), "{list}");
+        }
+    }
     Ok(())
 }
 

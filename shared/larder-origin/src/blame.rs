@@ -6,18 +6,18 @@ use std::fmt;
 use crate::error::{OriginError, Outage};
 
 impl OriginError {
-    /// Whether the database was reached and is out of order: it failed, ran out of time, or lacks what is asked for. Other
-    /// environments find it so, too.
+    /// Whether the database was reached and is out of order: it failed, or ran out of time. Other environments find it
+    /// so, too.
     ///
     /// | not an outage | because |
     /// | --- | --- |
     /// | a name without an address, no connection, no TLS session, no file | another environment may reach it |
     /// | credentials, missing rights, an unknown database | they are those of this environment |
-    /// | a configuration that does not fit, a fault of the caller | the database is well |
+    /// | a configuration or a schema that does not fit, a fault of the caller | the database is well |
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unavailable(Outage::Database(fault)) => !is_own(&**fault),
-            Self::Unavailable(Outage::Deadline | Outage::Schema(_) | Outage::Unknown(_)) => true,
+            Self::Unavailable(Outage::Deadline | Outage::Unknown(_)) => true,
             _ => false,
         }
     }

@@ -69,6 +69,12 @@ impl House {
         Ok(std::fs::rename(self.dir.path().join(DATABASE), self.dir.path().join("away.db"))?)
     }
 
+    /// Puts something in place of the origin's file that is no database; what is open stays open.
+    pub(crate) fn spoil_origin(&self) -> Result<()> {
+        self.remove_origin()?;
+        Ok(std::fs::write(self.dir.path().join(DATABASE), "id,name\n".repeat(1000))?)
+    }
+
     /// Gets `path` from the function.
     pub(crate) async fn get(&self, path_and_query: &str) -> Handled {
         get(&self.app, path_and_query).await
