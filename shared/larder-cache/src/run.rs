@@ -32,8 +32,8 @@ pub(crate) struct Run<'a> {
     report: Report,
     /// Whether a document in force has said what is asked for. What others say against it afterwards counts.
     is_granted: bool,
-    /// Which listed nodes are silent, and since when these, while no node that answers holds a document.
-    founding: Option<(Vec<RingNode>, Instant)>,
+    /// What is to be founded over while no node that answers holds a document, and since when that has been so.
+    founding: Option<(Unfounded, Instant)>,
     /// Since when all nodes hold the document with these client flags: two may have one epoch.
     spread: Option<(u32, Instant)>,
     /// Which nodes of the ring are off the list and silent, and since when these.
@@ -42,6 +42,25 @@ pub(crate) struct Run<'a> {
     failed_looks: u32,
     /// The client flags of the document under which it has warmed.
     warmed: Option<u32>,
+}
+
+/// Nodes of which none that answers holds a document.
+#[derive(Clone, Debug)]
+struct Unfounded {
+    listed: Vec<RingNode>,
+    silent: Vec<RingNode>,
+}
+
+impl Unfounded {
+    /// The same with the time since when environments have had it to go by, if one look `before` saw the other, and this
+    /// one is made `now`. A node that answers again changes nothing for them.
+    fn since(self, before: Option<(Self, Instant)>, now: Instant) -> (Self, Instant) {
+        let is_known = |before: &Self| {
+            before.listed == self.listed && self.silent.iter().all(|node| node.is_in(&before.silent))
+        };
+        let since = before.filter(|(before, _)| is_known(before)).map_or(now, |(_, since)| since);
+        (self, since)
+    }
 }
 
 /// What a look at the nodes leads to.
@@ -130,6 +149,7 @@ impl<'a> Run<'a> {
     /// What is to be done about what `survey` shows; does it, but for the publication.
     async fn step(&mut self, survey: &Survey, wish: &Wish<'_>) -> Result<Step, PublishError> {
         let Some(current) = &survey.current else { return Ok(self.found(survey).await) };
+        self.founding = None;
         if survey.is_held_by_nobody()
             && let Some(document) = current.without_reading(now_ms())
         {
@@ -164,15 +184,12 @@ impl<'a> Run<'a> {
     /// interval of discovery at most.
     async fn found(&mut self, survey: &Survey) -> Step {
         let silent = survey.silent();
-        let is_new = |since: &(Vec<RingNode>, Instant)| silent.iter().any(|node| !node.is_in(&since.0));
-        if self.founding.as_ref().is_none_or(is_new) {
-            self.founding = Some((silent.clone(), Instant::now()));
-        }
         if silent.len() == survey.nodes.len() {
             return Step::End(Some(Unfinished::Unreachable));
         }
-        // An environment that goes by a lost document has to notice first: the list may have changed since.
-        let since = self.founding.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        let unfounded = Unfounded { listed: survey.listed.clone(), silent: silent.clone() };
+        let (unfounded, since) = unfounded.since(self.founding.take(), Instant::now());
+        self.founding = Some((unfounded, since));
         if let Some(step) = self.wait_until_settled(since).await {
             return step;
         }
@@ -490,3 +507,32 @@ fn now_ms() -> u64 {
 const MOST_STEPS: usize = 128;
 /// How often the nodes may not be learnt in one run: it may have waited for long, and most of its work be done.
 const MOST_FAILED_LOOKS: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_founds_waits_anew_when_environments_have_something_else_to_go_by() {
+        let seen = |listed: &[&str], silent: &[&str]| {
+            let nodes = |names: &[&str]| names.iter().map(|name| RingNode::new(*name, 11211)).collect();
+            Unfounded { listed: nodes(listed), silent: nodes(silent) }
+        };
+        let before = seen(&["a", "b", "c"], &["c"]);
+        for (now, waits_anew) in [
+            (seen(&["a", "b", "c"], &["c"]), false),
+            (seen(&["a", "b", "c"], &[]), false),
+            (seen(&["a", "b", "c"], &["b", "c"]), true),
+            (seen(&["a", "b", "c"], &["b"]), true),
+            (seen(&["a", "b", "c", "d"], &["c"]), true),
+            (seen(&["a", "b"], &[]), true),
+            // The ring of a list depends on its order where a client counts its nodes.
+            (seen(&["b", "a", "c"], &["c"]), true),
+        ] {
+            let first = Instant::now();
+            let second = first + Duration::from_secs(1);
+            let (_, since) = now.clone().since(Some((before.clone(), first)), second);
+            assert_eq!(since == second, waits_anew, "{now:?}");
+        }
+    }
+}

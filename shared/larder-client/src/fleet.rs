@@ -252,9 +252,9 @@ impl Fleet {
         self.document.as_ref().map(|document| document.epoch)
     }
 
-    /// What items that are stored under this ring are stamped with; 0 where there is no document.
+    /// What items that are stored under this ring are stamped with.
     pub(crate) fn stamp(&self) -> u16 {
-        self.epoch().map_or(0, Epoch::stamp)
+        self.epoch().map_or(Epoch::NO_DOCUMENT, Epoch::stamp)
     }
 
     /// The node with this host and port.

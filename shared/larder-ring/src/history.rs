@@ -28,8 +28,8 @@ pub enum Trust {
     Trusted,
     /// Its node has not: another node may have taken a write since.
     Untrusted,
-    /// It was stored under no document of this history: under a later one, or under one from before a jump of the
-    /// epoch. A later document may say more.
+    /// It was stored under no document of this history: under none at all, under a later one, or under one from before a
+    /// jump of the epoch. A later document may say more.
     Unknown,
 }
 
@@ -52,8 +52,8 @@ impl History {
 
     /// Whether the item that `node` holds under `key` may be believed, if `stamp` says the epoch it was stored under.
     ///
-    /// The stamp 0 is that of an item which knew of no document: as old as the first reign, provided that the history
-    /// goes back so far. For an item of the present epoch this is one comparison.
+    /// An item without a stamp counts as stored in the first reign, provided that the history goes back so far. One that
+    /// was stored under no document is of an unknown epoch. For an item of the present epoch this is one comparison.
     ///
     /// A stamp has 16 bits. An item from before a jump of the epoch reads as one of this history where the jump is a
     /// multiple of 65,536 seconds, give or take the few epochs of the history.
@@ -72,7 +72,7 @@ impl History {
     fn epoch_of(&self, stamp: u16) -> Option<Epoch> {
         let first = self.reigns.first()?.0.from;
         match self.now.of_stamp(stamp) {
-            None if stamp == 0 && self.is_complete => Some(first),
+            None if stamp == Epoch::UNSTAMPED && self.is_complete => Some(first),
             epoch => epoch.filter(|epoch| (first..=self.now).contains(epoch)),
         }
     }
@@ -135,6 +135,15 @@ mod tests {
             let trust = founded.ownership(RingKind::default()).trust(b"k", &node, before.stamp());
             assert_eq!(trust, expected, "{jump} s");
         }
+    }
+
+    #[test]
+    fn no_document_trusts_an_item_that_was_stored_under_none() {
+        let node = RingNode::new("a", 11211);
+        let founded = RingDocument::first(vec![node.clone()], NOW_SECS * 1000);
+        let trust = |stamp| founded.ownership(RingKind::default()).trust(b"k", &node, stamp);
+        assert_eq!(trust(Epoch::NO_DOCUMENT), Trust::Unknown);
+        assert_eq!(trust(Epoch::UNSTAMPED), Trust::Trusted);
     }
 
     const NOW_SECS: u64 = 1_764_096_001;

@@ -43,8 +43,12 @@ impl Environment {
     pub(crate) async fn work(mut self) -> Vec<String> {
         let origin = Arc::clone(&self.origin);
         while !origin.is_over() {
+            let known = self.wrong.len();
             let counts = self.act(&origin).await;
             origin.tally.done(counts);
+            if self.wrong.len() > known {
+                self.note_ring().await;
+            }
             if self.wrong.len() >= MOST_FAULTS {
                 origin.end();
             }
@@ -140,6 +144,18 @@ impl Environment {
     pub(crate) fn fault(&mut self, what: String) {
         let step = self.origin.tally.steps();
         self.wrong.push(format!("step {step}, environment {}: {what}", self.name));
+    }
+
+    /// Says beside the last fault by which ring it was answered.
+    async fn note_ring(&mut self) {
+        let document = self.cache.cluster().ring_document().await.ok().flatten();
+        let ring = document.map_or("no document".to_owned(), |document| {
+            String::from_utf8_lossy(&document.encode()).into_owned()
+        });
+        let seen = self.cache.cluster().topology().await.map(|topology| format!("{topology:?}"));
+        if let Some(last) = self.wrong.last_mut() {
+            last.push_str(&format!("; by {ring}; seen {seen:?}"));
+        }
     }
 
     /// How old the `answer` to a read of `row` may be that began at `begin`.

@@ -56,32 +56,33 @@ impl World {
                 return;
             }
             let (step, begin) = (self.origin.tally.steps(), Instant::now());
-            self.make(change).await;
+            let nodes = self.local.nodes();
+            let node = &nodes[self.random.usize(..nodes.len())];
+            self.make(change, node).await;
             self.origin.tally.note_change();
-            println!("step {step}: {change:?} took {:?}", begin.elapsed());
+            println!("step {step}: {change:?} at {} took {:?}", node.name, begin.elapsed());
             self.check_quiet(&format!("after {change:?}"), None).await;
         }
     }
 
-    async fn make(&mut self, change: Change) {
-        let nodes = self.local.nodes();
-        let node = nodes[self.random.usize(..nodes.len())].clone();
+    /// Makes `change`, of `node` where it is of one that is there.
+    async fn make(&mut self, change: Change, node: &NodeStatus) {
         match change {
             Change::Add => self.add().await,
-            Change::Remove => self.remove(&node).await,
-            Change::Retire => self.retire(&node).await,
-            Change::Replace => self.replace(&node).await,
-            Change::ReplaceBeside => self.replace_beside(&node).await,
-            Change::Pause => self.pause(&node).await,
-            Change::Restart => self.restart(&node).await,
+            Change::Remove => self.remove(node).await,
+            Change::Retire => self.retire(node).await,
+            Change::Replace => self.replace(node).await,
+            Change::ReplaceBeside => self.replace_beside(node).await,
+            Change::Pause => self.pause(node).await,
+            Change::Restart => self.restart(node).await,
             Change::AddReplicas => self.add_replicas().await,
             Change::RemoveReplicas => self.remove_replicas().await,
             Change::LoseDocument => self.lose_document().await,
             Change::Found => self.found().await,
-            Change::FoundElsewhere => self.found_elsewhere(&node).await,
+            Change::FoundElsewhere => self.found_elsewhere(node).await,
             Change::Flush => self.flush().await,
-            Change::LoseBesideSilent => self.lose_beside_silent(&node).await,
-            Change::FoundBesideSilent => self.found_beside_silent(&node).await,
+            Change::LoseBesideSilent => self.lose_beside_silent(node).await,
+            Change::FoundBesideSilent => self.found_beside_silent(node).await,
         }
     }
 

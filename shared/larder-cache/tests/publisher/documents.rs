@@ -103,7 +103,7 @@ async fn a_publisher_that_remembers_the_last_document_puts_it_back() {
     // In the middle of a change, and under an epoch ahead of the clock: a first document would be older than what the
     // environments remember, and they would never go by it.
     let (local, document) = growing(2, Phase::Warming).await;
-    let ahead = Epoch::new((now_ms() / 1000 + 1000) | 1).unwrap();
+    let ahead = Epoch::new((now_ms() / 1000 + 1000) | 2).unwrap();
     let document = RingDocument { epoch: ahead, history: document.history[..1].to_vec(), ..document };
     place(&local, &document).await;
     let publisher = publisher(&local);

@@ -149,6 +149,26 @@ async fn a_cold_environment_writes_to_no_node_while_the_endpoint_knows_none() {
     }
 }
 
+/// Environments may have gone by two lists of nodes at that time: one has loaded what another has written elsewhere.
+#[tokio::test]
+async fn what_was_loaded_under_no_document_is_loaded_once_more_under_the_first() {
+    let local = start(3).await;
+    let (keys, calls) = (keys(20), AtomicU64::new(0));
+    let without = cache_of(&local);
+    for _ in 0..2 {
+        read_many(&without, &keys, &calls).await;
+    }
+    assert_eq!(calls.load(SeqCst), 20, "without a document they are cached");
+    check(&finish(&publisher(&local)).await, &[Phase::Active], "123");
+    let cold = cache_of(&local);
+    for _ in 0..3 {
+        for cache in [&cold, &without] {
+            read_many(cache, &keys, &calls).await;
+        }
+    }
+    assert_eq!(calls.load(SeqCst), 40);
+}
+
 // A silent node among them.
 
 #[tokio::test]
