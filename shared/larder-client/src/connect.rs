@@ -25,6 +25,7 @@ use crate::connection::Connection;
 use crate::moment::Moment;
 use crate::race::first_of;
 use crate::resolve::Resolver;
+use crate::site::Site;
 use crate::stream::Stream;
 use crate::{Config, NodeError, Tls};
 
@@ -47,15 +48,16 @@ impl Connector {
         }
     }
 
-    /// Opens a connection to `node`, whose replies are bounded by `limits`; the caller drops it at its `deadline`.
+    /// Opens a connection to the node at `site`, whose replies are bounded by `limits`; the caller drops it at its
+    /// `deadline`.
     pub(crate) async fn connect(
         &self,
-        node: &Node,
+        site: &Site,
         limits: Limits,
         deadline: Instant,
     ) -> Result<Connection, NodeError> {
         // Boxed, for it is rare and large, and would have to be carried along by every request.
-        Ok(Connection::new(Box::pin(self.stream(node, deadline)).await?, limits))
+        Ok(Connection::new(Box::pin(self.stream(site, deadline)).await?, limits))
     }
 
     /// The same to the machine at `ip`, wherever the name of `node` leads; TLS checks the name.
@@ -79,14 +81,16 @@ impl Connector {
         }
     }
 
-    /// Opens a stream to `node`; the caller drops it at its `deadline`.
-    pub(crate) async fn stream(&self, node: &Node, deadline: Instant) -> Result<Stream, NodeError> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    /// Opens a stream to the node at `site`; the caller drops it at its `deadline`.
+    pub(crate) async fn stream(&self, site: &Site, deadline: Instant) -> Result<Stream, NodeError> {
+        let (node, left) = (&site.node, deadline.saturating_duration_since(Instant::now()));
         if let Some(addresses) = self.resolver.at_hand(node)? {
-            return self.reach(node, addresses, left).await;
+            return self.reach(node, standing(site, addresses), left).await;
         }
-        let known = self.resolver.otherwise_known(node, Moment::now());
-        let mut asked = pin!(self.resolver.look_up(node));
+        let mut known = self.resolver.otherwise_known(node, Moment::now());
+        known.retain(|address| !site.has_left(address.ip()));
+        let look_up = async { Ok(standing(site, self.resolver.look_up(node).await?)) };
+        let mut asked = pin!(look_up);
         if known.is_empty() {
             return self.reach(node, asked.await?, left).await;
         }
@@ -182,6 +186,16 @@ impl Connector {
         let made = self.tls_connector.get().map(|connector| &connector.0);
         made.ok_or_else(|| io::Error::other("the TLS settings are gone"))
     }
+}
+
+/// Those of the `addresses` to which a name leads at which the node stands, as far as is known: a name server may not
+/// have heard yet that it was replaced. Where it has left them all, the address that was told last.
+fn standing(site: &Site, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    addresses.retain(|address| !site.has_left(address.ip()));
+    if addresses.is_empty() {
+        addresses.extend(site.address().map(|ip| SocketAddr::new(ip, site.node.port)));
+    }
+    addresses
 }
 
 fn tls_connector(tls: &Tls) -> io::Result<TlsConnector> {

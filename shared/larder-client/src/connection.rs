@@ -74,9 +74,9 @@ impl Connection {
         self.lock().fitness(now, look_after, most)
     }
 
-    /// Whether it leads to the address `ip`, written as discovery has it.
-    pub(crate) fn leads_to(&self, ip: &str) -> bool {
-        ip.parse().is_ok_and(|ip: IpAddr| self.lock().peer() == Some(ip))
+    /// The address that it leads to, as far as that is known.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.lock().peer()
     }
 
     /// Ends the connection for everyone.

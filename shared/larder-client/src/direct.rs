@@ -91,7 +91,7 @@ impl DirectNode {
     /// The addresses to which its name leads now; none where that cannot be told in time.
     pub async fn resolve(&self) -> Vec<IpAddr> {
         let (_, deadline) = self.cluster.begin();
-        let seen = self.node.seen();
+        let seen = self.node.site().node;
         let resolved = timeout_at(deadline, self.cluster.shared.common.connector.resolve(&seen)).await;
         let addresses = resolved.ok().and_then(Result::ok).unwrap_or_default();
         addresses.into_iter().map(|address| address.ip()).collect()

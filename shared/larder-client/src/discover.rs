@@ -13,6 +13,7 @@ use crate::connection::{Connection, Exchange};
 use crate::direct::readable_document_of;
 use crate::node::Request;
 use crate::requests::GetDocument;
+use crate::site::Site;
 use crate::standalone::is_refusal;
 use crate::{DiscoveryError, NodeError};
 
@@ -33,7 +34,7 @@ pub(crate) async fn discover(
     deadline: Instant,
 ) -> Result<Discovered, DiscoveryError> {
     let limits = Limits { value_len: MAX_PAYLOAD_LEN, ..Limits::default() };
-    let connection = connector.connect(endpoint, limits, deadline).await?;
+    let connection = connector.connect(&Site::new(endpoint.clone()), limits, deadline).await?;
     // Both before either is waited for, so that they leave in one write.
     let config = begin(&connection, |out| text(out, CONFIG_GET))?;
     let document = begin(&connection, |out| GetDocument.encode(out))?;

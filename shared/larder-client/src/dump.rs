@@ -43,7 +43,7 @@ impl Cluster {
         let Some(node) = fleet.nodes().get(index) else { return Ok(None) };
         let common = &self.shared.common;
         let begin = async {
-            let mut stream = common.connector.stream(&node.seen(), deadline).await?;
+            let mut stream = common.connector.stream(&node.site(), deadline).await?;
             write_all(&mut stream, DUMP_KEYS).await?;
             Ok(stream)
         };

@@ -12,6 +12,7 @@ use larder_ring::{
 
 use crate::node::Node;
 use crate::place::{Copies, Place};
+use crate::site::Told;
 
 /// The nodes in use and the rings over them.
 #[derive(Debug)]
@@ -98,29 +99,26 @@ impl Fleet {
             is_lost: is_lost.into(),
             is_bare: false.into(),
         };
-        fleet.follow_moves(before);
+        fleet.tell_sites(before);
         Ok(fleet)
     }
 
-    /// Tells the nodes that changed their address since `before`, by what discovery or the document says.
-    fn follow_moves(&self, before: Option<&Self>) {
-        let Some(before) = before else { return };
-        let topologies = before.topology.as_ref().zip(self.topology.as_ref());
-        let by_topology = topologies.map(|(before, now)| before.diff(now).moved).unwrap_or_default();
-        for moved in by_topology {
-            let id = RingNode::new(moved.node.host.clone(), moved.node.port);
-            self.node(&id).iter().for_each(|node| node.moved(moved.node.clone()));
+    /// Tells the nodes where they stand by now, by what discovery and the document say.
+    fn tell_sites(&self, before: Option<&Self>) {
+        for node in &self.nodes {
+            let told_before = before.map_or_else(Told::default, |before| before.told_of(&node.id));
+            let history = self.document.iter().flat_map(|document| document.addresses_left(&node.id));
+            node.follow(told_before, self.told_of(&node.id), &Vec::from_iter(history));
         }
-        let documents = before.document.as_ref().zip(self.document.as_ref());
-        let by_document = documents.map(|(before, now)| (before.all_nodes(), now.all_nodes()));
-        for (before, now) in
-            by_document.iter().flat_map(|(before, now)| now.iter().map(move |now| (before, now)))
-        {
-            let is_same = |other: &&RingNode| other.identity() == now.identity();
-            if before.iter().find(is_same).is_some_and(|before| before.ip != now.ip) {
-                self.node(now).iter().for_each(|node| node.moved(seen(now)));
-            }
-        }
+    }
+
+    /// What is told of the address of the node `id`.
+    fn told_of(&self, id: &RingNode) -> Told<'_> {
+        let listed = self.topology.iter().flat_map(Topology::nodes).find(|node| node.id() == id.identity());
+        let recorded = self.document.as_ref().and_then(|document| document.node(id));
+        let (listed, recorded) =
+            (listed.and_then(|node| node.ip.as_deref()), recorded.and_then(|node| node.ip.as_deref()));
+        Told { listed, recorded }
     }
 
     /// Where `key` is read and written.
@@ -278,10 +276,6 @@ fn hot(document: &RingDocument) -> HashMap<Key, Copies> {
 fn places(list: &[RingNode], all: &[RingNode]) -> Vec<usize> {
     let place = |node: &RingNode| all.iter().position(|other| other.identity() == node.identity());
     list.iter().map(|node| place(node).unwrap_or_default()).collect()
-}
-
-fn seen(node: &RingNode) -> larder_discovery::Node {
-    larder_discovery::Node { host: node.host.clone(), port: node.port, ip: node.ip.clone() }
 }
 
 fn ring_node(node: &larder_discovery::Node) -> RingNode {

@@ -81,6 +81,7 @@ mod requests;
 mod resolv_conf;
 mod resolve;
 mod schedule;
+mod site;
 mod standalone;
 mod stream;
 mod view;

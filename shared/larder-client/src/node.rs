@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::health::{Health, Pauses, Verdict};
 use crate::moment::Moment;
 use crate::pipeline::Fitness;
+use crate::site::{Site, Told};
 use crate::{Config, NodeError};
 
 /// A node of the cluster, for as long as its name and port are in the topology.
@@ -28,8 +29,7 @@ pub(crate) struct Node {
     pub(crate) id: RingNode,
     /// The one address at which it is asked; `None` for a node, which is found by its name.
     at: Option<IpAddr>,
-    /// Where discovery saw it last.
-    seen: Mutex<larder_discovery::Node>,
+    site: Mutex<Site>,
     connection: Mutex<Option<Arc<Connection>>>,
     /// Held by the one who connects; the others wait for what comes of it. Holds the last failure.
     connecting: tokio::sync::Mutex<Option<(Moment, NodeError)>>,
@@ -67,7 +67,7 @@ impl Node {
             name: seen.to_string().into(),
             id: RingNode::new(seen.host.clone(), seen.port),
             at: None,
-            seen: Mutex::new(seen),
+            site: Mutex::new(Site::new(seen)),
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             health: Mutex::default(),
@@ -225,22 +225,30 @@ impl Node {
         usable.filter(|connection| connection.number == number)
     }
 
-    /// Where discovery saw it last.
-    pub(crate) fn seen(&self) -> larder_discovery::Node {
-        lock(&self.seen).clone()
+    /// Where it stands, as far as is known.
+    pub(crate) fn site(&self) -> Site {
+        lock(&self.site).clone()
     }
 
-    /// Takes a change of where the node is: the next request connects anew, unless the connection leads there already.
-    pub(crate) fn moved(&self, seen: larder_discovery::Node) {
-        let ip = seen.ip.clone();
-        *lock(&self.seen) = seen;
+    /// Takes what is told of where the node stands, see [`Site::follow`]: the next request connects anew, unless the
+    /// connection leads there already.
+    pub(crate) fn follow(&self, before: Told<'_>, now: Told<'_>, history: &[IpAddr]) {
+        let (has_moved, site) = {
+            let mut site = lock(&self.site);
+            (site.follow(before, now, history), site.clone())
+        };
+        // After the site, for whoever connects looks at it while holding this.
         let mut held = lock(&self.connection);
-        if held.as_ref().zip(ip).is_some_and(|(connection, ip)| connection.leads_to(&ip)) {
-            return;
-        }
-        *lock(&self.health) = Health::default();
-        if let Some(connection) = held.take() {
-            connection.close();
+        let peer = held.as_ref().and_then(|connection| connection.peer());
+        let leads_elsewhere = match peer {
+            Some(peer) => site.has_left(peer) || has_moved && site.address() != Some(peer),
+            None => has_moved,
+        };
+        if leads_elsewhere {
+            *lock(&self.health) = Health::default();
+            if let Some(connection) = held.take() {
+                connection.close();
+            }
         }
     }
 
@@ -271,19 +279,21 @@ impl Node {
             return Err(error.clone());
         }
         loop {
-            let seen = self.seen();
+            let site = self.site();
             let connector = &common.connector;
             let connected = match self.at {
-                None => connector.connect(&seen, common.limits, deadline).await,
-                Some(ip) => connector.connect_at(&seen, ip, common.limits, deadline).await,
+                None => connector.connect(&site, common.limits, deadline).await,
+                Some(ip) => connector.connect_at(&site.node, ip, common.limits, deadline).await,
             };
-            if self.seen() != seen {
+            // Held while the site is looked at: who tells of another one closes what is held afterwards.
+            let mut held = lock(&self.connection);
+            if *lock(&self.site) != site {
                 // It has moved meanwhile; the deadline of the caller bounds how often.
                 continue;
             }
             *last_failure = connected.as_ref().err().map(|error| (Moment::now(), error.clone()));
             let connection = Arc::new(connected?);
-            *lock(&self.connection) = Some(connection.clone());
+            *held = Some(connection.clone());
             return Ok(connection);
         }
     }

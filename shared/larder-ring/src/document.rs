@@ -1,6 +1,7 @@
 //! The ring document: the small record that says which ring the fleet uses now.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,21 @@ impl RingDocument {
         let mut all = self.nodes.clone();
         all.extend(self.next.iter().filter(|node| !node.is_in(&self.nodes)).cloned());
         all
+    }
+
+    /// The node of its rings with the identity of `node`, the present ring first.
+    pub fn node(&self, node: &RingNode) -> Option<&RingNode> {
+        self.nodes.iter().chain(&self.next).find(|other| other.identity() == node.identity())
+    }
+
+    /// The addresses at which `node` has stood in the rings of the history, but for the one at which it stands now; none
+    /// where that is not known.
+    pub fn addresses_left(&self, node: &RingNode) -> impl Iterator<Item = IpAddr> {
+        let address = |node: &RingNode| node.ip.as_ref()?.parse::<IpAddr>().ok();
+        let now = self.node(node).and_then(address);
+        let before = self.history.iter().flat_map(|reign| &reign.nodes);
+        let before = before.filter(|other| other.identity() == node.identity()).filter_map(address);
+        before.filter(move |ip| now.is_some_and(|now| now != *ip))
     }
 
     fn check(&self) -> Result<(), MalformedDocument> {

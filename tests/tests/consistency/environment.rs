@@ -165,7 +165,8 @@ impl Environment {
         let from = self.origin.lapses.counted_from(begin, Instant::now(), row.has_replicas());
         let floor = match answer.outcome {
             Outcome::Stale if row.policy.stale_after_invalidate => 1,
-            _ if is_local => row.ledger().floor(from).max(self.own[row.number]),
+            // In a lapse it may read what another environment knows, and keep that.
+            _ if is_local && from == begin => row.ledger().floor(from).max(self.own[row.number]),
             _ => row.ledger().floor(from),
         };
         let no_row_until = from.checked_sub(Duration::from(NO_ROW_FOR) + NO_ROW_SLACK);

@@ -1,9 +1,9 @@
 //! Nodes that keep their place: replaced, rebooted, failed.
 
 use larder_cache::Unfinished;
-use larder_client::{Claim, Cluster, Key, NewItem, ReadOptions, Stored, Ttl};
+use larder_client::{Claim, Cluster, Config, Key, NewItem, ReadOptions, Stored, Ttl};
 use larder_local::{ConfigReply, NodeId, NodeStatus};
-use larder_ring::Phase;
+use larder_ring::{Phase, RingDocument};
 
 use crate::support::*;
 
@@ -90,6 +90,52 @@ async fn check_predecessor(listed: impl Fn(String, String) -> String) {
     }
     store(&writer, &key, "v2").await;
     assert_eq!(reader.read(&key, LEASE).await.unwrap().item.unwrap().value, "v2");
+}
+
+/// It does for as long as name servers keep what they have heard.
+#[tokio::test]
+async fn a_name_that_leads_to_the_predecessor_yet_is_not_followed() {
+    let (local, document) = settled(3).await;
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    std::fs::copy(config(&local).hosts_file.unwrap(), hosts.path()).unwrap();
+    let by_old_names = || Config { hosts_file: Some(hosts.path().to_owned()), ..config(&local) };
+    let (warm, key) = (Cluster::new(by_old_names()).unwrap(), moving_key(&document, 2, 2));
+    store(&warm, &key, "v1").await;
+    let successor = local.replace_node_beside(NodeId(2)).await.unwrap();
+    let now = finish(&publisher(&local)).await.document.unwrap();
+    let cold = Cluster::new(by_old_names()).unwrap();
+    for (environment, value) in [(&warm, "v2"), (&cold, "v3")] {
+        until("the environment follows", || async {
+            let read = environment.read(&key, ReadOptions::default()).await;
+            read.is_ok() && environment.ring_document().await.unwrap().as_ref() == Some(&now)
+        })
+        .await;
+        assert!(environment.delete(&key).await.is_ok());
+        store(environment, &key, value).await;
+        assert_eq!(ask(successor.endpoint, format!("mg {key} v\r\n").as_bytes()).await, "VA 2", "{value}");
+        let held = client(&local).read(&key, ReadOptions::default()).await.unwrap();
+        assert_eq!(held.item.unwrap().value, value);
+    }
+}
+
+/// It knows of no document, and the first one says that a node that it is connected to was replaced.
+#[tokio::test]
+async fn an_environment_without_a_document_follows_the_address_in_the_first_one() {
+    let local = start(3).await;
+    let (environment, all) = (client(&local), ring_nodes(&local));
+    let document = RingDocument::first(all, now_ms());
+    let [key, elsewhere] = [2, 1].map(|number| moving_key(&document, number, number));
+    store(&environment, &key, "v1").await;
+    let successor = local.replace_node_beside(NodeId(2)).await.unwrap();
+    let founded = finish(&publisher(&local)).await.document.unwrap();
+    until("the environment follows", || async {
+        // The predecessor holds no document: another node tells of it.
+        let read = environment.read(&elsewhere, ReadOptions::default()).await;
+        read.is_ok() && environment.ring_document().await.unwrap().as_ref() == Some(&founded)
+    })
+    .await;
+    store(&environment, &key, "v2").await;
+    assert_eq!(ask(successor.endpoint, format!("mg {key} v\r\n").as_bytes()).await, "VA 2");
 }
 
 #[tokio::test]
