@@ -230,6 +230,12 @@ impl Node {
         lock(&self.site).clone()
     }
 
+    /// Whether `connection` leads to the machine that the node is now, as far as is known: not to one that it has taken
+    /// the place of.
+    pub(crate) fn stands_at(&self, connection: &Connection) -> bool {
+        connection.peer.is_none_or(|peer| !lock(&self.site).has_left(peer))
+    }
+
     /// Takes what is told of where the node stands, see [`Site::follow`]: the next request connects anew, unless the
     /// connection leads there already.
     pub(crate) fn follow(&self, before: Told<'_>, now: Told<'_>, history: &[IpAddr]) {
@@ -239,7 +245,7 @@ impl Node {
         };
         // After the site, for whoever connects looks at it while holding this.
         let mut held = lock(&self.connection);
-        let peer = held.as_ref().and_then(|connection| connection.peer());
+        let peer = held.as_ref().and_then(|connection| connection.peer);
         let leads_elsewhere = match peer {
             Some(peer) => site.has_left(peer) || has_moved && site.address() != Some(peer),
             None => has_moved,

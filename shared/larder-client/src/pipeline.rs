@@ -105,11 +105,6 @@ impl Pipeline {
         self.is_greeted
     }
 
-    /// The address that it leads to.
-    pub(crate) fn peer(&self) -> Option<IpAddr> {
-        self.stream.peer()
-    }
-
     /// Whether it may be used at the moment `now`; see [`Connection::fitness`](crate::connection::Connection::fitness).
     pub(crate) fn fitness(&mut self, now: Moment, look_after: Duration, most: Duration) -> Fitness {
         if self.failure.is_some() {

@@ -131,7 +131,10 @@ impl View {
         answer: Answer,
     ) -> Result<Answer, NodeError> {
         let (answer, reply) = answer.into_parts()?;
-        let found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
+        let mut found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
+        if !node.stands_at(connection) {
+            found = Found::Nothing(Arc::clone(node));
+        }
         // A call looks once.
         let _ = self.found.set(found);
         Ok(answer)

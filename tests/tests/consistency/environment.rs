@@ -119,7 +119,8 @@ impl Environment {
                     answer.version.filter(|_| answer.value.is_some()).map_or(Said::NoRow, Said::Version);
                 let allowed = self.allowed(row, begin, answer);
                 if let Some(wrong) = row.ledger().wrong(said, allowed) {
-                    self.fault(format!("{what}: {wrong:?}: {answer:?}"));
+                    let begin = self.origin.tally.millis(begin);
+                    self.fault(format!("{what} since {begin} ms: {wrong:?}: {answer:?}"));
                 }
                 let is_true = match said {
                     Said::Version(version) => answer.value == Some(row.value(version).value),
@@ -142,8 +143,9 @@ impl Environment {
     }
 
     pub(crate) fn fault(&mut self, what: String) {
-        let step = self.origin.tally.steps();
-        self.wrong.push(format!("step {step}, environment {}: {what}", self.name));
+        let tally = &self.origin.tally;
+        let (step, at) = (tally.steps(), tally.millis(Instant::now()));
+        self.wrong.push(format!("step {step}, {at} ms, environment {}: {what}", self.name));
     }
 
     /// Says beside the last fault by which ring it was answered.

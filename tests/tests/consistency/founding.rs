@@ -46,6 +46,7 @@ impl World {
 
     /// The same when `node` has gone, or another one has come: those who go by the lost document have another ring.
     pub(crate) async fn found_elsewhere(&mut self, node: &NodeStatus) {
+        self.origin.lapses.begin(Cause::ListWithoutDocument, Instant::now());
         if self.local.nodes().len() < MOST_NODES {
             self.local.add_node().await.unwrap();
         } else {
@@ -57,6 +58,8 @@ impl World {
         }
         self.begin_publisher_anew();
         self.reconcile().await;
+        let end = Instant::now() + self.convergence_time();
+        self.origin.lapses.end(Cause::ListWithoutDocument, end);
     }
 
     /// All nodes lose all that they hold.

@@ -3,6 +3,7 @@
 //! | lapse | its answers may be as old as its begin | until |
 //! | --- | --- | --- |
 //! | of a document that all nodes have lost | of keys with replicas: an environment that began without it has told none | one convergence time after the loss |
+//! | of a list of nodes that changes while the document is lost | of all keys: two environments may go by two lists | one convergence time after another document is published |
 //! | of a node whose predecessor lives on | of all keys: an environment may be connected to either | one convergence time after the new address is published |
 
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cause {
     LostDocument,
+    ListWithoutDocument,
     LivingPredecessor,
 }
 
@@ -46,7 +48,7 @@ impl Lapses {
     /// lapses on that it has met.
     pub(crate) fn counted_from(&self, begin: Instant, end: Instant, has_replicas: bool) -> Instant {
         let is_met = |lapse: &&Lapse| {
-            let concerns = lapse.cause == Cause::LivingPredecessor || has_replicas;
+            let concerns = lapse.cause != Cause::LostDocument || has_replicas;
             concerns && lapse.since <= end && lapse.until.is_none_or(|until| begin <= until)
         };
         self.with(|lapses| lapses.iter().filter(is_met).map(|lapse| lapse.since).fold(begin, Instant::min))

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use larder_cache::Counts;
+use tokio::time::Instant;
 
 /// Counts over all environments.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
+    begin: Instant,
     steps: AtomicU64,
     hits: AtomicU64,
     local: AtomicU64,
@@ -21,7 +23,32 @@ pub(crate) struct Tally {
     changes: AtomicU64,
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            begin: Instant::now(),
+            steps: zero(),
+            hits: zero(),
+            local: zero(),
+            no_row: zero(),
+            stale: zero(),
+            loads: zero(),
+            takeovers: zero(),
+            refused: zero(),
+            lists: zero(),
+            refreshes: zero(),
+            changes: zero(),
+        }
+    }
+}
+
 impl Tally {
+    /// When `moment` was, in milliseconds since the run began.
+    pub(crate) fn millis(&self, moment: Instant) -> u128 {
+        moment.saturating_duration_since(self.begin).as_millis()
+    }
+
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(SeqCst)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use larder_cache::{Publisher, Report, WarmUp};
+use larder_cache::{Published, Publisher, Report, WarmUp};
 use larder_client::{Cluster, Config, Endpoint};
 use larder_local::{LocalCluster, NodeStatus, Options};
 use larder_ring::{RingDocument, RingNode};
@@ -60,7 +60,8 @@ impl World {
             let node = &nodes[self.random.usize(..nodes.len())];
             self.make(change, node).await;
             self.origin.tally.note_change();
-            println!("step {step}: {change:?} at {} took {:?}", node.name, begin.elapsed());
+            let at = self.origin.tally.millis(begin);
+            println!("step {step}, {at} ms: {change:?} at {} took {:?}", node.name, begin.elapsed());
             self.check_quiet(&format!("after {change:?}"), None).await;
         }
     }
@@ -88,7 +89,9 @@ impl World {
 
     /// Brings the ring to what is listed, in as many runs as that takes.
     pub(crate) async fn reconcile(&self) {
-        until_finished(|| self.publisher.reconcile(Instant::now() + PATIENCE)).await;
+        let report = until_finished(|| self.publisher.reconcile(Instant::now() + PATIENCE)).await;
+        let at = |published: &Published| (published.epoch.number(), self.origin.tally.millis(published.at));
+        println!("published {:?}", report.published.iter().map(at).collect::<Vec<_>>());
     }
 
     /// A publisher in an environment that has just begun takes the place of the present one.
@@ -103,17 +106,17 @@ impl World {
 }
 
 /// Repeats a run of a publisher until there is nothing left to do.
-pub(crate) async fn until_finished<F, E: std::fmt::Debug>(run: impl Fn() -> F)
+pub(crate) async fn until_finished<F, E: std::fmt::Debug>(run: impl Fn() -> F) -> Report
 where
     F: Future<Output = Result<Report, E>>,
 {
     let end = Instant::now() + PATIENCE;
     loop {
         let report = run().await;
-        if report.as_ref().is_ok_and(|report| report.unfinished.is_none()) {
-            return;
+        match report {
+            Ok(report) if report.unfinished.is_none() => return report,
+            report => assert!(Instant::now() < end, "{report:?}"),
         }
-        assert!(Instant::now() < end, "{report:?}");
     }
 }
 

@@ -118,6 +118,20 @@ async fn a_name_that_leads_to_the_predecessor_yet_is_not_followed() {
     }
 }
 
+/// It was frozen for all the time that the fleet took to follow; the predecessor has heard of the address, and of
+/// nothing since.
+#[tokio::test]
+async fn what_a_predecessor_says_of_the_ring_is_no_confirmation() {
+    let (local, document) = settled(3).await;
+    let (frozen, key) = (client(&local), moving_key(&document, 2, 2));
+    store(&frozen, &key, "v1").await;
+    local.replace_node_beside(NodeId(2)).await.unwrap();
+    let now = finish(&publisher(&local)).await.document.unwrap();
+    store(&client(&local), &key, "v2").await;
+    let read = frozen.read(&key, ReadOptions::default()).await.unwrap();
+    assert_eq!((&*read.item.unwrap().value, frozen.epoch()), (&b"v2"[..], Some(now.epoch)));
+}
+
 /// It knows of no document, and the first one says that a node that it is connected to was replaced.
 #[tokio::test]
 async fn an_environment_without_a_document_follows_the_address_in_the_first_one() {

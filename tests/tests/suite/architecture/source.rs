@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::house::root;
+use super::house::root;
 
 /// A source file.
 pub(crate) struct Source {

@@ -1,9 +1,6 @@
 //! The template as a whole: what no function's own test can tell.
 
-#[path = "../../functions/read/tests/support/template.rs"]
-mod template;
-
-use template::{TEMPLATE, below};
+use crate::sam::{TEMPLATE, below};
 
 /// A function that cannot start measures nothing: Lambda alone counts it.
 #[test]

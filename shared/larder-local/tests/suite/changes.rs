@@ -1,14 +1,10 @@
 //! Nodes that come, go, move and restart.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{check, cluster, config_reply, connect_to_node};
 use larder_local::{LocalCluster, LocalError, NodeId, NodeState};
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
-use support::{check, cluster, config_reply, connect_to_node};
 
 #[tokio::test]
 async fn an_added_node_is_listed_with_the_next_version() {

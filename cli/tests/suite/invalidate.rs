@@ -1,17 +1,13 @@
 //! `larder invalidate`, over a queue of files and a local cluster.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::cluster::{client, cluster, keys, reach, store};
+use crate::support::{check_failure, run, run_well};
 use larder_cache::{Forget, Invalidation};
 use larder_client::Key;
 use larder_local::NodeId;
 use larder_queue::{FileQueue, Queue};
 use std::fs;
 use std::time::Duration;
-use support::cluster::{client, cluster, keys, reach, store};
-use support::{check_failure, run, run_well};
 use tempfile::TempDir;
 use tokio::time::Instant;
 

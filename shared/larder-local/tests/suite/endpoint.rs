@@ -1,11 +1,7 @@
 //! The endpoint and the nodes as a client on the wire sees them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{check, cluster, config_reply, connect, exchange, payload};
 use std::io::{Read, Write};
-use support::{check, cluster, config_reply, connect, exchange, payload};
 
 #[tokio::test]
 async fn the_endpoint_and_every_node_answer_for_the_configuration() {

@@ -1,9 +1,6 @@
 //! `larder local`
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{check_failure, larder, run_well};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
@@ -13,7 +10,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::time::Duration;
-use support::{check_failure, larder, run_well};
 use tempfile::TempDir;
 
 #[test]

@@ -1,16 +1,12 @@
 //! `larder hot`, against a local cluster.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::cluster::{client, cluster, keys, listed, now_ms, publish, publish_first, reach};
+use crate::support::{check_failure, run, run_well};
 use larder_cache::{Counted, Record, record_key};
 use larder_client::{Copies, NewItem};
 use larder_local::LocalCluster;
 use larder_ring::{HotKey, HotPhase, RingDocument};
 use serde_json::json;
-use support::cluster::{client, cluster, keys, listed, now_ms, publish, publish_first, reach};
-use support::{check_failure, run, run_well};
 
 #[tokio::test]
 async fn keys_are_shown_with_what_they_weigh_their_owner_and_copies_as_set_and_as_advised() {

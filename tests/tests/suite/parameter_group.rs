@@ -4,11 +4,6 @@
 //! ElastiCache's default, `no_modern` 1, is measured beside it: there what has ended stays and counts as used, and what
 //! is alive is evicted. Each parameter is given as the upstream option of the same meaning.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-#[path = "../../functions/read/tests/support/template.rs"]
-mod template;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -16,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::sam::below;
 use tempfile::TempDir;
-use template::below;
 
 #[test]
 fn what_has_ended_makes_room_for_items_of_any_size() {

@@ -1,17 +1,13 @@
 //! `larder discover`, `get`, `set`, `delete` and `stats`, against a local cluster.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::cluster::{cluster, reach};
+use crate::support::{check_failure, run, run_well};
 use larder_local::{ConfigReply, NodeId};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::cluster::{cluster, reach};
-use support::{check_failure, run, run_well};
 use tempfile::NamedTempFile;
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! The events of every function stand in the table about it, and are what Lambda hands over.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

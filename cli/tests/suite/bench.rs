@@ -1,9 +1,6 @@
 //! `larder bench`: real nodes, real environments, a short load.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{check_failure, larder, run_well};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +8,6 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
-use support::{check_failure, larder, run_well};
 
 #[test]
 fn a_short_run_prints_what_each_change_cost_with_a_published_ring_and_without() {

@@ -1,7 +1,5 @@
 //! The notices of changes, as a function receives them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
 use larder_local::{LocalCluster, NodeId, Options};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,14 +1,7 @@
 //! What the template refuses, and what it makes of its parameters, evaluated as CloudFormation does.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-#[path = "template/expression.rs"]
-mod expression;
-#[path = "../../functions/read/tests/support/template.rs"]
-mod template;
-
-use expression::{Deployment, Outcome, folded};
-use template::below;
+use crate::expression::{Deployment, Outcome, folded};
+use crate::sam::below;
 
 #[test]
 fn a_deployment_with_defaults_is_refused_and_told_what_to_give() {
@@ -106,7 +99,7 @@ fn the_functions_are_told_of_the_origin_that_was_chosen() {
         let told = Deployment::new(&given).eval(&expression);
         assert_eq!(told, Outcome::Text(expected.to_owned()), "{given:?}");
     }
-    let told = template::TEMPLATE.matches("LARDER_ORIGIN_URL: *origin-url").count();
+    let told = crate::sam::TEMPLATE.matches("LARDER_ORIGIN_URL: *origin-url").count();
     assert_eq!(told, 2, "write and top-n are told the same as read");
 }
 

@@ -2,13 +2,8 @@
 //!
 //! The tables are the only list; nothing is repeated here, so a plan that rots fails.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-#[path = "architecture/house.rs"]
 mod house;
-#[path = "architecture/plan.rs"]
 mod plan;
-#[path = "architecture/source.rs"]
 mod source;
 
 use std::collections::BTreeSet;

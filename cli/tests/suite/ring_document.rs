@@ -1,14 +1,10 @@
 //! `larder ring show`, `reconcile` and `forget`, against a local cluster.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::cluster::{client, cluster, listed, publish_first, publish_up_to, reach};
+use crate::support::{check_failure, run, run_well};
 use larder_client::{Key, NewItem, Ttl};
 use larder_local::{ConfigReply, NodeId};
 use larder_ring::{Phase, RingDocument};
-use support::cluster::{client, cluster, listed, publish_first, publish_up_to, reach};
-use support::{check_failure, run, run_well};
 
 #[tokio::test]
 async fn without_a_document_every_node_is_shown_to_hold_none() {

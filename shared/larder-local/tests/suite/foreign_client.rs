@@ -1,15 +1,11 @@
 //! Clients of others, unchanged, against the local cluster: `elasticache-auto-discovery` finds the nodes and
 //! pymemcache's `HashClient` uses them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::cluster;
 use larder_local::LocalCluster;
 use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use support::cluster;
 use tokio::process::Command;
 
 #[tokio::test]
@@ -24,7 +20,7 @@ async fn pymemcache_finds_the_nodes_by_itself_and_reaches_every_one() {
 
 /// Runs the script, which prints the addresses it found; a key has been written to, and read from, each of them.
 async fn check(cluster: &LocalCluster) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_client.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/foreign_client.py");
     let endpoint = cluster.config_endpoint().to_string();
     let output = Command::new(python()).arg(script).arg(endpoint).output().await.unwrap();
     let (found, faults) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

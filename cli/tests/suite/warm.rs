@@ -1,9 +1,7 @@
 //! `larder warm`, against a local cluster whose ring is warming.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::cluster::{client, cluster, keys, now_ms, publish_first, publish_up_to, reach, store};
+use crate::support::{check_failure, larder, run, run_well};
 use larder_cache::{Counted, Record, record_key};
 use larder_client::{Cluster, DirectNode, Key, NewItem};
 use larder_local::{LocalCluster, NodeId};
@@ -13,8 +11,6 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::process::Stdio;
-use support::cluster::{client, cluster, keys, now_ms, publish_first, publish_up_to, reach, store};
-use support::{check_failure, larder, run, run_well};
 use tempfile::NamedTempFile;
 
 #[tokio::test]

@@ -1,12 +1,8 @@
 //! The control socket: the changes that another process asks for.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{check, config_reply};
 use larder_local::{AskError, Control, LocalCluster, LocalError, NodeId, Options, Request, Status, ask};
 use std::path::{Path, PathBuf};
-use support::{check, config_reply};
 
 #[tokio::test]
 async fn changes_asked_over_the_socket_are_made() {

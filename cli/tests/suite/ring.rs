@@ -1,14 +1,10 @@
 //! `larder ring`
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{check_failure, larder, run_well};
 use larder_ring::{Ring, RingKind, RingNode};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
-use support::{check_failure, larder, run_well};
 
 const NODES: [&str; 4] =
     ["a.internal:11211@10.0.0.1", "b.internal:11212@10.0.0.2", "c.internal:11211:3@10.0.0.3", "d:9@10.0.0.4"];

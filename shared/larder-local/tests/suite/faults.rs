@@ -1,15 +1,11 @@
 //! Faults that a test can inject, and those that come by themselves.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
-mod support;
-
+use crate::support::{PATIENCE, check, cluster, config_reply, connect, connect_to_node, exchange};
 use larder_local::{ConfigReply, LocalCluster, LocalError, NodeId, NodeState, Options};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-use support::{PATIENCE, check, cluster, config_reply, connect, connect_to_node, exchange};
 use tokio::time::timeout;
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! What the README says can be told from the sources.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::template::{TEMPLATE, below};
+use crate::sam::{TEMPLATE, below};
 
 /// A deployment: the template's parameters, each with its default unless told otherwise.
 pub(crate) struct Deployment(BTreeMap<String, String>);

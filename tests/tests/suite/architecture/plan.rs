@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use crate::house::{Package, root};
+use super::house::{Package, root};
 
 /// What ARCHITECTURE.md says.
 pub(crate) struct Plan {
