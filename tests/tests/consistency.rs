@@ -14,7 +14,7 @@
 //! | no time without end | whatever is asked ends by its deadline, or soon after | `environment.rs` |
 //!
 //! A new step of an environment is a variant of `deed.rs`, a new change of the nodes one of `changes.rs`, and a safeguard
-//! that a run leaves out one of `care.rs`. What a mend is waited for stands in `pending.rs`.
+//! that a run leaves out one of `care.rs`.
 //!
 //! ```sh
 //! LARDER_STEPS=1000000 LARDER_SEED=7 cargo test --release -p larder-tests --test consistency -- --nocapture
@@ -63,8 +63,6 @@ mod listing;
 mod nodes;
 #[path = "consistency/origin.rs"]
 mod origin;
-#[path = "consistency/pending.rs"]
-mod pending;
 #[path = "consistency/quiet.rs"]
 mod quiet;
 #[path = "consistency/reading.rs"]

@@ -62,7 +62,8 @@ impl Care {
     pub(crate) fn changes(self) -> Vec<Change> {
         match self {
             Self::ForgetsOneReplica => vec![Change::AddReplicas, Change::AddReplicas, Change::Restart],
-            Self::FoundsAtOnce => vec![Change::FoundElsewhere],
+            // What it leaves behind shows when a key is read again, later.
+            Self::FoundsAtOnce => vec![Change::FoundElsewhere, Change::AddReplicas, Change::AddReplicas],
             Self::LeavesReplacementUntold => vec![Change::ReplaceBeside],
             _ => Change::all(),
         }

@@ -2,8 +2,6 @@
 
 use fastrand::Rng;
 
-use crate::pending::ONE_RING_WITHOUT_A_DOCUMENT;
-
 /// One change.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Change {
@@ -40,10 +38,9 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Those of a run, in no order, but for what waits for a mend; see `pending.rs`.
+    /// Those of a run, in no order.
     pub(crate) fn all() -> Vec<Self> {
-        let is_due = |change: &Self| *change != Self::FoundElsewhere || ONE_RING_WITHOUT_A_DOCUMENT;
-        Self::ALL.iter().copied().filter(is_due).collect()
+        Self::ALL.to_vec()
     }
 
     const ALL: &[Self] = &[

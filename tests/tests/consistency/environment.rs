@@ -14,7 +14,6 @@ use crate::deed::Deed;
 use crate::kind::{LOCAL_FOR, NO_ROW_FOR};
 use crate::ledger::{Allowed, Said};
 use crate::origin::Origin;
-use crate::pending::NO_ROW_ENDS_IN_AN_OUTAGE;
 use crate::row::{OutOfOrder, Row};
 
 pub(crate) struct Environment {
@@ -164,15 +163,16 @@ impl Environment {
     fn allowed(&self, row: &Row, begin: Instant, answer: &Answer) -> Allowed {
         let is_local = answer.outcome == Outcome::Hit && answer.node.is_none();
         let begin = if is_local { begin.checked_sub(LOCAL_FOR).unwrap_or(begin) } else { begin };
-        let from = self.origin.lapses.counted_from(begin, Instant::now(), row.has_replicas());
+        let lapse = self.origin.lapses.met(begin, Instant::now(), row.has_replicas());
+        let from = lapse.map_or(begin, |since| since.min(begin));
         let floor = match answer.outcome {
             Outcome::Stale if row.policy.stale_after_invalidate => 1,
             // In a lapse it may read what another environment knows, and keep that.
-            _ if is_local && from == begin => row.ledger().floor(from).max(self.own[row.number]),
+            _ if is_local && lapse.is_none() => row.ledger().floor(from).max(self.own[row.number]),
             _ => row.ledger().floor(from),
         };
         let no_row_until = from.checked_sub(Duration::from(NO_ROW_FOR) + NO_ROW_SLACK);
-        Allowed { floor, no_row_until: no_row_until.filter(|_| NO_ROW_ENDS_IN_AN_OUTAGE) }
+        Allowed { floor, no_row_until }
     }
 }
 

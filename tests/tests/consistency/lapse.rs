@@ -47,11 +47,16 @@ impl Lapses {
     /// From when on a read counts what the cache was told that lasted from `begin` to `end`: from the first of the
     /// lapses on that it has met.
     pub(crate) fn counted_from(&self, begin: Instant, end: Instant, has_replicas: bool) -> Instant {
+        self.met(begin, end, has_replicas).map_or(begin, |since| since.min(begin))
+    }
+
+    /// Since when the first lapse was that a read has met which lasted from `begin` to `end`; `None` without one.
+    pub(crate) fn met(&self, begin: Instant, end: Instant, has_replicas: bool) -> Option<Instant> {
         let is_met = |lapse: &&Lapse| {
             let concerns = lapse.cause != Cause::LostDocument || has_replicas;
             concerns && lapse.since <= end && lapse.until.is_none_or(|until| begin <= until)
         };
-        self.with(|lapses| lapses.iter().filter(is_met).map(|lapse| lapse.since).fold(begin, Instant::min))
+        self.with(|lapses| lapses.iter().filter(is_met).map(|lapse| lapse.since).min())
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Vec<Lapse>) -> T) -> T {
