@@ -56,8 +56,8 @@ impl Fleet {
         })
     }
 
-    /// The fleet of `topology`, in the ring of `document` if there is one. Nodes that `before` has, too, keep their
-    /// connections, unless they have moved.
+    /// The fleet of `topology`, in the ring of `document` if there is one. Nodes that `before` has, too, stay the
+    /// same, unless they were replaced.
     pub(crate) fn new(
         kind: RingKind,
         topology: Topology,
@@ -87,7 +87,7 @@ impl Fleet {
         let is_lost =
             before.is_some_and(|before| before.document == document && before.is_lost.load(Relaxed));
         let topology = Some(topology);
-        let fleet = Self {
+        let mut fleet = Self {
             topology,
             document,
             document_flags,
@@ -103,13 +103,16 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Tells the nodes where they stand by now, by what discovery and the document say.
-    fn tell_sites(&self, before: Option<&Self>) {
-        for node in &self.nodes {
+    /// Tells the nodes where they stand by now, by what discovery and the document say; one that stands elsewhere is
+    /// another node.
+    fn tell_sites(&mut self, before: Option<&Self>) {
+        let follow = |node: &Arc<Node>| {
             let told_before = before.map_or_else(Told::default, |before| before.told_of(&node.id));
             let history = self.document.iter().flat_map(|document| document.addresses_left(&node.id));
-            node.follow(told_before, self.told_of(&node.id), &Vec::from_iter(history));
-        }
+            let another = node.follow(told_before, self.told_of(&node.id), &Vec::from_iter(history));
+            another.unwrap_or_else(|| Arc::clone(node))
+        };
+        self.nodes = self.nodes.iter().map(follow).collect();
     }
 
     /// What is told of the address of the node `id`.
@@ -181,6 +184,11 @@ impl Fleet {
     /// Whether `node` can confirm that this is the ring in force; see [`RingDocument::is_witness`].
     pub(crate) fn is_witness(&self, node: &Node) -> bool {
         self.document.as_ref().is_none_or(|document| document.is_witness(&node.id))
+    }
+
+    /// The same of `node` alone, not of another one of its name.
+    pub(crate) fn has_witness(&self, node: &Arc<Node>) -> bool {
+        self.is_witness(node) && self.nodes.iter().any(|other| Arc::ptr_eq(other, node))
     }
 
     /// Whether nobody is known to hold a document: one node without it may be new, or have lost it.

@@ -10,7 +10,6 @@ use std::sync::{Arc, PoisonError};
 use larder_ring::RingDocument;
 use tokio::time::Instant;
 
-use crate::connection::Connection;
 use crate::direct::readable_document_of;
 use crate::fleet::Fleet;
 use crate::moment::Moment;
@@ -156,9 +155,9 @@ impl Shared {
             }
             let node = nodes.remove(0);
             // A silent one leaves time for the others, and for the search on all nodes.
-            let (document, connection) = match self.fetch(&node, halfway(view.deadline)).await {
-                Ok((Some(document), connection)) => (document, connection),
-                Ok((None, _)) => continue,
+            let document = match self.fetch(&node, halfway(view.deadline)).await {
+                Ok(Some(document)) => document,
+                Ok(None) => continue,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(node = %node.name, error, "the ring document could not be read");
@@ -173,8 +172,7 @@ impl Shared {
             }
             // The document may have told that the node was replaced: it was fetched from the predecessor, which need not
             // hear of what follows.
-            let is_witness = taken.is_witness(&node) && node.stands_at(&connection);
-            if taken.document.as_ref() == Some(&document) && is_witness {
+            if taken.document.as_ref() == Some(&document) && taken.has_witness(&node) {
                 self.times().ring.confirm(begun);
                 let is_newer = taken.document != view.fleet.document;
                 return Some(match is_newer {
@@ -196,17 +194,15 @@ impl Shared {
         Watch::is_outdated(view.known_since, view.now, self.check_interval())
     }
 
-    /// The ring document that `node` holds, and the connection by which it was fetched. One that is malformed, or of a
-    /// format that is not known here, is none.
+    /// The ring document that `node` holds. One that is malformed, or of a format that is not known here, is none.
     pub(crate) async fn fetch(
         &self,
         node: &Node,
         deadline: Instant,
-    ) -> Result<(Option<RingDocument>, Arc<Connection>), NodeError> {
+    ) -> Result<Option<RingDocument>, NodeError> {
         let asked = node.ask(&self.common, Moment::now(), deadline, &GetDocument).await;
         let (answer, connection) = asked?;
-        let document = readable_document_of(answer.into_reply()?);
-        Ok((document.inspect_err(|error| connection.distrust(error))?, connection))
+        readable_document_of(answer.into_reply()?).inspect_err(|error| connection.distrust(error))
     }
 
     /// Puts `document` to use, unless there is one that is as new; answers the fleet in use.

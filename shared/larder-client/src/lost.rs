@@ -117,14 +117,14 @@ impl Shared {
             let (held, topology) =
                 join(self.fetch(&node, deadline), self.topology_from(&node, deadline)).await;
             match held {
-                Ok((None, _)) => {
+                Ok(None) => {
                     let is_lost = self.is_ring_of(view, topology).await;
                     if is_lost {
                         self.times().ring.confirm(begun);
                     }
                     return is_lost;
                 }
-                Ok((Some(_), _)) => return false,
+                Ok(Some(_)) => return false,
                 // Another one may answer.
                 Err(_) => {}
             }
@@ -160,7 +160,7 @@ impl Shared {
         let nodes = view.fleet.nodes().iter();
         let fetched = join_all(nodes.map(|node| self.fetch(node, deadline))).await;
         let is_answered = fetched.iter().any(Result::is_ok);
-        let documents = fetched.into_iter().filter_map(|fetched| fetched.ok()?.0);
+        let documents = fetched.into_iter().filter_map(|fetched| fetched.ok()?);
         match documents.reduce(|one, other| if other.is_later_than(&one) { other } else { one }) {
             Some(document) => Held::Document(document.into()),
             None if is_answered => Held::Nothing,

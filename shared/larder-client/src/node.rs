@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -20,7 +20,8 @@ use crate::pipeline::Fitness;
 use crate::site::{Site, Told};
 use crate::{Config, NodeError};
 
-/// A node of the cluster, for as long as its name and port are in the topology.
+/// A node of the cluster, for as long as its name and port are in the topology, and as it is the same machine: one that
+/// was replaced is another node.
 #[derive(Debug)]
 pub(crate) struct Node {
     /// `host:port`.
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     /// The one address at which it is asked; `None` for a node, which is found by its name.
     at: Option<IpAddr>,
     site: Mutex<Site>,
+    /// The machine that has taken its place: whatever is asked here yet goes there.
+    successor: OnceLock<Arc<Self>>,
     connection: Mutex<Option<Arc<Connection>>>,
     /// Held by the one who connects; the others wait for what comes of it. Holds the last failure.
     connecting: tokio::sync::Mutex<Option<(Moment, NodeError)>>,
@@ -63,11 +66,16 @@ pub(crate) trait Request {
 
 impl Node {
     pub(crate) fn new(seen: larder_discovery::Node) -> Self {
+        Self::of_site(Site::new(seen))
+    }
+
+    fn of_site(site: Site) -> Self {
         Self {
-            name: seen.to_string().into(),
-            id: RingNode::new(seen.host.clone(), seen.port),
+            name: site.node.to_string().into(),
+            id: RingNode::new(site.node.host.clone(), site.node.port),
             at: None,
-            site: Mutex::new(Site::new(seen)),
+            site: Mutex::new(site),
+            successor: OnceLock::new(),
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             health: Mutex::default(),
@@ -230,32 +238,27 @@ impl Node {
         lock(&self.site).clone()
     }
 
-    /// Whether `connection` leads to the machine that the node is now, as far as is known: not to one that it has taken
-    /// the place of.
-    pub(crate) fn stands_at(&self, connection: &Connection) -> bool {
-        connection.peer.is_none_or(|peer| !lock(&self.site).has_left(peer))
-    }
-
-    /// Takes what is told of where the node stands, see [`Site::follow`]: the next request connects anew, unless the
-    /// connection leads there already.
-    pub(crate) fn follow(&self, before: Told<'_>, now: Told<'_>, history: &[IpAddr]) {
-        let (has_moved, site) = {
-            let mut site = lock(&self.site);
-            (site.follow(before, now, history), site.clone())
-        };
-        // After the site, for whoever connects looks at it while holding this.
+    /// Takes what is told of where the node stands, see [`Site::followed`]. Where that is another machine, answers the
+    /// node there, which takes over what is under way; what this one has done counts for nothing with those who ask that
+    /// one.
+    pub(crate) fn follow(&self, before: Told<'_>, now: Told<'_>, history: &[IpAddr]) -> Option<Arc<Self>> {
         let mut held = lock(&self.connection);
-        let peer = held.as_ref().and_then(|connection| connection.peer);
-        let leads_elsewhere = match peer {
-            Some(peer) => site.has_left(peer) || has_moved && site.address() != Some(peer),
-            None => has_moved,
+        let mut site = lock(&self.site);
+        let followed = site.followed(before, now, history);
+        let has_moved = followed.address() != site.address();
+        let is_another = match held.as_ref().and_then(|connection| connection.peer) {
+            Some(peer) => followed.has_left(peer) || has_moved && followed.address() != Some(peer),
+            None => has_moved && site.address().is_some(),
         };
-        if leads_elsewhere {
-            *lock(&self.health) = Health::default();
-            if let Some(connection) = held.take() {
-                connection.close();
-            }
+        if !is_another {
+            *site = followed;
+            return None;
         }
+        let successor = self.successor.get_or_init(|| Arc::new(Self::of_site(followed)));
+        if let Some(connection) = held.take() {
+            connection.close();
+        }
+        Some(Arc::clone(successor))
     }
 
     /// The connection, if there is one that may be used, and whether it has rested.
@@ -272,6 +275,14 @@ impl Node {
         }
     }
 
+    /// The connection that may be used, or a fresh one.
+    async fn connection_now(&self, common: &Common, deadline: Instant) -> Result<Arc<Connection>, NodeError> {
+        match self.usable(common, Moment::now()) {
+            Some((connection, false)) => Ok(connection),
+            _ => self.connect(common, deadline).await,
+        }
+    }
+
     /// Connects, or waits for somebody else who does.
     async fn connect(&self, common: &Common, deadline: Instant) -> Result<Arc<Connection>, NodeError> {
         let asked = Moment::now();
@@ -285,16 +296,19 @@ impl Node {
             return Err(error.clone());
         }
         loop {
+            if let Some(successor) = self.successor.get() {
+                return Box::pin(successor.connection_now(common, deadline)).await;
+            }
             let site = self.site();
             let connector = &common.connector;
             let connected = match self.at {
                 None => connector.connect(&site, common.limits, deadline).await,
                 Some(ip) => connector.connect_at(&site.node, ip, common.limits, deadline).await,
             };
-            // Held while the site is looked at: who tells of another one closes what is held afterwards.
+            // Held while that is looked at, for whoever tells of another machine ends what is held.
             let mut held = lock(&self.connection);
-            if *lock(&self.site) != site {
-                // It has moved meanwhile; the deadline of the caller bounds how often.
+            if self.successor.get().is_some() || *lock(&self.site) != site {
+                // Something was told meanwhile; the deadline of the caller bounds how often.
                 continue;
             }
             *last_failure = connected.as_ref().err().map(|error| (Moment::now(), error.clone()));

@@ -13,7 +13,7 @@ use larder_discovery::Node;
 pub(crate) struct Site {
     /// Its name, and the address that was told last, if that is one.
     pub(crate) node: Node,
-    /// Addresses at which it has stood before, the latest last.
+    /// Addresses at which it has stood before, the latest first.
     left: Vec<IpAddr>,
 }
 
@@ -31,34 +31,31 @@ impl Site {
         Self { node, left: Vec::new() }
     }
 
-    /// Takes what is told `now`, where `before` was told so far, and the addresses at which the node has stood in the
-    /// history of the ring document. Answers whether it has moved.
+    /// Where the node stands by what is told `now`, where `before` was told so far, and by the addresses at which it has
+    /// stood in the history of the ring document.
     ///
     /// A list was asked for later than a document that comes with it was published, so its news comes first, unless it
     /// is older than the document's history. What the first document says may be older than a list that came before it:
     /// the address of before is not taken for one that the node has left.
-    pub(crate) fn follow(&mut self, before: Told<'_>, now: Told<'_>, history: &[IpAddr]) -> bool {
+    #[must_use]
+    pub(crate) fn followed(&self, before: Told<'_>, now: Told<'_>, history: &[IpAddr]) -> Self {
         let is_past = |ip: &str| address(ip).is_some_and(|ip| history.contains(&ip));
         let listed = now.listed.filter(|ip| before.listed != Some(ip) && !is_past(ip));
         let recorded = now.recorded.filter(|ip| before.recorded != Some(ip));
         let outdated = self.node.ip.as_deref().is_some_and(is_past);
         let told = listed.or(recorded).or(now.recorded.filter(|_| outdated));
         let told = told.filter(|ip| address(ip).is_some() && self.node.ip.as_deref() != Some(ip));
-        self.left.extend(history);
-        if let Some(ip) = told {
-            let is_certain = listed.is_some() || before.recorded.is_some();
-            let left = self.node.ip.replace(ip.to_owned());
-            self.left.extend(left.as_deref().and_then(address).filter(|_| is_certain));
-        }
-        let stands_at = self.node.ip.as_deref().and_then(address);
-        let mut kept = Vec::new();
-        for ip in self.left.drain(..).rev() {
-            if Some(ip) != stands_at && !kept.contains(&ip) && kept.len() < MOST_LEFT {
-                kept.insert(0, ip);
+        let is_certain = told.is_some() && (listed.is_some() || before.recorded.is_some());
+        let node = Node { ip: told.map(str::to_owned).or_else(|| self.node.ip.clone()), ..self.node.clone() };
+        let stands_at = node.ip.as_deref().and_then(address);
+        let mut left: Vec<IpAddr> = Vec::new();
+        // The latest are kept.
+        for ip in self.address().filter(|_| is_certain).iter().chain(history.iter().rev()).chain(&self.left) {
+            if Some(*ip) != stands_at && !left.contains(ip) && left.len() < MOST_LEFT {
+                left.push(*ip);
             }
         }
-        self.left = kept;
-        told.is_some()
+        Self { node, left }
     }
 
     /// Whether it has stood at `ip`, and does no more as far as is known.
@@ -113,12 +110,10 @@ mod tests {
             (a, told(None, None), told(a, b), &[a], b, true),
         ] {
             let node = Node { host: "a".into(), port: 1, ip: stands_at.map(str::to_owned) };
-            let mut site = Site::new(node);
             let history: Vec<_> = history.iter().map(|ip| ip.unwrap().parse().unwrap()).collect();
-            let has_moved = site.follow(before, now, &history);
+            let site = Site::new(node).followed(before, now, &history);
             let case = format!("{stands_at:?} {before:?} {now:?} {history:?}");
             assert_eq!(site.node.ip.as_deref(), expected, "{case}");
-            assert_eq!(has_moved, stands_at != expected, "{case}");
             assert_eq!(stands_at.is_some_and(|ip| site.has_left(ip.parse().unwrap())), is_left, "{case}");
         }
     }
@@ -130,7 +125,7 @@ mod tests {
         let listed = |ip: &str, site: &mut Site| {
             let before = site.node.ip.clone();
             let told = |listed| Told { listed, recorded: None };
-            site.follow(told(before.as_deref()), told(Some(ip)), &[]);
+            *site = site.followed(told(before.as_deref()), told(Some(ip)), &[]);
         };
         listed("10.0.0.2", &mut site);
         assert!(site.has_left(ip("10.0.0.1")) && !site.has_left(ip("10.0.0.2")));

@@ -131,10 +131,7 @@ impl View {
         answer: Answer,
     ) -> Result<Answer, NodeError> {
         let (answer, reply) = answer.into_parts()?;
-        let mut found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
-        if !node.stands_at(connection) {
-            found = Found::Nothing(Arc::clone(node));
-        }
+        let found = found(node, reply).inspect_err(|error| connection.distrust(error))?;
         // A call looks once.
         let _ = self.found.set(found);
         Ok(answer)

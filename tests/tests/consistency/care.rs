@@ -62,8 +62,7 @@ impl Care {
     pub(crate) fn changes(self) -> Vec<Change> {
         match self {
             Self::ForgetsOneReplica => vec![Change::AddReplicas, Change::AddReplicas, Change::Restart],
-            // What it leaves behind shows when a key is read again, later.
-            Self::FoundsAtOnce => vec![Change::FoundElsewhere, Change::AddReplicas, Change::AddReplicas],
+            Self::FoundsAtOnce => vec![Change::FoundElsewhere],
             Self::LeavesReplacementUntold => vec![Change::ReplaceBeside],
             _ => Change::all(),
         }

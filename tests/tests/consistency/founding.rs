@@ -55,11 +55,15 @@ impl World {
         self.forget_document(&self.local.nodes()).await;
         if self.care == Care::FoundsAtOnce {
             self.place(&RingDocument::first(listed(&self.local), now_ms())).await;
+        } else {
+            self.begin_publisher_anew();
+            self.reconcile().await;
         }
-        self.begin_publisher_anew();
-        self.reconcile().await;
         let end = Instant::now() + self.convergence_time();
         self.origin.lapses.end(Cause::ListWithoutDocument, end);
+        // What is left behind shows when it is read again.
+        sleep(2 * self.convergence_time()).await;
+        self.reconcile().await;
     }
 
     /// All nodes lose all that they hold.

@@ -132,6 +132,24 @@ async fn what_a_predecessor_says_of_the_ring_is_no_confirmation() {
     assert_eq!((&*read.item.unwrap().value, frozen.epoch()), (&b"v2"[..], Some(now.epoch)));
 }
 
+/// The writer has learnt of the address while its write was under way.
+#[tokio::test]
+async fn a_write_that_a_predecessor_has_taken_is_none() {
+    let (local, document) = settled(3).await;
+    let (writer, key) = (client(&local), moving_key(&document, 2, 2));
+    store(&writer, &key, "v1").await;
+    let read = writer.read(&key, LEASE).await.unwrap();
+    local.replace_node_beside(NodeId(2)).await.unwrap();
+    let now = finish(&publisher(&local)).await.document.unwrap();
+    // The look that comes with the write is the first after the change, and is answered by the predecessor.
+    let written = writer.put_in_place(item(&key, "v2"), read.in_place().unwrap()).await.unwrap();
+    assert_eq!((written, writer.epoch()), (Stored::Refused, Some(now.epoch)));
+    store(&client(&local), &key, "v1").await;
+    writer.delete(&key).await.unwrap();
+    let read = client(&local).read(&key, ReadOptions::default()).await.unwrap();
+    assert_eq!(read.item, None);
+}
+
 /// It knows of no document, and the first one says that a node that it is connected to was replaced.
 #[tokio::test]
 async fn an_environment_without_a_document_follows_the_address_in_the_first_one() {
