@@ -20,7 +20,7 @@
 //! LARDER_STEPS=1000000 LARDER_SEED=7 cargo test --release -p larder-tests --test consistency -- --nocapture
 //! ```
 //!
-//! `LARDER_CARE=FoundsAtOnce` leaves out that one safeguard in the second test.
+//! `LARDER_CARE=LeavesReplacementUntold` leaves out that one safeguard in the second test.
 //!
 //! It has to fail where a safeguard is taken away. What environments and operators have to do is left out by a test
 //! beside it. What the crates do was taken away by hand, before rows were deleted and documents lost, each in a run of

@@ -1,7 +1,5 @@
 //! The safeguards that a run can leave out, each of which it has to miss.
 
-use std::time::Duration;
-
 use crate::changes::Change;
 
 /// What the environments, or those who operate the nodes, do as they should, or do not.
@@ -23,8 +21,6 @@ pub(crate) enum Care {
     ForgetsOneReplica,
     /// A refresher runs the queries of all lists before it refreshes the first.
     QueriesFirst,
-    /// A publisher makes a first document without a wait for those who go by the lost one.
-    FoundsAtOnce,
     /// A replaced node is not published, and its predecessor lives on.
     LeavesReplacementUntold,
     /// Two releases of a function share their keys, though the shape of the values differs.
@@ -33,7 +29,7 @@ pub(crate) enum Care {
 
 impl Care {
     /// Each of those that are not whole.
-    const LESS: [Self; 10] = [
+    const LESS: [Self; 9] = [
         Self::ForgetsFirst,
         Self::IntendsLate,
         Self::ReadsWithoutTags,
@@ -41,7 +37,6 @@ impl Care {
         Self::KeepsLocalTooLong,
         Self::ForgetsOneReplica,
         Self::QueriesFirst,
-        Self::FoundsAtOnce,
         Self::LeavesReplacementUntold,
         Self::SharesKeys,
     ];
@@ -53,16 +48,10 @@ impl Care {
         Self::LESS.into_iter().filter(is_named).collect()
     }
 
-    /// How often the environments look at the ring document: more seldom where it has to show that some have not yet.
-    pub(crate) fn ring_check_interval(self) -> Duration {
-        Duration::from_millis(if self == Self::FoundsAtOnce { 300 } else { 50 })
-    }
-
     /// The changes to the nodes in a run: all kinds, or those that show what is left out.
     pub(crate) fn changes(self) -> Vec<Change> {
         match self {
             Self::ForgetsOneReplica => vec![Change::AddReplicas, Change::AddReplicas, Change::Restart],
-            Self::FoundsAtOnce => vec![Change::FoundElsewhere],
             Self::LeavesReplacementUntold => vec![Change::ReplaceBeside],
             _ => Change::all(),
         }

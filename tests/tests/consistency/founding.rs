@@ -10,10 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::care::Care;
 use crate::changes::MOST_NODES;
 use crate::lapse::Cause;
-use crate::world::{PATIENCE, World, listed, now_ms};
+use crate::world::{PATIENCE, World, listed};
 
 /// How long ago the fleet's first document was published. The next first one has an epoch that is later by as many
 /// seconds, of which an item keeps the low 16 bits: its tag may read as one of before, of after, or of just now.
@@ -53,17 +52,10 @@ impl World {
             self.local.remove_node(node.id).await.unwrap();
         }
         self.forget_document(&self.local.nodes()).await;
-        if self.care == Care::FoundsAtOnce {
-            self.place(&RingDocument::first(listed(&self.local), now_ms())).await;
-        } else {
-            self.begin_publisher_anew();
-            self.reconcile().await;
-        }
+        self.begin_publisher_anew();
+        self.reconcile().await;
         let end = Instant::now() + self.convergence_time();
         self.origin.lapses.end(Cause::ListWithoutDocument, end);
-        // What is left behind shows when it is read again.
-        sleep(2 * self.convergence_time()).await;
-        self.reconcile().await;
     }
 
     /// All nodes lose all that they hold.

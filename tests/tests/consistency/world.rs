@@ -34,8 +34,8 @@ impl World {
         let age = founding::age(&mut random);
         let document = RingDocument::first(listed(&local), now_ms() - age.as_millis() as u64);
         println!("the document is {age:?} old");
-        let publisher = publisher(&local, care);
-        let prober = Prober::new(config(&local, care), Arc::clone(&origin));
+        let publisher = publisher(&local);
+        let prober = Prober::new(config(&local), Arc::clone(&origin));
         let world = Self { local, origin, publisher, prober, care, random, wrong: Vec::new() };
         world.place(&document).await;
         world.reconcile().await;
@@ -44,7 +44,7 @@ impl World {
 
     /// What an environment is told of the nodes.
     pub(crate) fn config(&self) -> Config {
-        config(&self.local, self.care)
+        config(&self.local)
     }
 
     /// Lets one change happen after the other, unless the run is over before.
@@ -96,7 +96,7 @@ impl World {
 
     /// A publisher in an environment that has just begun takes the place of the present one.
     pub(crate) fn begin_publisher_anew(&mut self) {
-        self.publisher = publisher(&self.local, self.care);
+        self.publisher = publisher(&self.local);
     }
 
     /// How long after a publication, or a loss, some environments may not know of it.
@@ -120,9 +120,9 @@ where
     }
 }
 
-fn publisher(local: &LocalCluster, care: Care) -> Publisher {
+fn publisher(local: &LocalCluster) -> Publisher {
     let warm_up = WarmUp { least: Duration::ZERO, most: Duration::from_secs(1), ..WarmUp::default() };
-    Publisher::new(Cluster::new(config(local, care)).unwrap(), warm_up)
+    Publisher::new(Cluster::new(config(local)).unwrap(), warm_up)
 }
 
 /// The listed nodes, as the ring has them.
@@ -138,11 +138,11 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
-fn config(local: &LocalCluster, care: Care) -> Config {
+fn config(local: &LocalCluster) -> Config {
     let endpoint = local.config_endpoint();
     let endpoint = Endpoint::Configuration { host: endpoint.ip().to_string(), port: endpoint.port() };
     Config {
-        ring_check_interval: care.ring_check_interval(),
+        ring_check_interval: Duration::from_millis(50),
         timeout: Duration::from_millis(300),
         early_discovery: Duration::from_millis(50),
         mark_down: Duration::from_millis(10),
