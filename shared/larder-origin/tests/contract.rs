@@ -76,6 +76,7 @@ on_every_database! {
     a_key_is_read_written_and_named_with_all_its_digits
     a_name_is_that_of_one_write
     writes_of_one_name_at_once_happen_once
+    writes_of_one_name_and_version_at_once_are_no_conflict
     a_write_to_an_id_in_another_case_is_to_another_row
     a_write_that_fails_leaves_no_name_behind
     two_writers_at_once_give_two_versions
@@ -365,6 +366,33 @@ async fn writes_of_one_name_at_once_happen_once(place: Place) {
         let written: Vec<_> = writers.join_all().await.into_iter().map(Result::unwrap).collect();
         assert_eq!(written.iter().filter(|written| !written.is_repeat()).count(), 1, "{written:?}");
         assert_eq!(written.iter().map(|written| written.version).collect::<HashSet<_>>().len(), 1);
+    }
+}
+
+async fn writes_of_one_name_and_version_at_once_are_no_conflict(place: Place) {
+    for id in ["1", "2", "3", "4"] {
+        let made = put(&place.origin(), "flights", id, "{}").await.unwrap();
+        for change in [Change::Patch(fields(r#"{"distance": 1}"#)), Change::Delete] {
+            let version = match change {
+                Change::Delete => made.version.map(|version| version + 1),
+                _ => made.version,
+            };
+            let mut writers = JoinSet::new();
+            for _ in 0..4 {
+                let (origin, change) = (place.origin(), change.clone());
+                writers.spawn(async move {
+                    let name = IdempotencyKey::new(&format!("{id}-{version:?}")).unwrap();
+                    let named = WriteOptions {
+                        idempotency_key: Some(&name),
+                        if_version: version,
+                        ..Default::default()
+                    };
+                    write(&origin, "flights", id, change, named).await
+                });
+            }
+            let written: Vec<_> = writers.join_all().await.into_iter().map(Result::unwrap).collect();
+            assert_eq!(written.iter().filter(|written| !written.is_repeat()).count(), 1, "{written:?}");
+        }
     }
 }
 
