@@ -41,6 +41,18 @@ impl Fault {
         self.is_fatal
     }
 
+    /// Whether a pooler refuses the credentials or the names of this environment. PgBouncer has one code for all of its own
+    /// errors, so the message tells.
+    ///
+    /// Source: PgBouncer, `src/client.c`.
+    pub(crate) fn is_refused_by_pooler(&self) -> bool {
+        let message = self.message.as_str();
+        let is_of_name = ["no such user", "no such database"].iter().any(|words| message.starts_with(words))
+            || (message.starts_with("database ") && message.ends_with(" does not exist"));
+        let is_of_login = message.ends_with("authentication failed") || message == "SSL required";
+        self.code == "08P01" && (is_of_name || is_of_login)
+    }
+
     /// Source: PostgreSQL, "Appendix A. PostgreSQL Error Codes".
     pub(super) fn meaning(&self) -> Meaning {
         match self.code.as_str() {
