@@ -106,6 +106,11 @@ pub(crate) trait Engine: Send + Sync {
     /// What an error means that the database told.
     fn meaning(error: &sqlx::Error) -> Meaning;
 
+    /// Whether an id has a character that the key's encoding lacks, so that it is that of no row.
+    fn is_of_no_row(_error: &sqlx::Error) -> bool {
+        false
+    }
+
     /// Whether a write is refused because its transaction only reads, whatever server it is on.
     fn is_write_refused(_error: &sqlx::Error) -> bool {
         false

@@ -161,6 +161,10 @@ impl Engine for Postgres {
         error.try_downcast_ref::<Fault>().map_or(Meaning::Outage, Fault::meaning)
     }
 
+    fn is_of_no_row(error: &sqlx::Error) -> bool {
+        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "22P05")
+    }
+
     fn is_write_refused(error: &sqlx::Error) -> bool {
         error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006")
     }
