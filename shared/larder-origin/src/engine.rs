@@ -18,6 +18,9 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Whether what reads must not be able to write, so that writes have connections of their own.
     const WRITES_APART: bool;
+    /// Whether a read that another transaction has ended is asked again. Not where the database has waited for that long
+    /// already.
+    const READS_AGAIN: bool;
     /// Begins a transaction that only reads.
     const BEGIN_READ: &'static str;
     /// Begins a transaction that writes.

@@ -53,6 +53,7 @@ impl Engine for MySql {
     type Row = MySqlRow;
 
     const WRITES_APART: bool = false;
+    const READS_AGAIN: bool = true;
     const BEGIN_READ: &'static str = "START TRANSACTION READ ONLY";
     const BEGIN_WRITE: &'static str = "START TRANSACTION READ WRITE";
     const COLUMNS: &'static str = COLUMNS;

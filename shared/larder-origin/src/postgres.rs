@@ -57,6 +57,7 @@ impl Engine for Postgres {
     type Row = PgRow;
 
     const WRITES_APART: bool = false;
+    const READS_AGAIN: bool = true;
     const BEGIN_READ: &'static str = "BEGIN READ ONLY";
     const BEGIN_WRITE: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
     const COLUMNS: &'static str = COLUMNS;

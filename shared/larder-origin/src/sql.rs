@@ -87,7 +87,8 @@ impl<E: Engine> Sql<E> {
     }
 
     /// What `ask` brings outside of a transaction. Where the connection has ended, or leads to the wrong server, it is
-    /// asked on another one: once, and as often as a connection that rested is found dead.
+    /// asked on another one: once, and as often as a connection that rested is found dead. What another transaction has
+    /// ended is asked once more, too.
     async fn ask(&self, ask: &Ask<'_>) -> Result<sqlx::Result<Fetched<E::Row>>, Outage> {
         let mut renewals = Renewals::default();
         loop {
@@ -97,6 +98,10 @@ impl<E: Engine> Sql<E> {
                 Err(error) if renewals.allow::<E>(&error, connection.is_reused()) => {
                     drop(connection);
                     self.forget_others(&error);
+                }
+                // Such as a standby does where what is read is being removed.
+                Err(error) if E::READS_AGAIN && E::meaning(&error) == Meaning::Again && renewals.count() => {
+                    connection.give_back();
                 }
                 fetched => {
                     if fetched.as_ref().err().is_none_or(|error| is_at_rest::<E>(error)) {
@@ -219,12 +224,13 @@ impl Renewals {
         (is_lost && is_reused) || ((is_lost || is_wrong) && self.count())
     }
 
-    /// The same for a list, whose tables may just be taken away and come again.
+    /// The same for a list, whose tables may just be taken away and come again, or which another transaction has ended.
     fn allow_list<E: Engine>(&mut self, error: &sqlx::Error) -> bool {
         let is_of_schema = matches!(E::meaning(error), Meaning::NoTable | Meaning::Schema);
         let is_of_place = is_lost(error) || E::meaning(error) == Meaning::WrongServer;
         let is_of_list = E::is_write_refused(error) || matches!(error, sqlx::Error::Protocol(_));
-        (is_of_schema || is_of_place) && !is_of_list && self.count()
+        let is_of_others = E::READS_AGAIN && E::meaning(error) == Meaning::Again;
+        (is_of_schema || is_of_place || is_of_others) && !is_of_list && self.count()
     }
 
     fn count(&mut self) -> bool {

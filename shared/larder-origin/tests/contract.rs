@@ -115,6 +115,23 @@ async fn a_row_is_found_and_one_that_is_not_there_is_an_answer(place: Place) {
     }
 }
 
+#[tokio::test]
+async fn a_default_is_the_same_in_a_put_that_makes_a_row_and_in_one_that_replaces_it() {
+    let place = Place::empty(Kind::Sqlite).await;
+    place
+        .run(
+            r#"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT none, b TEXT DEFAULT "a", c TEXT DEFAULT 'it''s',
+                   d INTEGER DEFAULT -1, e INTEGER DEFAULT (1 + 1), f INTEGER DEFAULT true, g BLOB DEFAULT x'00ff',
+                   h TEXT DEFAULT "it's ""h""", i TEXT DEFAULT [id], j TEXT DEFAULT `id`, k TEXT DEFAULT null)"#,
+        )
+        .await;
+    let origin = place.origin_of("t:id".parse().unwrap()).writable();
+    let made = put(&origin, "t", "7", "{}").await.unwrap().record;
+    let other = r#"{"a": "x", "b": "x", "c": "x", "d": 5, "e": 5, "f": 5, "g": "", "h": "", "i": "x", "j": "x", "k": "x"}"#;
+    put(&origin, "t", "7", other).await.unwrap();
+    assert_eq!(put(&origin, "t", "7", "{}").await.unwrap().record, made);
+}
+
 async fn records_come_in_the_order_asked_and_as_often(place: Place) {
     let origin = place.origin();
     for id in ["1", "2", "3"] {
