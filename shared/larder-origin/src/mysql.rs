@@ -149,7 +149,8 @@ impl Engine for MySql {
             (1022 | 1062 | 1169 | 1586, _) => Meaning::Rejected(Rejected::Unique),
             (1216 | 1217 | 1451 | 1452, _) => Meaning::Rejected(Rejected::ForeignKey),
             (1048 | 1364, _) => Meaning::Rejected(Rejected::NotNull),
-            (3819, _) | (4025, "23000") | (1644, _) => Meaning::Rejected(Rejected::Check),
+            // What a trigger signals may have any number.
+            (3819, _) | (4025, "23000") | (1644, _) | (_, "45000") => Meaning::Rejected(Rejected::Check),
             (1146, _) => Meaning::NoTable,
             // No such column; one that is computed now (MariaDB, MySQL); a statement that the server has prepared for
             // another schema, or not at all: behind a proxy it may be another server.
