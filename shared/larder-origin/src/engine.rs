@@ -29,6 +29,9 @@ pub(crate) trait Engine: Send + Sync {
     const COLUMNS: &'static str;
     /// Stands behind a `SELECT` whose rows are to be written.
     const FOR_UPDATE: &'static str;
+    /// Begins a statement that makes a row, and one that changes it: each fails where another row is in the way.
+    const INSERT: &'static str = "INSERT";
+    const UPDATE: &'static str = "UPDATE";
     /// Stands before the `VALUES` of a new row.
     const BEFORE_VALUES: &'static str;
 

@@ -55,6 +55,9 @@ impl Engine for Sqlite {
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const COLUMNS: &'static str = COLUMNS;
     const FOR_UPDATE: &'static str = "";
+    /// A schema may say that the other row is then removed, in silence.
+    const INSERT: &'static str = "INSERT OR ABORT";
+    const UPDATE: &'static str = "UPDATE OR ABORT";
     const BEFORE_VALUES: &'static str = "";
 
     async fn open(&self, access: Access, _: &PoolConfig) -> sqlx::Result<SqliteConnection> {

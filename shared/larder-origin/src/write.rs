@@ -350,7 +350,7 @@ impl<E: Engine> Steps<'_, E> {
             places.push(E::place(binds.len()));
         }
         let (table, names, places) = (E::quote(&plan.table), names.join(", "), places.join(", "));
-        let statement = format!("INSERT INTO {table} ({names}){} VALUES ({places})", E::BEFORE_VALUES);
+        let statement = format!("{} INTO {table} ({names}){} VALUES ({places})", E::INSERT, E::BEFORE_VALUES);
         self.execute(statement, &binds).await
     }
 
@@ -384,7 +384,8 @@ impl<E: Engine> Steps<'_, E> {
         binds.push(self.key.into());
         let place = E::key_place(binds.len(), &plan.key, plan.kind);
         let (table, key) = (E::quote(&plan.table), E::quote(&plan.key.name));
-        let statement = format!("UPDATE {table} SET {} WHERE {key} = {place}", changes.join(", "));
+        let changes = changes.join(", ");
+        let statement = format!("{} {table} SET {changes} WHERE {key} = {place}", E::UPDATE);
         let affected = self.execute(statement, &binds).await?;
         Self::check_one(affected)
     }

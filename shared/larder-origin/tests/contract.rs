@@ -116,6 +116,29 @@ async fn a_row_is_found_and_one_that_is_not_there_is_an_answer(place: Place) {
 }
 
 #[tokio::test]
+async fn a_schema_that_has_rows_replaced_loses_none_by_a_write() {
+    let place = Place::empty(Kind::Sqlite).await;
+    for conflict in ["REPLACE", "IGNORE"] {
+        place
+            .run(&format!(
+                "DROP TABLE IF EXISTS t;
+                 CREATE TABLE t (id INTEGER PRIMARY KEY, code TEXT UNIQUE ON CONFLICT {conflict});
+                 INSERT INTO t VALUES (7, 'a'), (8, 'b')"
+            ))
+            .await;
+        let origin = place.origin_of("t:id".parse().unwrap()).writable();
+        for id in ["8", "9"] {
+            let refused = put(&origin, "t", id, r#"{"code": "a"}"#).await;
+            assert!(
+                matches!(refused, Err(OriginError::Rejected(Rejected::Unique))),
+                "{conflict}: {refused:?}"
+            );
+        }
+        assert_eq!(read(&origin, "t", "7").await.unwrap()["code"], "a", "{conflict}");
+    }
+}
+
+#[tokio::test]
 async fn a_default_is_the_same_in_a_put_that_makes_a_row_and_in_one_that_replaces_it() {
     let place = Place::empty(Kind::Sqlite).await;
     place
