@@ -53,6 +53,18 @@ async fn an_index_gives_a_list_in_the_order_of_its_sort_key() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_missing_is_told_whatever_the_table_is_called() {
+    dynamodb::make_table("dev", "dev1").await;
+    let port = tokio::task::spawn_blocking(|| server::ministack().port).await.unwrap();
+    let aws = AwsSettings::new("nobody", server::PASSWORD, None);
+    let tables = "dev1:id".parse().unwrap();
+    let origin = Origin::new(&server::ministack_url(port, "dev"), tables).unwrap().with_aws(aws);
+    let refused = origin.list(&by_dest("dev1", "by-dest", "IAH", true), 2, no_hurry()).await;
+    let expected = Misconfigured::NoIndex { table: "dev1".parse().unwrap() };
+    assert!(matches!(&refused, Err(OriginError::Misconfigured(told)) if *told == expected), "{refused:?}");
+}
+
+#[tokio::test]
 async fn an_item_has_the_columns_that_it_has() {
     let place = Place::new(Kind::DynamoDb).await;
     let origin = place.origin();
