@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::error::{OriginError, Outage};
+use crate::postgres::Fault;
 
 impl OriginError {
     /// Whether the database was reached and is out of order: it failed, or ran out of time. Other environments find it
@@ -57,7 +58,10 @@ fn is_own(fault: &(dyn Error + Send + Sync + 'static)) -> bool {
     }
     match fault.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Database(told)) => {
-            told.code().is_some_and(|code| is_own_code(&code)) || is_own_number(&**told)
+            let of_postgres = told.try_downcast_ref::<Fault>();
+            told.code().is_some_and(|code| is_own_code(&code))
+                || is_own_number(&**told)
+                || of_postgres.is_some_and(Fault::is_refused_by_pooler)
         }
         Some(sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)) => true,
         Some(_) => false,

@@ -133,7 +133,10 @@ impl DynamoDb {
     ) -> Result<Vec<Record>, OriginError> {
         let IndexList { index, partition, descending } = *asked;
         let Some((_, attribute)) = plan.indexes.iter().find(|(name, _)| name == index) else {
-            let table = Identifier::new(plan.table.trim_start_matches(self.address.prefix.as_str()));
+            let table = plan
+                .table
+                .strip_prefix(self.address.prefix.as_str())
+                .and_then(|name| Identifier::new(name).ok());
             let table = table.expect("a plan's table is the prefix and an identifier");
             return Err(Misconfigured::NoIndex { table }.into());
         };

@@ -18,6 +18,9 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Whether what reads must not be able to write, so that writes have connections of their own.
     const WRITES_APART: bool;
+    /// Whether a read that another transaction has ended is asked again. Not where the database has waited for that long
+    /// already.
+    const READS_AGAIN: bool;
     /// Begins a transaction that only reads.
     const BEGIN_READ: &'static str;
     /// Begins a transaction that writes.
@@ -26,6 +29,9 @@ pub(crate) trait Engine: Send + Sync {
     const COLUMNS: &'static str;
     /// Stands behind a `SELECT` whose rows are to be written.
     const FOR_UPDATE: &'static str;
+    /// Begins a statement that makes a row, and one that changes it: each fails where another row is in the way.
+    const INSERT: &'static str = "INSERT";
+    const UPDATE: &'static str = "UPDATE";
     /// Stands before the `VALUES` of a new row.
     const BEFORE_VALUES: &'static str;
 
@@ -105,6 +111,11 @@ pub(crate) trait Engine: Send + Sync {
 
     /// What an error means that the database told.
     fn meaning(error: &sqlx::Error) -> Meaning;
+
+    /// Whether an id has a character that the key's encoding lacks, so that it is that of no row.
+    fn is_of_no_row(_error: &sqlx::Error) -> bool {
+        false
+    }
 
     /// Whether a write is refused because its transaction only reads, whatever server it is on.
     fn is_write_refused(_error: &sqlx::Error) -> bool {

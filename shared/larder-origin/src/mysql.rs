@@ -11,6 +11,7 @@ use crate::engine::{Access, Bind, Cells, Engine, Meaning, statements};
 use crate::error::{Misconfigured, Rejected};
 use crate::id::IdKind;
 use crate::idempotency::{MAX_REMOVED, TABLE};
+use crate::number::Decimal;
 use crate::plan::Column;
 use crate::pool::{Alive, PoolConfig};
 use crate::record::Value;
@@ -52,6 +53,7 @@ impl Engine for MySql {
     type Row = MySqlRow;
 
     const WRITES_APART: bool = false;
+    const READS_AGAIN: bool = true;
     const BEGIN_READ: &'static str = "START TRANSACTION READ ONLY";
     const BEGIN_WRITE: &'static str = "START TRANSACTION READ WRITE";
     const COLUMNS: &'static str = COLUMNS;
@@ -63,11 +65,12 @@ impl Engine for MySql {
         let millis = config.statement_timeout.as_millis().max(1);
         let secs = config.statement_timeout.as_secs().max(1);
         // `READ COMMITTED` keeps writers of new rows from locking the gaps between them. A value that does not fit is
-        // refused, and not cut to size. A connection that rests is cut off, too, which loses nothing: it is checked
+        // refused, and not cut to size. The key 0 is that very number, and not the next one that the table counts. A
+        // connection that rests is cut off, too, which loses nothing: it is checked
         // before use.
         let session = format!(
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-             SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), innodb_lock_wait_timeout = {secs}, \
+             SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), innodb_lock_wait_timeout = {secs}, \
              wait_timeout = {}; \
              /*M! SET SESSION max_statement_time = {millis} / 1000, idle_transaction_timeout = {secs} */",
             config.max_age.as_secs().max(secs).clamp(1, MAX_WAIT_SECS)
@@ -120,6 +123,8 @@ impl Engine for MySql {
             Scalar::Text(text) if column.declared == "timestamp" => {
                 Ok(Bind::Text(text.strip_suffix('Z').unwrap_or(text).into()))
             }
+            // The server would round it in silence.
+            value if is_whole(column) && has_fraction(value) => Err(Rejected::Value),
             // The digits that are read of a real of 32 bits may be more than its greatest one, as one of 64 bits.
             Scalar::Real(value) if column.declared == "float" => Ok(Bind::Real(nearest_single(*value))),
             value => Bind::new(column, value),
@@ -144,7 +149,8 @@ impl Engine for MySql {
             (1022 | 1062 | 1169 | 1586, _) => Meaning::Rejected(Rejected::Unique),
             (1216 | 1217 | 1451 | 1452, _) => Meaning::Rejected(Rejected::ForeignKey),
             (1048 | 1364, _) => Meaning::Rejected(Rejected::NotNull),
-            (3819, _) | (4025, "23000") | (1644, _) => Meaning::Rejected(Rejected::Check),
+            // What a trigger signals may have any number.
+            (3819, _) | (4025, "23000") | (1644, _) | (_, "45000") => Meaning::Rejected(Rejected::Check),
             (1146, _) => Meaning::NoTable,
             // No such column; one that is computed now (MariaDB, MySQL); a statement that the server has prepared for
             // another schema, or not at all: behind a proxy it may be another server.
@@ -157,10 +163,18 @@ impl Engine for MySql {
             (1264 | 1265 | 1292 | 1366 | 1367 | 1406 | 1411 | 1416 | 1690, _) => {
                 Meaning::Rejected(Rejected::Value)
             }
+            // An id with a character that the key's encoding lacks.
+            (number, _) if NO_SUCH_CHARACTER.contains(&number) => Meaning::Rejected(Rejected::Value),
             (_, "42000" | "42S02" | "42S22" | "HY093") => Meaning::Statement,
             (_, "22001" | "22003" | "22007" | "22032") => Meaning::Rejected(Rejected::Value),
             _ => Meaning::Outage,
         }
+    }
+
+    fn is_of_no_row(error: &sqlx::Error) -> bool {
+        let error =
+            error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+        error.is_some_and(|error| NO_SUCH_CHARACTER.contains(&error.number()))
     }
 
     fn is_write_refused(error: &sqlx::Error) -> bool {
@@ -195,6 +209,18 @@ impl Cells for MySqlRow {
         decode(name, bytes)
             .ok_or_else(|| undecoded(format!("a {} of {} bytes", info.name(), bytes.len()).into()))
     }
+}
+
+fn is_whole(column: &Column) -> bool {
+    ["tinyint", "smallint", "mediumint", "int", "bigint", "year"].contains(&column.declared.as_str())
+}
+
+fn has_fraction(value: &Scalar) -> bool {
+    let number = match value {
+        Scalar::Text(text) => Decimal::new(text.trim()),
+        value => value.as_number(),
+    };
+    number.is_some_and(|number| number.has_fraction())
 }
 
 /// The real of 32 bits that is nearest to `value`, or `value` where that is beyond all of them.
@@ -299,6 +325,10 @@ fn micros(fraction: &[u8]) -> Option<String> {
     let digits = format!(".{micros:06}");
     Some(digits.trim_end_matches('0').trim_end_matches('.').to_owned())
 }
+
+/// `ER_CANT_AGGREGATE_2COLLATIONS`, `_3COLLATIONS` and `_NCOLLATIONS`, `ER_CANNOT_CONVERT_STRING`: a text that cannot be
+/// compared with a column, because it cannot be made one of its characters.
+const NO_SUCH_CHARACTER: [u16; 4] = [1267, 1270, 1271, 3854];
 
 /// The driver's names of what holds bytes, or text that is compared byte by byte.
 const BINARY: [&str; 6] = ["BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"];

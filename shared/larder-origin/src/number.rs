@@ -44,6 +44,11 @@ impl Decimal {
         plain.unwrap_or_else(|| self.to_string())
     }
 
+    /// Whether it is no whole number.
+    pub(crate) fn has_fraction(&self) -> bool {
+        Parts::of(&self.0).is_some_and(|parts| parts.exponent < 0)
+    }
+
     /// Whether DynamoDB has the number: by its digits, and by the power of ten of the first one.
     ///
     /// Source: "Supported data types and naming rules in Amazon DynamoDB", Number.

@@ -57,6 +57,7 @@ impl Engine for Postgres {
     type Row = PgRow;
 
     const WRITES_APART: bool = false;
+    const READS_AGAIN: bool = true;
     const BEGIN_READ: &'static str = "BEGIN READ ONLY";
     const BEGIN_WRITE: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
     const COLUMNS: &'static str = COLUMNS;
@@ -159,6 +160,10 @@ impl Engine for Postgres {
     fn meaning(error: &sqlx::Error) -> Meaning {
         let sqlx::Error::Database(error) = error else { return Meaning::Outage };
         error.try_downcast_ref::<Fault>().map_or(Meaning::Outage, Fault::meaning)
+    }
+
+    fn is_of_no_row(error: &sqlx::Error) -> bool {
+        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "22P05")
     }
 
     fn is_write_refused(error: &sqlx::Error) -> bool {

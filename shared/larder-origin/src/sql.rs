@@ -45,19 +45,50 @@ impl<E: Engine> Sql<E> {
         columns.map_err(Outage::database)
     }
 
-    /// The rows of `keys`, in one query.
+    /// The rows of `keys`, in one query, unless one of them has a character that the key's encoding lacks.
     pub(crate) async fn select(&self, plan: &Plan, keys: &[Key<'_>]) -> Result<Rows, Outage> {
+        match self.select_at_once(plan, keys).await? {
+            Ok(rows) => Ok(rows),
+            Err(error) if E::is_of_no_row(&error) => self.select_apart(plan, keys).await,
+            Err(error) => Err(outage::<E>(error)),
+        }
+    }
+
+    /// The same, key by key: the database refuses the whole statement because of one such key. Keys of ASCII are in every
+    /// encoding, and are asked for at once.
+    async fn select_apart(&self, plan: &Plan, keys: &[Key<'_>]) -> Result<Rows, Outage> {
+        let is_plain = |key: &Key<'_>| !matches!(key, Key::Text(text) if !text.is_ascii());
+        let (plain, others): (Vec<Key<'_>>, Vec<Key<'_>>) = keys.iter().copied().partition(is_plain);
+        let mut rows = match plain.as_slice() {
+            [] => Rows::new(),
+            plain => self.select_at_once(plan, plain).await?.map_err(outage::<E>)?,
+        };
+        for key in others {
+            match self.select_at_once(plan, &[key]).await? {
+                Ok(found) => rows.extend(found),
+                Err(error) if E::is_of_no_row(&error) => {}
+                Err(error) => return Err(outage::<E>(error)),
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn select_at_once(&self, plan: &Plan, keys: &[Key<'_>]) -> Result<sqlx::Result<Rows>, Outage> {
         let binds = key_binds(keys);
         let ask = Ask::kept(select_statement::<E>(plan, binds.len()), &binds);
-        let fetched = self.ask(&ask).await?.map_err(outage::<E>)?;
+        let fetched = match self.ask(&ask).await? {
+            Ok(fetched) => fetched,
+            Err(error) => return Ok(Err(error)),
+        };
         check_relation(plan, &fetched)?;
         let rows: sqlx::Result<Rows> = fetched.rows.iter().map(|row| keyed(plan, row)).collect();
         let rows = rows.map_err(Outage::database)?;
-        if rows.len() == fetched.rows.len() { Ok(rows) } else { Err(not_unique()) }
+        if rows.len() == fetched.rows.len() { Ok(Ok(rows)) } else { Err(not_unique()) }
     }
 
     /// What `ask` brings outside of a transaction. Where the connection has ended, or leads to the wrong server, it is
-    /// asked on another one: once, and as often as a connection that rested is found dead.
+    /// asked on another one: once, and as often as a connection that rested is found dead. What another transaction has
+    /// ended is asked once more, too.
     async fn ask(&self, ask: &Ask<'_>) -> Result<sqlx::Result<Fetched<E::Row>>, Outage> {
         let mut renewals = Renewals::default();
         loop {
@@ -67,6 +98,10 @@ impl<E: Engine> Sql<E> {
                 Err(error) if renewals.allow::<E>(&error, connection.is_reused()) => {
                     drop(connection);
                     self.forget_others(&error);
+                }
+                // Such as a standby does where what is read is being removed.
+                Err(error) if E::READS_AGAIN && E::meaning(&error) == Meaning::Again && renewals.count() => {
+                    connection.give_back();
                 }
                 fetched => {
                     if fetched.as_ref().err().is_none_or(|error| is_at_rest::<E>(error)) {
@@ -189,12 +224,13 @@ impl Renewals {
         (is_lost && is_reused) || ((is_lost || is_wrong) && self.count())
     }
 
-    /// The same for a list, whose tables may just be taken away and come again.
+    /// The same for a list, whose tables may just be taken away and come again, or which another transaction has ended.
     fn allow_list<E: Engine>(&mut self, error: &sqlx::Error) -> bool {
         let is_of_schema = matches!(E::meaning(error), Meaning::NoTable | Meaning::Schema);
         let is_of_place = is_lost(error) || E::meaning(error) == Meaning::WrongServer;
         let is_of_list = E::is_write_refused(error) || matches!(error, sqlx::Error::Protocol(_));
-        (is_of_schema || is_of_place) && !is_of_list && self.count()
+        let is_of_others = E::READS_AGAIN && E::meaning(error) == Meaning::Again;
+        (is_of_schema || is_of_place || is_of_others) && !is_of_list && self.count()
     }
 
     fn count(&mut self) -> bool {

@@ -48,12 +48,16 @@ impl Engine for Sqlite {
     type Row = SqliteRow;
 
     const WRITES_APART: bool = true;
+    const READS_AGAIN: bool = false;
     /// Has the schema read anew where it has changed, and kept as it is up to the end: a statement that is prepared for
     /// an older one is prepared again as it runs, and its columns come under names that the driver has from before.
     const BEGIN_READ: &'static str = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const COLUMNS: &'static str = COLUMNS;
     const FOR_UPDATE: &'static str = "";
+    /// A schema may say that the other row is then removed, in silence.
+    const INSERT: &'static str = "INSERT OR ABORT";
+    const UPDATE: &'static str = "UPDATE OR ABORT";
     const BEFORE_VALUES: &'static str = "";
 
     async fn open(&self, access: Access, _: &PoolConfig) -> sqlx::Result<SqliteConnection> {
@@ -87,7 +91,7 @@ impl Engine for Sqlite {
 
     /// SQLite knows no `DEFAULT` here; the schema has the expression.
     fn default(column: &Column) -> String {
-        column.default.as_ref().map_or_else(|| "NULL".to_owned(), |default| format!("({default})"))
+        column.default.as_ref().map_or_else(|| "NULL".to_owned(), |default| default_of(default))
     }
 
     fn remove_old() -> String {
@@ -207,6 +211,31 @@ fn nearest(number: &Decimal) -> Option<f64> {
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
+
+/// The expression of a default, which the schema has as it was written. A name is a text there, in quotes or without;
+/// anywhere else it would be a column.
+///
+/// Source: SQLite, `src/parse.y`, `DEFAULT id`.
+fn default_of(written: &str) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let inside = |begin: char, end: char| written.strip_prefix(begin)?.strip_suffix(end);
+    if let Some(quoted) = inside('"', '"') {
+        return text(&quoted.replace("\"\"", "\""));
+    }
+    if let Some(quoted) = inside('`', '`') {
+        return text(&quoted.replace("``", "`"));
+    }
+    if let Some(quoted) = inside('[', ']') {
+        return text(quoted);
+    }
+    let is_name = written.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
+        && !written.starts_with(|c: char| c.is_ascii_digit());
+    let is_value = VALUES.iter().any(|value| value.eq_ignore_ascii_case(written));
+    if is_name && !is_value { text(written) } else { format!("({written})") }
+}
+
+/// Words that are values and no names.
+const VALUES: [&str; 6] = ["NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"];
 
 /// What ids a column holds, by the affinity of its declared type.
 /// Source: SQLite, "Datatypes In SQLite", section 3.1.

@@ -1,8 +1,11 @@
 //! A write: one transaction of a database that speaks SQL.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use crate::change::{Change, Effect, Written};
@@ -10,6 +13,7 @@ use crate::engine::{Access, Ask, Bind, Engine, Meaning};
 use crate::error::{Misconfigured, OriginError, Outage, Rejected};
 use crate::id::{Id, Key};
 use crate::idempotency::{self, Happened, IdempotencyKey};
+use crate::number::Decimal;
 use crate::plan::{Column, Plan};
 use crate::pool::is_lost;
 use crate::record::Record;
@@ -133,15 +137,15 @@ impl<E: Engine> Sql<E> {
     ) -> Result<Written, OriginError> {
         let set = assignments(plan, request)?;
         let key = request.id.to_key(plan.kind)?;
-        let (mut tries, mut duplicates, mut renewals) = (0, 0, Renewals::default());
+        let (mut tries, mut refusals, mut renewals) = (0, 0, Renewals::default());
         loop {
             tries += 1;
             match self.try_write(plan, request, key, &set).await {
                 Ok(written) => return Ok(written),
+                // Another write may have made the same row, or the same name, in between.
+                Err(failure) if refusals < 1 && failure.may_be_of_a_rival::<E>(request) => refusals += 1,
                 Err(Failure::Told(error)) => match E::meaning(&error) {
                     Meaning::Again if tries < MAX_TRIES => sleep(PAUSE * tries).await,
-                    // Another write may have made the same row, or the same name, in between.
-                    Meaning::Rejected(Rejected::Unique) if duplicates < 1 => duplicates += 1,
                     Meaning::Rejected(rejected) => return Err(rejected.into()),
                     // Before the commit nothing has happened that lasts.
                     _ if renewals.allow::<E>(&error, false) => self.forget_others(&error),
@@ -213,6 +217,20 @@ impl Failure {
             Self::Final(_) => true,
         }
     }
+
+    /// Whether another write may be the reason of a refusal. Under a name it may be this very write, sent twice: the first
+    /// one was still under way when the second one looked for its name.
+    fn may_be_of_a_rival<E: Engine>(&self, request: &WriteRequest<'_>) -> bool {
+        let (is_refused, is_twice) = match self {
+            Self::Told(error) => match E::meaning(error) {
+                Meaning::Rejected(rejected) => (true, rejected == Rejected::Unique),
+                _ => (false, false),
+            },
+            Self::Final(OriginError::VersionConflict { .. } | OriginError::Rejected(_)) => (true, false),
+            Self::Final(_) => (false, false),
+        };
+        is_twice || (is_refused && request.name.is_some())
+    }
 }
 
 impl From<sqlx::Error> for Failure {
@@ -251,25 +269,23 @@ impl<E: Engine> Steps<'_, E> {
         if self.request.if_version.is_some_and(|wanted| present != Some(wanted)) {
             return Err(OriginError::VersionConflict { present }.into());
         }
-        let effect = match (self.request.change, &before) {
-            (Change::Put(_), None) => {
-                self.insert(set).await?;
-                Effect::Made
-            }
+        let (effect, affected) = match (self.request.change, &before) {
+            (Change::Put(_), None) => (Effect::Made, self.insert(set).await?),
             (Change::Put(_) | Change::Patch(_), Some(before)) => {
-                self.update(before, set).await?;
-                Effect::Changed
+                (Effect::Changed, self.update(before, set).await?)
             }
-            (Change::Delete, Some(_)) => {
-                self.delete().await?;
-                Effect::Removed
-            }
-            (Change::Patch(_) | Change::Delete, None) => Effect::Nothing,
+            (Change::Delete, Some(_)) => (Effect::Removed, self.delete().await?),
+            (Change::Patch(_) | Change::Delete, None) => (Effect::Nothing, 0),
         };
         let record = match effect {
             // What is not found under its id would be in no cache, and under no other id that anyone knows.
             Effect::Made | Effect::Changed => match self.row("").await?.into_record()? {
+                // A trigger may skip the statement.
+                None if affected == 0 => return Err(Rejected::Check.into()),
                 None => return Err(Rejected::Spelling.into()),
+                found if affected == 0 && found == before && !is_as_asked(before.as_ref(), set) => {
+                    return Err(Rejected::Check.into());
+                }
                 found => found,
             },
             Effect::Removed | Effect::Nothing => None,
@@ -318,7 +334,7 @@ impl<E: Engine> Steps<'_, E> {
         Ok(found)
     }
 
-    async fn insert(&mut self, set: &[(&Column, &Scalar)]) -> Result<(), Failure> {
+    async fn insert(&mut self, set: &[(&Column, &Scalar)]) -> Result<u64, Failure> {
         let plan = self.plan;
         let mut names = vec![E::quote(&plan.key.name)];
         let mut binds = vec![Bind::from(self.key)];
@@ -334,12 +350,11 @@ impl<E: Engine> Steps<'_, E> {
             places.push(E::place(binds.len()));
         }
         let (table, names, places) = (E::quote(&plan.table), names.join(", "), places.join(", "));
-        let statement = format!("INSERT INTO {table} ({names}){} VALUES ({places})", E::BEFORE_VALUES);
-        self.execute(statement, &binds).await?;
-        Ok(())
+        let statement = format!("{} INTO {table} ({names}){} VALUES ({places})", E::INSERT, E::BEFORE_VALUES);
+        self.execute(statement, &binds).await
     }
 
-    async fn update(&mut self, before: &Record, set: &[(&Column, &Scalar)]) -> Result<(), Failure> {
+    async fn update(&mut self, before: &Record, set: &[(&Column, &Scalar)]) -> Result<u64, Failure> {
         let plan = self.plan;
         let mut binds = Vec::new();
         let mut changes = Vec::new();
@@ -364,17 +379,18 @@ impl<E: Engine> Steps<'_, E> {
             changes.push(format!("{} = {}", E::quote(&version.name), E::place(binds.len())));
         }
         if changes.is_empty() {
-            return Ok(());
+            return Ok(1);
         }
         binds.push(self.key.into());
         let place = E::key_place(binds.len(), &plan.key, plan.kind);
         let (table, key) = (E::quote(&plan.table), E::quote(&plan.key.name));
-        let statement = format!("UPDATE {table} SET {} WHERE {key} = {place}", changes.join(", "));
+        let changes = changes.join(", ");
+        let statement = format!("{} {table} SET {changes} WHERE {key} = {place}", E::UPDATE);
         let affected = self.execute(statement, &binds).await?;
         Self::check_one(affected)
     }
 
-    async fn delete(&mut self) -> Result<(), Failure> {
+    async fn delete(&mut self) -> Result<u64, Failure> {
         let (table, key) = (E::quote(&self.plan.table), E::quote(&self.plan.key.name));
         let place = E::key_place(1, &self.plan.key, self.plan.kind);
         let statement = format!("DELETE FROM {table} WHERE {key} = {place}");
@@ -387,9 +403,9 @@ impl<E: Engine> Steps<'_, E> {
     }
 
     /// Whether no other row was changed, such as one whose key a collation takes for the same.
-    fn check_one(affected: u64) -> Result<(), Failure> {
+    fn check_one(affected: u64) -> Result<u64, Failure> {
         match affected {
-            0 | 1 => Ok(()),
+            0 | 1 => Ok(affected),
             _ => Err(not_unique().into()),
         }
     }
@@ -435,6 +451,31 @@ impl Found {
             Self::Row(record) => Ok(Some(record)),
             Self::OtherSpelling => Err(Rejected::Spelling),
         }
+    }
+}
+
+/// Whether `record` shows all values of `set`, as far as JSON tells: a trigger may skip the update of a row that has them
+/// already.
+fn is_as_asked(record: Option<&Record>, set: &[(&Column, &Scalar)]) -> bool {
+    let columns: Option<HashMap<Cow<'_, str>, &RawValue>> =
+        record.and_then(|record| serde_json::from_slice(record.json()).ok());
+    let is_shown = |shown: &RawValue, asked: &Scalar| match serde_json::from_str(shown.get()) {
+        Ok(shown) if shown == *asked => true,
+        Ok(shown) => number_of(&shown).is_some_and(|shown| number_of(asked) == Some(shown)),
+        Err(_) => matches!(asked, Scalar::Text(text) if text == shown.get()),
+    };
+    columns.is_some_and(|columns| {
+        set.iter().all(|(column, asked)| {
+            columns.get(column.name.as_str()).is_some_and(|shown| is_shown(shown, asked))
+        })
+    })
+}
+
+/// A number, which some types show as a text.
+fn number_of(value: &Scalar) -> Option<Decimal> {
+    match value {
+        Scalar::Text(text) => Decimal::new(text),
+        value => value.as_number(),
     }
 }
 

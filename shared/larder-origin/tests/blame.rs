@@ -55,6 +55,20 @@ async fn credentials_and_names_of_one_environment_are_no_outage() {
 }
 
 #[tokio::test]
+async fn credentials_and_names_that_a_pooler_does_not_take_are_no_outage() {
+    let place = Place::new(Kind::Postgres).await;
+    let port = tokio::task::spawn_blocking(|| server::pgbouncer().port).await.unwrap();
+    let url = server::postgres_url(port, place.url.rsplit('/').next().unwrap());
+    let stranger = url.replace("//larder:", "//stranger:");
+    let misspelt = url.replace(server::PASSWORD, "hunter3");
+    let elsewhere = format!("{url}_elsewhere");
+    for url in [stranger, misspelt, elsewhere] {
+        let error = load(&Origin::new(&url, tables()).unwrap()).await;
+        assert!(!error.is_outage() && matches!(error, OriginError::Unavailable(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_has_no_room_or_is_too_slow_is_an_outage() {
     let place = Place::new(Kind::Postgres).await;
     let name = format!("narrow_{}", std::process::id());

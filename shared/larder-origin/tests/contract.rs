@@ -76,6 +76,7 @@ on_every_database! {
     a_key_is_read_written_and_named_with_all_its_digits
     a_name_is_that_of_one_write
     writes_of_one_name_at_once_happen_once
+    writes_of_one_name_and_version_at_once_are_no_conflict
     a_write_to_an_id_in_another_case_is_to_another_row
     a_write_that_fails_leaves_no_name_behind
     two_writers_at_once_give_two_versions
@@ -112,6 +113,46 @@ async fn a_row_is_found_and_one_that_is_not_there_is_an_answer(place: Place) {
     for id in ["XXX", "jfk", "JFK "] {
         assert_eq!(read(&origin, "airports", id).await, None, "{id:?}");
     }
+}
+
+#[tokio::test]
+async fn a_schema_that_has_rows_replaced_loses_none_by_a_write() {
+    let place = Place::empty(Kind::Sqlite).await;
+    for conflict in ["REPLACE", "IGNORE"] {
+        place
+            .run(&format!(
+                "DROP TABLE IF EXISTS t;
+                 CREATE TABLE t (id INTEGER PRIMARY KEY, code TEXT UNIQUE ON CONFLICT {conflict});
+                 INSERT INTO t VALUES (7, 'a'), (8, 'b')"
+            ))
+            .await;
+        let origin = place.origin_of("t:id".parse().unwrap()).writable();
+        for id in ["8", "9"] {
+            let refused = put(&origin, "t", id, r#"{"code": "a"}"#).await;
+            assert!(
+                matches!(refused, Err(OriginError::Rejected(Rejected::Unique))),
+                "{conflict}: {refused:?}"
+            );
+        }
+        assert_eq!(read(&origin, "t", "7").await.unwrap()["code"], "a", "{conflict}");
+    }
+}
+
+#[tokio::test]
+async fn a_default_is_the_same_in_a_put_that_makes_a_row_and_in_one_that_replaces_it() {
+    let place = Place::empty(Kind::Sqlite).await;
+    place
+        .run(
+            r#"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT none, b TEXT DEFAULT "a", c TEXT DEFAULT 'it''s',
+                   d INTEGER DEFAULT -1, e INTEGER DEFAULT (1 + 1), f INTEGER DEFAULT true, g BLOB DEFAULT x'00ff',
+                   h TEXT DEFAULT "it's ""h""", i TEXT DEFAULT [id], j TEXT DEFAULT `id`, k TEXT DEFAULT null)"#,
+        )
+        .await;
+    let origin = place.origin_of("t:id".parse().unwrap()).writable();
+    let made = put(&origin, "t", "7", "{}").await.unwrap().record;
+    let other = r#"{"a": "x", "b": "x", "c": "x", "d": 5, "e": 5, "f": 5, "g": "", "h": "", "i": "x", "j": "x", "k": "x"}"#;
+    put(&origin, "t", "7", other).await.unwrap();
+    assert_eq!(put(&origin, "t", "7", "{}").await.unwrap().record, made);
 }
 
 async fn records_come_in_the_order_asked_and_as_often(place: Place) {
@@ -365,6 +406,33 @@ async fn writes_of_one_name_at_once_happen_once(place: Place) {
         let written: Vec<_> = writers.join_all().await.into_iter().map(Result::unwrap).collect();
         assert_eq!(written.iter().filter(|written| !written.is_repeat()).count(), 1, "{written:?}");
         assert_eq!(written.iter().map(|written| written.version).collect::<HashSet<_>>().len(), 1);
+    }
+}
+
+async fn writes_of_one_name_and_version_at_once_are_no_conflict(place: Place) {
+    for id in ["1", "2", "3", "4"] {
+        let made = put(&place.origin(), "flights", id, "{}").await.unwrap();
+        for change in [Change::Patch(fields(r#"{"distance": 1}"#)), Change::Delete] {
+            let version = match change {
+                Change::Delete => made.version.map(|version| version + 1),
+                _ => made.version,
+            };
+            let mut writers = JoinSet::new();
+            for _ in 0..4 {
+                let (origin, change) = (place.origin(), change.clone());
+                writers.spawn(async move {
+                    let name = IdempotencyKey::new(&format!("{id}-{version:?}")).unwrap();
+                    let named = WriteOptions {
+                        idempotency_key: Some(&name),
+                        if_version: version,
+                        ..Default::default()
+                    };
+                    write(&origin, "flights", id, change, named).await
+                });
+            }
+            let written: Vec<_> = writers.join_all().await.into_iter().map(Result::unwrap).collect();
+            assert_eq!(written.iter().filter(|written| !written.is_repeat()).count(), 1, "{written:?}");
+        }
     }
 }
 

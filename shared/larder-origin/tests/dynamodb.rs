@@ -53,6 +53,18 @@ async fn an_index_gives_a_list_in_the_order_of_its_sort_key() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_missing_is_told_whatever_the_table_is_called() {
+    dynamodb::make_table("dev", "dev1").await;
+    let port = tokio::task::spawn_blocking(|| server::ministack().port).await.unwrap();
+    let aws = AwsSettings::new("nobody", server::PASSWORD, None);
+    let tables = "dev1:id".parse().unwrap();
+    let origin = Origin::new(&server::ministack_url(port, "dev"), tables).unwrap().with_aws(aws);
+    let refused = origin.list(&by_dest("dev1", "by-dest", "IAH", true), 2, no_hurry()).await;
+    let expected = Misconfigured::NoIndex { table: "dev1".parse().unwrap() };
+    assert!(matches!(&refused, Err(OriginError::Misconfigured(told)) if *told == expected), "{refused:?}");
+}
+
+#[tokio::test]
 async fn an_item_has_the_columns_that_it_has() {
     let place = Place::new(Kind::DynamoDb).await;
     let origin = place.origin();
@@ -214,6 +226,24 @@ async fn a_write_that_nobody_answers_is_an_unknown_one() {
     assert!(read(&origin, "airports", "JFK").await.is_some(), "it has happened");
 }
 
+#[tokio::test]
+async fn a_write_whose_first_try_nobody_answers_is_an_unknown_one() {
+    let place = Place::new(Kind::DynamoDb).await;
+    for then in [Then::Refuse, Then::Throttle] {
+        let proxy = Proxy::swallowing_one_write(then).await;
+        let url = server::ministack_url(proxy.port, &place.prefix);
+        let aws = AwsSettings::new("nobody", server::PASSWORD, None);
+        let origin = Origin::new(&url, tables()).unwrap().with_aws(aws).writable();
+        let id = format!("{then:?}");
+        let refused = put(&origin, "airports", &id, "{}").await;
+        assert!(
+            matches!(refused, Err(OriginError::Unavailable(Outage::Unknown(_)))),
+            "{then:?}: {refused:?}"
+        );
+        assert!(read(&place.origin(), "airports", &id).await.is_some(), "it has happened");
+    }
+}
+
 fn by_dest(table: &str, index: &str, dest: &str, descending: bool) -> ListQuery {
     let partition = Scalar::Text(dest.into());
     ListQuery::Index { table: table.parse().unwrap(), index: index.into(), partition, descending }
@@ -227,22 +257,28 @@ struct Proxy {
 }
 
 impl Proxy {
+    /// Hands on the first write, and ends the connection instead of answering; the second one ends as `then` says.
+    async fn swallowing_one_write(then: Then) -> Self {
+        Self::start(0, Some(then)).await
+    }
+
     /// Answers the first `times` requests for rows without a single one.
     async fn leaving_out(times: usize) -> Self {
-        Self::start(times, false).await
+        Self::start(times, None).await
     }
 
     /// Hands on what is to be written, and ends the connection instead of answering.
     async fn swallowing_writes() -> Self {
-        Self::start(0, true).await
+        Self::start(0, Some(Then::Swallow)).await
     }
 
-    async fn start(times: usize, swallows: bool) -> Self {
+    async fn start(times: usize, swallows: Option<Then>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let emulator = tokio::task::spawn_blocking(|| server::ministack().port).await.unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
+        let mut swallowed = 0;
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let request = read_message(&mut client).await;
@@ -260,17 +296,42 @@ impl Proxy {
                     client.write_all(answer.as_bytes()).await.unwrap();
                     continue;
                 }
+                let is_write = head.contains("transactwriteitems");
+                if is_write && swallowed > 0 && swallows == Some(Then::Throttle) {
+                    client.write_all(THROTTLED).await.unwrap();
+                    continue;
+                }
                 let mut server = TcpStream::connect(("127.0.0.1", emulator)).await.unwrap();
                 server.write_all(&request).await.unwrap();
                 let answer = read_message(&mut server).await;
-                if !(swallows && head.contains("transactwriteitems")) {
+                if !(swallows.is_some() && is_write) {
                     client.write_all(&answer).await.unwrap();
+                    continue;
+                }
+                swallowed += 1;
+                if swallows == Some(Then::Refuse) {
+                    return;
                 }
             }
         });
         Self { port, asked }
     }
 }
+
+/// What becomes of a write that is sent again, after its first try was handed on and not answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Then {
+    /// The same.
+    Swallow,
+    /// No connection is taken any more.
+    Refuse,
+    /// It is told to come later.
+    Throttle,
+}
+
+const THROTTLED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 97\r\n\
+    Connection: close\r\n\r\n\
+    {\"__type\":\"com.amazonaws.dynamodb.v20120810#ThrottlingException\",\"message\":\"Rate of requests...\"}";
 
 /// A request or an answer with its body.
 async fn read_message(stream: &mut TcpStream) -> Vec<u8> {

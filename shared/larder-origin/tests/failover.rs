@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_origin::{Change, ListQuery, Origin, OriginError, PoolConfig, WriteOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -34,6 +35,32 @@ async fn a_write_that_a_standby_refuses_goes_to_the_server_of_the_name() {
     patch(&origin, "new").await.unwrap();
     assert_eq!(read(&place.origin(), "airports", "JFK").await.unwrap()["name"], "new");
     assert_eq!(read(&origin, "airports", "JFK").await.unwrap()["name"], "new", "by the new connection");
+}
+
+#[tokio::test]
+async fn a_list_that_a_standby_cancels_is_asked_again() {
+    let place = Place::new(Kind::Postgres).await;
+    let standby = tokio::task::spawn_blocking(server::standby).await.unwrap();
+    let admin = Place::of_url(Kind::Postgres, server::postgres_url(standby.port, "postgres"));
+    let port = server::postgres().port;
+    let primary = format!("host=127.0.0.1 port={port} user=larder password={}", server::PASSWORD);
+    admin.run("ALTER SYSTEM SET max_standby_streaming_delay = 0").await;
+    admin.run(&format!("ALTER SYSTEM SET primary_conninfo = '{primary}'")).await;
+    admin.run("SELECT pg_reload_conf()").await;
+    put(&place.origin(), "new").await;
+    let url = server::postgres_url(standby.port, place.url.rsplit('/').next().unwrap());
+    let origin = Arc::new(place.origin_of_url(&url));
+    while read(&origin, "airports", "JFK").await.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let asked = Arc::clone(&origin);
+    let list = tokio::spawn(async move {
+        let statement = "SELECT faa, pg_sleep(1)::text FROM airports".to_owned();
+        asked.list(&ListQuery::Sql { statement, parameters: Vec::new() }, 1, no_hurry()).await
+    });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    place.run("VACUUM FULL airports").await;
+    assert_eq!(parsed(&list.await.unwrap().unwrap()[0])["faa"], "JFK");
 }
 
 #[tokio::test]

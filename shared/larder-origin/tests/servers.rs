@@ -198,6 +198,51 @@ async fn each_type_of_mysql_has_its_json() {
 }
 
 #[tokio::test]
+async fn what_a_trigger_or_a_policy_refuses_is_the_callers_affair() {
+    let raised = |code: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$;
+             CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON flights FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    };
+    let signalled = |number: &str| {
+        format!(
+            "DROP TRIGGER IF EXISTS refuse;
+             CREATE TRIGGER refuse BEFORE INSERT ON flights FOR EACH ROW SIGNAL SQLSTATE '45000' {number}"
+        )
+    };
+    let (postgres, maria) = (Place::new(Kind::Postgres).await, Place::new(Kind::MySql).await);
+    for (place, refusing) in [
+        (&postgres, raised("P0001")),
+        (&postgres, raised("P0002")),
+        (&postgres, raised("45000")),
+        (&maria, signalled("")),
+        (&maria, signalled("SET MYSQL_ERRNO = 30001")),
+    ] {
+        place.run(&refusing).await;
+        let refused = put(&place.origin(), "flights", "7", "{}").await;
+        assert!(matches!(refused, Err(OriginError::Rejected(Rejected::Check))), "{refusing}: {refused:?}");
+    }
+
+    let clerk = format!("clerk_{}", std::process::id());
+    postgres
+        .run(&format!(
+            "DROP TRIGGER refuse ON flights; INSERT INTO flights (id, version) VALUES (7, 1);
+             ALTER TABLE flights ENABLE ROW LEVEL SECURITY; CREATE POLICY near ON flights USING (distance IS NULL);
+             CREATE ROLE {clerk} LOGIN PASSWORD '{}'; GRANT ALL ON flights TO {clerk}",
+            server::PASSWORD
+        ))
+        .await;
+    let origin = postgres.origin_of_url(&postgres.url.replace("//larder:", &format!("//{clerk}:")));
+    for id in ["7", "8"] {
+        let refused = put(&origin, "flights", id, r#"{"distance": 5}"#).await;
+        assert!(matches!(refused, Err(OriginError::Rejected(Rejected::Check))), "{id}: {refused:?}");
+    }
+    postgres.run(&format!("DROP OWNED BY {clerk}; DROP ROLE {clerk}")).await;
+}
+
+#[tokio::test]
 async fn a_connection_that_was_ended_at_rest_is_replaced_unseen() {
     for kind in [Kind::Postgres, Kind::MySql] {
         let place = Place::new(kind).await;

@@ -112,6 +112,110 @@ async fn a_row_that_a_trigger_keeps_is_not_told_deleted() {
 }
 
 #[tokio::test]
+async fn a_row_that_a_trigger_leaves_as_it_was_is_not_told_written() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let place = Place::new(kind).await;
+        let origin = place.origin();
+        for (table, id, body) in
+            [("flights", "7", r#"{"dest": "IAH"}"#), ("airports", "JFK", r#"{"name": "old"}"#)]
+        {
+            put(&origin, table, id, body).await.unwrap();
+            for event in ["UPDATE", "INSERT"] {
+                place.run(&skipping_trigger(kind, event, table)).await;
+            }
+            let change = |id| match table {
+                "flights" => (id, fields(r#"{"dest": "JFK", "distance": 5}"#)),
+                _ => (id, fields(r#"{"name": "new"}"#)),
+            };
+            for (id, fields) in [change(id), change(if id == "7" { "8" } else { "EWR" })] {
+                let refused = write(&origin, table, id, Change::Put(fields), WriteOptions::default()).await;
+                assert!(matches!(refused, Err(OriginError::Rejected(Rejected::Check))), "{refused:?}");
+            }
+        }
+        assert_eq!(read(&origin, "flights", "7").await.unwrap()["dest"], "IAH");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_as_asked_may_be_left_alone_by_a_trigger() {
+    let place = Place::new(Kind::Postgres).await;
+    let origin = place.origin();
+    let body = r#"{"dbl": 0.5, "dec": 12.5, "word": "a"}"#;
+    put(&origin, "numbers", "7", body).await.unwrap();
+    place
+        .run(
+            "CREATE TRIGGER same BEFORE UPDATE ON numbers FOR EACH ROW
+                 EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        )
+        .await;
+    for body in [body, r#"{"dbl": 0.5, "dec": "12.50", "word": "a"}"#] {
+        let written = put(&origin, "numbers", "7", body).await.unwrap();
+        assert_eq!(written.record, written.before);
+    }
+}
+
+/// A trigger that has nothing done to a row of `table`.
+fn skipping_trigger(kind: Kind, event: &str, table: &str) -> String {
+    match kind {
+        Kind::Postgres => format!(
+            "CREATE OR REPLACE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+             CREATE TRIGGER skip_{event} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION skip()"
+        ),
+        _ => format!(
+            "CREATE TRIGGER skip_{event}_{table} BEFORE {event} ON {table} BEGIN SELECT RAISE(IGNORE); END"
+        ),
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_the_encoding_lacks_is_that_of_no_row() {
+    let latin = Place::empty(Kind::Postgres).await;
+    let name = latin.url.rsplit('/').next().unwrap();
+    latin.run(&format!("CREATE DATABASE {name}l ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")).await;
+    let latin = Place::of_url(Kind::Postgres, format!("{}l", latin.url));
+    let maria = || Place::empty(Kind::MySql);
+    for (place, charset) in [
+        (latin, ""),
+        (maria().await, "CHARACTER SET latin1"),
+        (maria().await, "CHARACTER SET ascii COLLATE ascii_bin"),
+        (maria().await, "CHARACTER SET utf8mb3"),
+    ] {
+        place
+            .run(&format!(
+                "CREATE TABLE carriers (carrier varchar(20) {charset} PRIMARY KEY, name varchar(20));
+                 INSERT INTO carriers VALUES ('AB', 'old'), ('CD', 'old')"
+            ))
+            .await;
+        let origin = place.origin_of("carriers:carrier".parse().unwrap()).writable();
+        if !charset.contains("ascii") {
+            put(&origin, "carriers", "\u{e9}", "{}").await.unwrap();
+        }
+        let lacking = "\u{1f6eb}";
+        assert_eq!(read(&origin, "carriers", lacking).await, None, "{charset}");
+        let ids = place::ids(&origin, "carriers", &["AB", lacking, "CD", "\u{e9}", "\u{1f6ec}", "ZZ"]);
+        let found = origin.load_many("carriers", &ids, no_hurry()).await.unwrap();
+        let found: Vec<_> = found.iter().map(Option::is_some).collect();
+        assert_eq!(found, [true, false, true, !charset.contains("ascii"), false, false], "{charset}");
+        let change = || fields(r#"{"name": "new"}"#);
+        for change in [Change::Put(change()), Change::Patch(change()), Change::Delete] {
+            let refused = write(&origin, "carriers", lacking, change, WriteOptions::default()).await;
+            assert!(matches!(refused, Err(OriginError::Rejected(Rejected::Value))), "{charset}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_id_0_is_that_of_a_row_where_the_table_counts_by_itself() {
+    let place = Place::empty(Kind::MySql).await;
+    place.run("CREATE TABLE carriers (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20))").await;
+    let origin = place.origin_of("carriers:id".parse().unwrap()).writable();
+    for id in ["7", "0", "-1"] {
+        put(&origin, "carriers", id, r#"{"name": "new"}"#).await.unwrap();
+        assert_eq!(read(&origin, "carriers", id).await.unwrap()["name"], "new", "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_unique_by_another_comparison_is_none() {
     let place = Place::empty(Kind::Postgres).await;
     place

@@ -55,6 +55,14 @@ where
     }
 }
 
+/// What an error is of a request that an earlier attempt may have done.
+pub(super) fn fault_of_unknown<E>(error: SdkError<E, HttpResponse>) -> Outage
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    Outage::Unknown(Some(Arc::new(what(&error))))
+}
+
 /// Some of what was asked was never answered.
 pub(super) fn left_over() -> Outage {
     Outage::Database(Arc::new(Fault::LeftOver))
@@ -80,7 +88,7 @@ where
 }
 
 /// Whether the connection was never made: not resolved, refused, not made in time, no TLS session.
-fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
     successors(Some(error), |&error| error.source()).any(|cause| {
         cause.downcast_ref().is_some_and(|cause: &hyper_util::client::legacy::Error| cause.is_connect())
     })

@@ -4,14 +4,19 @@
 //! was read, whatever that is: a count, anything else, or none; without versions only whether there is such a row is compared, and of two writers at once the later one counts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use tokio::time::sleep;
 
 use super::DynamoDb;
-use super::fault::{fault, fault_of_write, is_missing, left_over};
+use super::fault::{fault, fault_of_unknown, fault_of_write, is_missing, is_unconnected, left_over};
 use super::item::{Item, key_value, scalar_value, text, to_record};
 use super::{PAUSE, Projection};
 use crate::change::{Change, Effect, Written};
@@ -62,15 +67,16 @@ impl DynamoDb {
         key: Key<'_>,
         set: &[(&str, &Scalar)],
     ) -> Result<Option<Written>, OriginError> {
-        if let Some(happened) = self.happened(request).await? {
-            let item = if happened.left_a_row() { self.item(plan, key).await? } else { None };
-            return Ok(Some(happened.repeated(item.map(|item| to_record(plan, &item)))));
+        if let Some(written) = self.repeated(plan, request, key).await? {
+            return Ok(Some(written));
         }
         let item = self.item(plan, key).await?;
         let before = item.as_ref().map(|item| to_record(plan, item));
         let present = before.as_ref().and_then(Record::version);
         if request.if_version.is_some_and(|wanted| present != Some(wanted)) {
-            return Err(OriginError::VersionConflict { present });
+            // The write that changed it in between may have been this very one.
+            let written = self.repeated(plan, request, key).await?;
+            return written.map(Some).ok_or(OriginError::VersionConflict { present });
         }
         let effect = match (request.change, &item) {
             (Change::Put(_), None) => Effect::Made,
@@ -95,12 +101,14 @@ impl DynamoDb {
         if items.is_empty() {
             return Ok(Some(written));
         }
+        let attempts = Attempts::default();
+        let transaction = self.client()?.transact_write_items().set_transact_items(Some(items));
         request.progress.begin_commit();
-        let answer = self.client()?.transact_write_items().set_transact_items(Some(items)).send().await;
+        let answer = transaction.customize().interceptor(attempts.clone()).send().await;
         request.progress.end_commit();
         match answer {
             Ok(_) => Ok(Some(written)),
-            Err(error) => refused(error).map(|()| None),
+            Err(error) => refused(error, &attempts).map(|()| None),
         }
     }
 
@@ -116,6 +124,18 @@ impl DynamoDb {
             .set_expression_attribute_names(projection.names)
             .consistent_read(true);
         Ok(request.send().await.map_err(fault)?.item)
+    }
+
+    /// What is answered where the write has happened under this name before: the row as it is now.
+    async fn repeated(
+        &self,
+        plan: &Plan,
+        request: &WriteRequest<'_>,
+        key: Key<'_>,
+    ) -> Result<Option<Written>, OriginError> {
+        let Some(happened) = self.happened(request).await? else { return Ok(None) };
+        let item = if happened.left_a_row() { self.item(plan, key).await? } else { None };
+        Ok(Some(happened.repeated(item.map(|item| to_record(plan, &item)))))
     }
 
     /// What the write came to when it happened under this name before.
@@ -304,9 +324,10 @@ fn update_expression(sets: &[String], gone: &[String]) -> String {
     clauses.map(|(word, list)| format!("{word} {}", list.join(", "))).collect::<Vec<_>>().join(" ")
 }
 
-/// What it means that a transaction was not taken: nothing, if somebody else was faster and it may be tried again.
+/// What it means that a transaction was not taken: nothing, if another write was faster and it may be tried again.
 fn refused(
-    error: SdkError<TransactWriteItemsError, aws_sdk_dynamodb::config::http::HttpResponse>,
+    error: SdkError<TransactWriteItemsError, HttpResponse>,
+    attempts: &Attempts,
 ) -> Result<(), OriginError> {
     let service = error.as_service_error();
     if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = service {
@@ -323,6 +344,9 @@ fn refused(
         }
         return Err(fault(error).into());
     }
+    if attempts.is_any_unanswered() {
+        return Err(fault_of_unknown(error).into());
+    }
     let code = service.and_then(ProvideErrorMetadata::code);
     match code {
         Some("ValidationException") => {
@@ -330,6 +354,38 @@ fn refused(
         }
         Some("TransactionInProgressException") => Err(Outage::Unknown(None).into()),
         _ => Err(fault_of_write(error).into()),
+    }
+}
+
+/// What became of all attempts of a request; its error tells the last one alone.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<AtomicBool>);
+
+impl Attempts {
+    /// Whether the server may have done what an earlier attempt asked for.
+    fn is_any_unanswered(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "attempts"
+    }
+
+    fn read_after_attempt(
+        &self,
+        attempt: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let is_unanswered = match (attempt.response(), attempt.output_or_error()) {
+            (Some(answer), _) => answer.status().is_server_error(),
+            (None, Some(Err(error))) => !is_unconnected(error),
+            (None, _) => true,
+        };
+        self.0.fetch_or(is_unanswered, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -41,6 +41,18 @@ impl Fault {
         self.is_fatal
     }
 
+    /// Whether a pooler refuses the credentials or the names of this environment. PgBouncer has one code for all of its own
+    /// errors, so the message tells.
+    ///
+    /// Source: PgBouncer, `src/client.c`.
+    pub(crate) fn is_refused_by_pooler(&self) -> bool {
+        let message = self.message.as_str();
+        let is_of_name = ["no such user", "no such database"].iter().any(|words| message.starts_with(words))
+            || (message.starts_with("database ") && message.ends_with(" does not exist"));
+        let is_of_login = message.ends_with("authentication failed") || message == "SSL required";
+        self.code == "08P01" && (is_of_name || is_of_login)
+    }
+
     /// Source: PostgreSQL, "Appendix A. PostgreSQL Error Codes".
     pub(super) fn meaning(&self) -> Meaning {
         match self.code.as_str() {
@@ -48,8 +60,12 @@ impl Fault {
             "23505" | "23P01" => Meaning::Rejected(Rejected::Unique),
             "23503" | "23001" => Meaning::Rejected(Rejected::ForeignKey),
             "23502" => Meaning::Rejected(Rejected::NotNull),
-            // What a trigger raises, too.
-            "P0001" => Meaning::Rejected(Rejected::Check),
+            // The SQL standard's code for what a routine raises by itself.
+            "45000" => Meaning::Rejected(Rejected::Check),
+            // The policy of a row, and no missing right on its table.
+            "42501" if self.message.contains("row-level security policy") => {
+                Meaning::Rejected(Rejected::Check)
+            }
             "42P01" => Meaning::NoTable,
             // No such column; no operator for what the key has become; no such type; a column that is computed now.
             "42703" | "42883" | "42704" | "428C9" => Meaning::Schema,
@@ -72,12 +88,19 @@ impl Fault {
             "0A000" if self.message.contains("during recovery") => Meaning::WrongServer,
             "08P01" if !self.is_fatal => Meaning::Statement,
             code if code.starts_with("23") => Meaning::Rejected(Rejected::Check),
+            code if OF_ROUTINES.iter().any(|class| code.starts_with(class)) => {
+                Meaning::Rejected(Rejected::Check)
+            }
             code if code.starts_with("22") => Meaning::Rejected(Rejected::Value),
             code if code.starts_with("42") && code != "42501" => Meaning::Statement,
             _ => Meaning::Outage,
         }
     }
 }
+
+/// Classes of what triggers, functions and views with a check refuse: triggered action, cardinality, triggered data
+/// change, SQL routine, external routine, its invocation, `WITH CHECK OPTION`, PL/pgSQL.
+const OF_ROUTINES: [&str; 8] = ["09", "21", "27", "2F", "38", "39", "44", "P0"];
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,6 +159,9 @@ mod tests {
             ("42501", "", Meaning::Outage),
             ("22P02", "", Meaning::Rejected(Rejected::Value)),
             ("23514", "", Meaning::Rejected(Rejected::Check)),
+            ("P0001", "no", Meaning::Rejected(Rejected::Check)),
+            ("P0004", "assertion failed", Meaning::Rejected(Rejected::Check)),
+            ("44000", "", Meaning::Rejected(Rejected::Check)),
         ] {
             let fault = Fault { code: code.into(), message: message.into(), is_fatal: false };
             assert_eq!(fault.meaning(), expected, "{code} {message}");

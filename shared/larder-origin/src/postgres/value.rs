@@ -86,8 +86,10 @@ fn decode(kind: u32, bytes: &[u8]) -> Option<Value<'_>> {
         // By its own digits: as a real of 64 bits it would have more of them than it is exact.
         700 => Value::Real(f32::from_be_bytes(bytes.try_into().ok()?).to_string().parse().ok()?),
         701 => Value::Real(f64::from_be_bytes(bytes.try_into().ok()?)),
-        // `"char"`, `name`, `text`, `unknown`, `varchar`
-        18 | 19 | 25 | 705 | 1043 => Value::text(bytes),
+        // `"char"`, whose byte 0 is nothing.
+        18 => Value::text(bytes.strip_suffix(&[0]).unwrap_or(bytes)),
+        // `name`, `text`, `unknown`, `varchar`
+        19 | 25 | 705 | 1043 => Value::text(bytes),
         // `char(n)`: its blanks at the end are filling, which no comparison looks at.
         1042 => Value::text(without_filling(bytes)),
         1700 => Value::Text(numeric(bytes)?.into()),

@@ -60,6 +60,13 @@ pub(crate) async fn make_tables(prefix: &str) {
     create("blobs", "id", ScalarAttributeType::B).send().await.unwrap();
 }
 
+/// One table that is keyed by a number, called `id`.
+pub(crate) async fn make_table(prefix: &str, name: &str) {
+    let table = client().await.create_table().table_name(format!("{prefix}{name}"));
+    let table = table.billing_mode(BillingMode::PayPerRequest).key_schema(element("id", KeyType::Hash));
+    table.attribute_definitions(attribute("id", ScalarAttributeType::N)).send().await.unwrap();
+}
+
 pub(crate) async fn drop_table(prefix: &str, name: &str) {
     client().await.delete_table().table_name(format!("{prefix}{name}")).send().await.unwrap();
 }

@@ -109,6 +109,11 @@ impl Place {
         }
     }
 
+    /// The database at `url`, which there is.
+    pub(crate) fn of_url(kind: Kind, url: String) -> Self {
+        Self { kind, url, prefix: String::new(), _dir: None }
+    }
+
     /// Runs `sql`, which may be many statements, on a connection of its own.
     pub(crate) async fn run(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
@@ -257,6 +262,7 @@ impl Place {
             Kind::Postgres => &[
                 ("whole", "9223372036854775808"),
                 ("whole", "1e308"),
+                ("whole", "1.5"),
                 ("dbl", "1e309"),
                 ("single", "1e39"),
                 ("dec", "1e28"),
@@ -265,6 +271,9 @@ impl Place {
                 ("whole", "9223372036854775808"),
                 ("nat", "18446744073709551616"),
                 ("nat", "-1"),
+                ("whole", "1.5"),
+                ("nat", "\"0.5\""),
+                ("nat", "1e-30"),
                 ("dbl", "1e309"),
                 ("single", "1e39"),
                 ("dec_", "1e28"),
