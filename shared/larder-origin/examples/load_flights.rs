@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-#[path = "../tests/support/flights.rs"]
+#[path = "../tests/suite/support/flights.rs"]
 mod flights;
 
 #[tokio::main(flavor = "current_thread")]

@@ -7,7 +7,7 @@ mod events;
 mod expression;
 mod parameter_group;
 mod readme;
-#[path = "../../../functions/read/tests/support/template.rs"]
+#[path = "../../../functions/read/tests/suite/support/template.rs"]
 mod sam;
 mod template;
 mod template_choices;
