@@ -54,6 +54,7 @@ pub(crate) struct Times {
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        let config = config.bounded();
         let (endpoint, fleet) = match &config.endpoint {
             Endpoint::Configuration { host, port } => {
                 (Some(Seen { host: host.clone(), port: *port, ip: None }), None)
