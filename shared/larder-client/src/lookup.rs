@@ -141,8 +141,8 @@ const MOST_QUESTIONS: usize = 4;
 const OTHER_FAMILY: Duration = Duration::from_millis(50);
 /// Datagrams that are read from one socket, whatever they say.
 const MOST_DATAGRAMS: usize = 32;
-/// Without EDNS a server sends 512 bytes at most.
-const MOST_DATAGRAM_BYTES: usize = 1024;
+/// Without EDNS a server is to send 512 bytes at most; some, as those of containers, pass on whatever they get.
+const MOST_DATAGRAM_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -117,6 +117,16 @@ async fn addresses_of_one_family_are_enough_where_those_of_the_other_are_out_of_
 }
 
 #[tokio::test]
+async fn an_answer_that_is_longer_than_a_datagram_may_be_is_read_where_it_comes() {
+    let node = Memcached::start();
+    // More than 512 bytes, as from a server that counts on everybody to take them.
+    let names = NameServer::start(&[(NAME, &[LOCALHOST; 100])]).await;
+    let began = Instant::now();
+    check_reached(&cluster(&names, &node)).await;
+    assert!(began.elapsed() < MUCH_LATER, "took {:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_name_is_asked_for_again_at_every_connection() {
     let node = Memcached::start();
     let successor = node.replacing();
