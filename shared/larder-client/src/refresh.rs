@@ -179,7 +179,7 @@ impl Shared {
                 Some(fleet) => Ok(fleet),
                 None => {
                     health.admit_after_waiting(start)?;
-                    if self.times().refused.is_some_and(|refused| !refused.since(&start).is_zero()) {
+                    if self.times().refused.is_some_and(|refused| refused.is_after(&start)) {
                         // Calls at once are one use.
                         return Err(DiscoveryError::Unconfirmed);
                     }
