@@ -845,3 +845,17 @@ async fn a_batch_tells_of_a_value_for_which_memory_ran_out_as_it_was_read() {
     let filled = cluster.fill_many(&[Fill { item: item(&nothing, &value), lease: &lease }]).await;
     assert!(matches!(&filled[..], [Err(_)]), "{filled:?}");
 }
+
+#[tokio::test]
+async fn whoever_touches_a_stale_item_leaves_its_refresh_to_others() {
+    on_each(async |cluster| {
+        let key = key("k");
+        cluster.set(item(&key, "old")).await.unwrap();
+        assert!(cluster.mark_stale(&key, MINUTE).await.unwrap());
+        assert!(cluster.touch(&key, Ttl::clamped(120)).await.unwrap());
+        let read = read(&cluster, &key, LEASE).await;
+        assert!(read.is_stale && read.ttl_secs > 110, "{read:?}");
+        assert!(matches!(read.claim, Claim::Won(_)), "{read:?}");
+    })
+    .await;
+}
