@@ -5,13 +5,16 @@
 //! place of the word, if that is shorter by then: every write, every invalidation voids that right, as it voids a
 //! lease, so a reader that loaded before it stores nothing.
 //!
+//! A node that was out of memory may have room again. So the word is not renewed unseen: when half of its time is over,
+//! a reader tries to store what it has loaded, however long, and leaves another word only where that is refused.
+//!
 //! A node that refuses an item removes what was there, the lease included. The reader then wins another one for its
 //! word.
 
 use larder_client::{Claim, Cluster, Error, Fill, Key, Lease, NodeError, ReadOptions, Refusal, Stored};
 
 use crate::packed::{Packed, UNCACHEABLE_FOR};
-use crate::work::{ToLoad, Work};
+use crate::work::{ToLoad, Uncacheable, Work};
 
 /// A value that is about to be stored under a lease.
 pub(crate) struct Filling<'f> {
@@ -21,9 +24,9 @@ pub(crate) struct Filling<'f> {
 }
 
 impl<'f> Filling<'f> {
-    /// Whether nothing is known against it.
+    /// Whether nothing is known against it: no word, or one that is about to end, for its node may have room by now.
     pub(crate) fn may_be_stored(&self) -> bool {
-        self.key.uncacheable.is_none_or(|word| (self.packed.len() as u64) < word.least_len)
+        self.key.uncacheable.is_none_or(|word| (self.packed.len() as u64) < word.least_len || !is_young(word))
     }
 
     /// What stores it.
@@ -33,10 +36,14 @@ impl<'f> Filling<'f> {
 
     /// Whether word of it is due: there is none, or one that is about to end.
     fn is_to_be_noted(&self) -> bool {
-        let is_young = |ttl_secs| ttl_secs >= u64::from(UNCACHEABLE_FOR.as_secs()) / 2;
         let is_same = |least_len| self.packed.len() as u64 >= least_len;
-        self.key.uncacheable.is_none_or(|word| !is_young(word.ttl_secs) || !is_same(word.least_len))
+        self.key.uncacheable.is_none_or(|word| !is_young(word) || !is_same(word.least_len))
     }
+}
+
+/// Whether `word` has half of its time left yet.
+fn is_young(word: Uncacheable) -> bool {
+    word.ttl_secs >= u64::from(UNCACHEABLE_FOR.as_secs()) / 2
 }
 
 /// Whether `error` says that the item was too long for the node, or that the node had no room for one of its length.
@@ -46,6 +53,7 @@ pub(crate) fn is_too_long(error: &Error) -> bool {
     match error {
         Error::Node { source: NodeError::TooLong { .. }, .. } => true,
         Error::Node { source: NodeError::Refused(Refusal::Server(words)), .. } => {
+            let words = words.to_ascii_lowercase();
             WORDS.iter().any(|known| words.contains(known))
         }
         _ => false,
@@ -77,5 +85,6 @@ pub(crate) async fn note<E>(cluster: &Cluster, work: &Work<'_, E>, too_long: Vec
     cluster.fill_many(&won.collect::<Vec<_>>()).await;
 }
 
-/// What memcached says of an item over its limit, and of one for which it finds no room.
+/// What memcached says of an item over its limit, and of one for which it finds no room: at once, or with a capital letter
+/// when it has read a part of it.
 const WORDS: [&str; 2] = ["too large", "out of memory"];

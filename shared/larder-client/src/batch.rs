@@ -476,6 +476,7 @@ fn exceptions_of(
     let mut refused = Ok(());
     for reply in answer.into_replies()? {
         match &reply {
+            Reply::Done(_) => {}
             Reply::NotStored(flags) | Reply::Exists(flags) | Reply::NotFound(flags) => {
                 let index = flags.opaque.ok_or_else(|| unexpected(reply.clone()))?;
                 exceptions.push((index as usize, stored(reply)));

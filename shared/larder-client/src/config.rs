@@ -80,6 +80,25 @@ impl Config {
             resolv_conf: None,
         }
     }
+
+    /// The same with no time longer than [`MOST_TIME`], so that none is too long to be added to another.
+    pub(crate) fn bounded(mut self) -> Self {
+        for time in [
+            &mut self.timeout,
+            &mut self.connect_timeout,
+            &mut self.resolve_timeout,
+            &mut self.discovery_interval,
+            &mut self.ring_check_interval,
+            &mut self.early_discovery,
+            &mut self.look_after_idle,
+            &mut self.max_idle,
+            &mut self.mark_down,
+            &mut self.max_mark_down,
+        ] {
+            *time = MOST_TIME.min(*time);
+        }
+        self
+    }
 }
 
 /// Where the nodes of a cluster come from.
@@ -126,6 +145,9 @@ pub struct Tls {
     /// A PEM file of the authorities to trust. `None`: those that the system trusts, read at the first connection.
     pub ca_file: Option<PathBuf>,
 }
+
+/// A hundred years or so: as good as for ever.
+const MOST_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

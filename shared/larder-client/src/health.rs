@@ -64,7 +64,7 @@ impl Health {
 
     /// Whether it has failed since `start`.
     pub(crate) fn has_failed_since(&self, start: Moment) -> bool {
-        self.down.is_some_and(|(since, _)| !since.since(&start).is_zero())
+        self.down.is_some_and(|(since, _)| since.is_after(&start))
     }
 
     /// A call that began at `start` failed. Calls under way together fail together: only the first one counts.
@@ -156,6 +156,17 @@ mod tests {
         health.failed(now, now, &PAUSES, 0.0);
         let thawed = now.later(Duration::ZERO, Duration::from_secs(60));
         assert_eq!(health.admit(thawed, &PAUSES), Verdict::Ask);
+    }
+
+    #[test]
+    fn a_failure_of_before_the_clock_was_set_back_is_none_of_a_later_call() {
+        let (ahead, mut health) =
+            (Moment::now().later(Duration::ZERO, Duration::from_secs(3600)), Health::default());
+        health.failed(ahead, ahead, &PAUSES, 0.0);
+        let later = Moment::now();
+        assert!(!health.has_failed_since(later));
+        health.failed(later, later, &PAUSES, 0.0);
+        assert_eq!(left(&mut health, later), 200, "it counts");
     }
 
     fn after(now: Moment, millis: u64) -> Moment {

@@ -26,17 +26,21 @@ pub(crate) struct Found {
 /// The addresses of `host` by the servers of `conf`; the caller bounds the time.
 ///
 /// A question that a server leaves unanswered goes to the next one, or to the same again, after [`FIRST_PAUSE`], then
-/// after twice that, and so on; the answer to any of them counts.
+/// after twice that, and so on; the answer to any of them counts. A name that no server can find out, or that is none with
+/// what was appended, does not keep the next one from being asked for.
 pub(crate) async fn look_up(conf: &ResolvConf, host: &str) -> io::Result<Found> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for name in conf.names(host) {
         let servers = conf.servers.iter().copied().cycle().take(MOST_QUESTIONS.max(conf.servers.len()));
         let attempts = servers.map(|server| ask(server, &name));
         let pauses = (0..MOST_QUESTIONS as u32).map(|number| FIRST_PAUSE * 2u32.pow(number));
-        if let Some(found) = first_of(attempts, pauses).await.transpose()?.flatten() {
-            return Ok(found);
+        match first_of(attempts, pauses).await.transpose() {
+            Ok(Some(Some(found))) => return Ok(found),
+            Ok(_) => {}
+            Err(error) => failure = error,
         }
     }
-    Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+    Err(failure)
 }
 
 /// Asks one server for both kinds of addresses; `None` where the name has none.
@@ -65,13 +69,25 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Found>> {
         };
         for (question, reply) in questions.iter().zip(&mut replies) {
             match question.reply(&datagram[..len]) {
-                Some(Reply::Truncated) => *reply = Some(ask_over_tcp(server, question).await?),
                 Some(told) => *reply = Some(told),
                 None => {}
             }
         }
         if replies.iter().all(Option::is_some) {
             break;
+        }
+    }
+    for (number, question) in questions.iter().enumerate() {
+        if replies[number] != Some(Reply::Truncated) {
+            continue;
+        }
+        let asked = ask_over_tcp(server, question);
+        if replies.iter().any(is_found) {
+            // One family is enough here as well: TCP may be shut off on the way.
+            let told = timeout(OTHER_FAMILY, asked).await;
+            replies[number] = told.ok().and_then(Result::ok).or(Some(Reply::Truncated));
+        } else {
+            replies[number] = Some(asked.await?);
         }
     }
     together(replies)
@@ -125,8 +141,8 @@ const MOST_QUESTIONS: usize = 4;
 const OTHER_FAMILY: Duration = Duration::from_millis(50);
 /// Datagrams that are read from one socket, whatever they say.
 const MOST_DATAGRAMS: usize = 32;
-/// Without EDNS a server sends 512 bytes at most.
-const MOST_DATAGRAM_BYTES: usize = 1024;
+/// Without EDNS a server is to send 512 bytes at most; some, as those of containers, pass on whatever they get.
+const MOST_DATAGRAM_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -38,6 +38,11 @@ impl Moment {
         self.monotonic >= other.monotonic || self.wall >= other.wall
     }
 
+    /// Whether it came after `other`. By the monotonic clock alone, which may stand still, but is never set.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        self.monotonic > other.monotonic
+    }
+
     /// How much time has passed since `earlier`; zero where it is later.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);

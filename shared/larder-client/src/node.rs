@@ -291,7 +291,7 @@ impl Node {
             return Ok(connection);
         }
         if let Some((failed, error)) = &*last_failure
-            && !failed.since(&asked).is_zero()
+            && failed.is_after(&asked)
         {
             return Err(error.clone());
         }
@@ -371,3 +371,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How many fresh connections a request is offered to that others end, by leaving, before it is sent.
 const MOST_CONNECTIONS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::Endpoint;
+    use crate::refresh::Shared;
+
+    #[tokio::test]
+    async fn a_failure_of_before_the_clock_was_set_back_keeps_nobody_from_connecting() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let id = RingNode::new("127.0.0.1", listener.local_addr().unwrap().port());
+        let shared = Shared::new(Config::new(Endpoint::Nodes(vec![id.clone()]))).unwrap();
+        let (node, hour) = (Node::of_ring(&id), Duration::from_secs(3600));
+        let ahead = Moment::now().later(Duration::ZERO, hour);
+        *node.connecting.lock().await = Some((ahead, NodeError::unanswered()));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        assert!(node.connect(&shared.common, deadline).await.is_ok());
+    }
+}

@@ -48,12 +48,13 @@ pub(crate) struct Shared {
 pub(crate) struct Times {
     discovery: Schedule,
     pub(crate) ring: Watch,
-    /// Whether the endpoint has told no topology since there was none.
-    was_refused: bool,
+    /// When the endpoint has told no topology last, while none was known.
+    refused: Option<Moment>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        let config = config.bounded();
         let (endpoint, fleet) = match &config.endpoint {
             Endpoint::Configuration { host, port } => {
                 (Some(Seen { host: host.clone(), port: *port, ip: None }), None)
@@ -178,6 +179,10 @@ impl Shared {
                 Some(fleet) => Ok(fleet),
                 None => {
                     health.admit_after_waiting(start)?;
+                    if self.times().refused.is_some_and(|refused| refused.is_after(&start)) {
+                        // Calls at once are one use.
+                        return Err(DiscoveryError::Unconfirmed);
+                    }
                     self.ask(endpoint, None, deadline).await
                 }
             }
@@ -248,7 +253,7 @@ impl Shared {
                     Some(known) if *known == single => Ok((single, None)),
                     Some(_) => Err(DiscoveryError::Forgotten),
                     None => {
-                        let was_asked_before = std::mem::replace(&mut self.times().was_refused, true);
+                        let was_asked_before = self.times().refused.replace(Moment::now()).is_some();
                         let holds_document = document.is_some();
                         check(Evidence { host: &endpoint.host, holds_document, was_asked_before })?;
                         Ok((single, None))

@@ -91,7 +91,7 @@ pub(crate) trait ToStore {
     fn set(&self) -> MetaSet;
 }
 
-/// Those of `items` that `members` names, stored without a word, and `mn`.
+/// Those of `items` that `members` names, stored without a word where they are short, and `mn`.
 pub(crate) struct SetEach<'a, T> {
     pub(crate) items: &'a [T],
     pub(crate) members: &'a [u32],
@@ -105,9 +105,10 @@ impl<T: ToStore> Request for SetEach<'_, T> {
         for member in self.members {
             let stored = &self.items[*member as usize];
             let (item, set) = (stored.item(), stored.set());
+            let quiet = item.value.len() < LEAST_TOLD_BYTES;
             // Only what is compared can be refused item by item, and has to tell which it was.
             let opaque = set.compare.map(|_| *member);
-            MetaSet { quiet: true, opaque, ..set }.encode(item.key, item.value, out);
+            MetaSet { quiet, opaque, ..set }.encode(item.key, item.value, out);
         }
         out.extend_from_slice(NOOP);
         Awaited::until_noop(self.members.len())
@@ -258,5 +259,10 @@ impl Request for Stats<'_> {
 const RING_CHECK: &[u8] = b"mg larder~ring f\r\n";
 /// Asks for the ring document.
 pub(crate) const GET_DOCUMENT: &[u8] = b"mg larder~ring c f v\r\n";
+/// From this length on a store is answered, whatever comes of it. A node keeps a long value in chunks, of `slab_chunk_max`
+/// bytes: where memory runs out in between, a quiet store is told nothing, and an older value stays.
+///
+/// Source: memcached `memcached.c`, `out_of_memory` in the state `conn_nread`; 1.6.18.
+const LEAST_TOLD_BYTES: usize = 4 << 10;
 /// Most statistics that are taken from one node; `stats slabs` of a full one has some thousands.
 const MOST_STATS: usize = 16 << 10;

@@ -85,7 +85,7 @@ impl Resolver {
     pub(crate) async fn look_up(&self, node: &Node) -> Result<Vec<SocketAddr>, NodeError> {
         let failed = |error| NodeError::Resolve(Arc::new(error));
         // There need not be one.
-        let conf = ResolvConf::parse(&std::fs::read_to_string(&self.resolv_conf).unwrap_or_default());
+        let conf = ResolvConf::parse(&text_of(&self.resolv_conf).unwrap_or_default());
         let silence = || Err(io::Error::new(io::ErrorKind::TimedOut, "no name server has answered"));
         let looked_up = timeout(self.resolve_timeout, look_up(&conf, &node.host)).await;
         let found = looked_up.unwrap_or_else(|_| silence()).map_err(failed)?;
@@ -112,8 +112,13 @@ fn at(node: &Node, ips: impl IntoIterator<Item = IpAddr>) -> Vec<SocketAddr> {
 }
 
 fn in_file(path: &Path, node: &Node) -> io::Result<Vec<SocketAddr>> {
-    let hosts = std::fs::read_to_string(path)?;
+    let hosts = text_of(path)?;
     Ok(at(node, addresses(&hosts, &node.host)))
+}
+
+/// The text of a file. Comments may be in any encoding.
+fn text_of(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
 }
 
 /// The addresses that lines of `hosts` (`address name …`, `#` begins a comment) give for `name`.

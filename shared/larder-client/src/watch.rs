@@ -34,7 +34,7 @@ impl Watch {
 
     /// A look that began at `begun` has told which ring the fleet uses.
     pub(crate) fn confirm(&mut self, begun: Moment) {
-        if self.confirmed.is_none_or(|confirmed| begun.since(&confirmed) > Duration::ZERO) {
+        if self.confirmed.is_none_or(|confirmed| begun.is_after(&confirmed)) {
             self.confirmed = Some(begun);
         }
     }

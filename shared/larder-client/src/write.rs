@@ -161,15 +161,24 @@ impl Cluster {
         self.ask_under(lease, &Expire { key, cas: lease.cas }).await.map(drop)
     }
 
-    /// Gives the item under `key` a new TTL without reading it; answers whether there was one.
+    /// Gives the item under `key` a new TTL without reading it; answers whether there was one. As
+    /// [`get`](Self::get) it declines to refresh a stale item, at the price of another round trip.
     pub async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool, Error> {
         let get = MetaGet { touch: Some(ttl), ..MetaGet::default() };
-        self.write(key, &Get { key, get }, None, |reply| match reply {
-            Reply::Done(_) => Ok(true),
-            Reply::Miss(_) => Ok(false),
+        let request = Get { key, get };
+        let touched = self.write(key, &request, None, |reply| match reply {
+            Reply::Done(flags) => Ok(Some(flags)),
+            Reply::Miss(_) => Ok(None),
             other => Err(unexpected(other)),
-        })
-        .await
+        });
+        let touched = touched.await?;
+        if touched.is_some_and(|flags| flags.won) {
+            // If that fails, it is old until it ends, as it may be.
+            let request = Delete { key, delete: MetaDelete { stale: true, ..MetaDelete::default() } };
+            let declined = Box::pin(self.write(key, &request, None, removed)).await;
+            tracing::debug!(%key, ?declined, "left a stale item to others");
+        }
+        Ok(touched.is_some())
     }
 
     /// Adds `delta` to the number under `key`, wrapping at 2^64, and answers the new one. `None` where there is none

@@ -801,3 +801,61 @@ async fn check_ttl(cluster: &Cluster, key: &Key, ttl: Ttl) {
 const LEASE: ReadOptions = ReadOptions { lease_for: Some(MINUTE), recache_below_secs: None, usage: false };
 /// What an item takes beside key and value, by our reckoning.
 const OVERHEAD: usize = 196;
+
+#[tokio::test]
+async fn a_time_without_an_end_is_no_panic() {
+    let node = Memcached::start();
+    let long = Duration::MAX;
+    let config = config(&[node.address]);
+    for config in [
+        Config { timeout: long, ..config.clone() },
+        Config { connect_timeout: long, resolve_timeout: long, ..config.clone() },
+        Config { discovery_interval: long, early_discovery: long, ..config.clone() },
+        Config { ring_check_interval: long, ..config.clone() },
+        Config { look_after_idle: long, max_idle: long, ..config.clone() },
+        Config { mark_down: long, max_mark_down: long, ..config.clone() },
+    ] {
+        let cluster = Cluster::new(config.clone()).unwrap();
+        cluster.set(item(&key("k"), "v")).await.unwrap();
+        assert_eq!(text(cluster.get(&key("k")).await).unwrap(), "v");
+        cluster.settle_time();
+    }
+}
+
+#[tokio::test]
+async fn a_batch_tells_of_a_value_for_which_memory_ran_out_as_it_was_read() {
+    // A node that evicts nothing, full but for small items.
+    let node = Memcached::each_with(&["-M", "-m", "8"]).next().unwrap();
+    let cluster = Cluster::new(config(&[node.address])).unwrap();
+    let [long, short, filler] = keys(["long", "short", "filler"]);
+    cluster.set(item(&long, "old")).await.unwrap();
+    let value = vec![b'x'; 900 << 10];
+    for number in 0..30 {
+        let filler = key(&format!("{filler}-{number}"));
+        if cluster.set(item(&filler, &value[..400 << 10])).await.is_err() {
+            break;
+        }
+    }
+    let failures = cluster.set_many(&[item(&long, &value), item(&short, "new")]).await;
+    assert_eq!(text(cluster.get(&long).await).unwrap(), "old");
+    assert_eq!(text(cluster.get(&short).await).unwrap(), "new");
+    assert_eq!(failures.iter().map(|failure| failure.index).collect::<Vec<_>>(), [0]);
+    let nothing = key("nothing");
+    let lease = win(&cluster, &nothing).await;
+    let filled = cluster.fill_many(&[Fill { item: item(&nothing, &value), lease: &lease }]).await;
+    assert!(matches!(&filled[..], [Err(_)]), "{filled:?}");
+}
+
+#[tokio::test]
+async fn whoever_touches_a_stale_item_leaves_its_refresh_to_others() {
+    on_each(async |cluster| {
+        let key = key("k");
+        cluster.set(item(&key, "old")).await.unwrap();
+        assert!(cluster.mark_stale(&key, MINUTE).await.unwrap());
+        assert!(cluster.touch(&key, Ttl::clamped(120)).await.unwrap());
+        let read = read(&cluster, &key, LEASE).await;
+        assert!(read.is_stale && read.ttl_secs > 110, "{read:?}");
+        assert!(matches!(read.claim, Claim::Won(_)), "{read:?}");
+    })
+    .await;
+}

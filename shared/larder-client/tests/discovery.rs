@@ -263,6 +263,19 @@ async fn an_endpoint_that_refuses_once_is_not_written_to() {
 }
 
 #[tokio::test]
+async fn calls_at_once_are_one_use_of_an_endpoint_that_refuses_once() {
+    for unknown in REFUSALS {
+        let endpoint = ConfigEndpoint::start(Answer::bytes(unknown)).await;
+        let cluster = cluster(&endpoint);
+        let (one, other) = (key("one"), key("other"));
+        let writes = [&one, &other].map(|key| cluster.set(item(key, "v")));
+        join_all(writes).await.into_iter().for_each(unconfirmed);
+        endpoint.list(LIST);
+        check_list(&cluster, LIST).await;
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_with_a_ring_document_is_never_a_node_of_its_own() {
     let ids = [RingNode::new("127.0.0.1", 1)];
     let document = RingDocument::first(ids.to_vec(), 1_764_096_001_000).encode();

@@ -365,7 +365,7 @@ async fn check_broken(
 
 #[tokio::test]
 async fn a_fill_that_is_not_answered_as_one_ends_the_connection() {
-    let fill = "ms k 1 T60 F1 C7\r\nv\r\n";
+    let fill = "ms k 1 T60 F65537 C7\r\nv\r\n";
     let lease = exchange("mg k N60 t c f v\r\n", "VA 0 t60 c7 f0 W\r\n\r\n");
     let steps = [opening(), lease, exchange(fill, "EN\r\n")].concat();
     let script = Script::start([[&steps[..], &[Step::ExpectEnd]].concat(), call_k("2")]).await;
@@ -551,7 +551,7 @@ async fn the_dialect_of_1_6_12_is_understood() {
         exchange("ma k D1 v\r\n", "NF \r\n"),
         exchange("ma k D1 MD v\r\n", "VA 2\r\n9 \r\n"),
         exchange("mg k N60 t c f v\r\n", "VA 0 t60 c7 f0 W\r\n\r\n"),
-        exchange("ms k 1 T60 F1 C7 q O0\r\nv\r\nmn\r\n", "NF  O0\r\nMN\r\n"),
+        exchange("ms k 1 T60 F65537 C7 q O0\r\nv\r\nmn\r\n", "NF  O0\r\nMN\r\n"),
     ];
     let script = Script::start([steps.concat()]).await;
     let (cluster, key) = (script.cluster(), key("k"));

@@ -82,6 +82,51 @@ async fn an_answer_too_long_for_a_datagram_is_asked_for_over_tcp() {
 }
 
 #[tokio::test]
+async fn files_with_comments_in_another_encoding_are_read() {
+    let (node, names) = (Memcached::start(), NameServer::start(&[(NAME, &[LOCALHOST])]).await);
+    let conf = std::fs::read(names.resolv_conf()).unwrap();
+    std::fs::write(names.resolv_conf(), [b"# B\xfcro\n", &conf[..]].concat()).unwrap();
+    check_reached(&cluster(&names, &node)).await;
+    let hosts = Hosts::new([]);
+    std::fs::write(hosts.path(), [format!("127.0.0.1 {NAME} # ").as_bytes(), b"B\xfcro\n"].concat()).unwrap();
+    let config = Config { timeout: PATIENCE, hosts_file: Some(hosts.path()), ..nodes(node.address.port()) };
+    check_reached(&Cluster::new(config).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_suffix_that_fails_or_makes_no_name_is_passed_over() {
+    let (node, names) = (Memcached::start(), NameServer::start(&[(NAME, &[LOCALHOST])]).await);
+    let conf = std::fs::read_to_string(names.resolv_conf()).unwrap();
+    names.fail(&format!("{NAME}.broken.test"));
+    let long = "x.".repeat(120);
+    for suffix in ["broken.test", "..test", &*long] {
+        std::fs::write(names.resolv_conf(), format!("{conf}search {suffix}\noptions ndots:5\n")).unwrap();
+        check_reached(&cluster(&names, &node)).await;
+    }
+}
+
+#[tokio::test]
+async fn addresses_of_one_family_are_enough_where_those_of_the_other_are_out_of_reach() {
+    let (node, names) = (Memcached::start(), NameServer::start(&[(NAME, &[LOCALHOST])]).await);
+    for is_tcp_silent in [false, true] {
+        names.answer(Manner::V6ByTcp { is_tcp_silent });
+        let began = Instant::now();
+        check_reached(&cluster(&names, &node)).await;
+        assert!(began.elapsed() < MUCH_LATER, "took {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_longer_than_a_datagram_may_be_is_read_where_it_comes() {
+    let node = Memcached::start();
+    // More than 512 bytes, as from a server that counts on everybody to take them.
+    let names = NameServer::start(&[(NAME, &[LOCALHOST; 100])]).await;
+    let began = Instant::now();
+    check_reached(&cluster(&names, &node)).await;
+    assert!(began.elapsed() < MUCH_LATER, "took {:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_name_is_asked_for_again_at_every_connection() {
     let node = Memcached::start();
     let successor = node.replacing();

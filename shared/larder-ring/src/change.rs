@@ -59,7 +59,8 @@ impl RingDocument {
     /// - A next ring that has lost a node is given up, step by step in the other direction.
     /// - A node with another address keeps its place. Its reign begins anew, in a step of its own that may be published
     ///   when everyone has followed the new address: see [`begins_reign_after`](Self::begins_reign_after).
-    /// - A document of ten days is published anew, for no item lives longer than thirty.
+    /// - A document of ten days is published anew, for no item lives longer than thirty; one of ten days to come as well,
+    ///   which a wrong clock has published.
     /// - A list without any node changes nothing.
     pub fn following(&self, kind: RingKind, seen: Sighting<'_>, now_ms: u64) -> Option<Self> {
         let is_hopeless = self.next.iter().any(|node| node.is_in(seen.lost));
@@ -123,7 +124,8 @@ impl RingDocument {
             return Some(successor.with_reign_begun());
         }
         if self.nodes == target {
-            let is_old = now_ms.saturating_sub(self.time_ms) > MOST_AGE_MS;
+            // A time to come is that of a wrong clock: by it the document would end on its nodes before it is old.
+            let is_old = now_ms.abs_diff(self.time_ms) > MOST_AGE_MS;
             return (successor.retired != self.retired || is_old).then_some(successor);
         }
         let survivors = without(&self.nodes, seen.lost);
@@ -265,8 +267,18 @@ mod tests {
     fn a_document_of_ten_days_is_published_anew() {
         let document = RingDocument::first(nodes("abc"), NOW);
         assert_eq!(document.following(KIND, listed(&nodes("abc")), NOW + MOST_AGE_MS), None);
+        assert_eq!(document.following(KIND, listed(&nodes("abc")), NOW - MOST_AGE_MS), None);
         let anew = document.following(KIND, listed(&nodes("abc")), NOW + MOST_AGE_MS + 1).unwrap();
         assert_eq!((anew.epoch, anew.nodes), (document.epoch.next(), document.nodes));
+    }
+
+    #[test]
+    fn a_document_of_a_clock_that_went_far_ahead_is_published_anew() {
+        let document = RingDocument::first(nodes("abc"), NOW);
+        let now_ms = NOW - MOST_AGE_MS - 1;
+        let anew = document.following(KIND, listed(&nodes("abc")), now_ms).unwrap();
+        assert_eq!((anew.epoch, anew.time_ms), (document.epoch.next(), now_ms));
+        assert_eq!(anew.following(KIND, listed(&nodes("abc")), now_ms), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use larder_cache::{Answer, Counts, LoadError, Outcome, Policy};
 use larder_client::Ttl;
 
-use crate::support::{Memcached, Origin, PATIENT, environment, key, late, says, told};
+use crate::support::{Memcached, NO_DOCUMENT, Origin, PATIENT, environment, key, late, says, told};
 
 /// Values are kept for 100 s after they were fresh, and refreshed for the last 10 s in which they are.
 static KEPT: LazyLock<Policy> = LazyLock::new(|| Policy {
@@ -133,7 +133,7 @@ async fn a_load_that_takes_longer_than_the_origin_may_has_failed() {
         environment(&[&node]).get_or_load(&key("k"), &policy, late(), || stuck.value("never")).await;
     assert!(matches!(answer, Err(LoadError::Slow(had)) if had <= load_for), "{answer:?}");
     assert_eq!(counts, Counts { errors: 1, origin_calls: 1, ..Counts::default() });
-    node.check("mg k f", "HD f3\r\n");
+    node.check("mg k f", &format!("HD f{}\r\n", 3 + NO_DOCUMENT));
 }
 
 #[tokio::test]

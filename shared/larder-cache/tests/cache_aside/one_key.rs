@@ -6,7 +6,8 @@ use larder_cache::{Answer, Counts, LoadError, Outcome, Policy};
 use larder_client::Ttl;
 
 use crate::support::{
-    Broken, Memcached, Origin, PATIENT, config, environment, impatient, in_millis, key, late, says, told,
+    Broken, Memcached, NO_DOCUMENT, Origin, PATIENT, config, environment, impatient, in_millis, key, late,
+    says, told,
 };
 
 #[tokio::test]
@@ -114,9 +115,9 @@ async fn client_flags_mean_on_the_wire_what_the_design_says() {
     let policy = Policy { schema: 9, ..PATIENT.clone() };
     let load = || origin.value("v");
     let _ = cache.get_or_load(&key("found"), &policy, late(), load).await;
-    node.check("mg found f v", &format!("VA 1 f{}\r\nv\r\n", 1 + 9 * 256));
+    node.check("mg found f v", &format!("VA 1 f{}\r\nv\r\n", 1 + 9 * 256 + NO_DOCUMENT));
     let _ = cache.get_or_load(&key("not-found"), &policy, late(), || origin.no_record()).await;
-    node.check("mg not-found f v", &format!("VA 0 f{}\r\n\r\n", 2 + 9 * 256));
+    node.check("mg not-found f v", &format!("VA 0 f{}\r\n\r\n", 2 + 9 * 256 + NO_DOCUMENT));
 }
 
 #[tokio::test]
@@ -172,7 +173,7 @@ async fn a_value_too_long_for_the_node_is_answered_and_nobody_waits_for_it() {
         let (answer, counts) = cache.get_or_load(&key("k"), &PATIENT, late(), || origin.value(&long)).await;
         assert_eq!(told(answer), says(Outcome::Miss, &long));
         assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills_failed: 1, ..Counts::default() });
-        node.check("mg k f s", "HD f5 s8\r\n");
+        node.check("mg k f s", &format!("HD f{} s8\r\n", 5 + NO_DOCUMENT));
     }
 }
 

@@ -3,7 +3,9 @@
 use larder_cache::{Answer, Cache, Counts, LoadError, Outcome, Policy};
 use larder_client::Key;
 
-use crate::support::{Memcached, Origin, PATIENT, config, environment, impatient, key, late, says, told};
+use crate::support::{
+    Memcached, NO_DOCUMENT, Origin, PATIENT, config, environment, impatient, key, late, says, told,
+};
 
 #[tokio::test]
 async fn one_reader_refreshes_a_stale_value_and_the_others_get_the_old_one_meanwhile() {
@@ -101,7 +103,7 @@ async fn a_new_value_too_long_for_the_node_leaves_no_old_one_there() {
         environment(&[&node]).get_or_load(&key("k"), &PATIENT, late(), || origin.value(&long)).await;
     assert_eq!(told(answer), says(Outcome::Miss, &long));
     assert_eq!(counts, Counts { misses: 1, origin_calls: 1, fills_failed: 1, ..Counts::default() });
-    node.check("mg k f s", "HD f5 s8\r\n");
+    node.check("mg k f s", &format!("HD f{} s8\r\n", 5 + NO_DOCUMENT));
 }
 
 #[tokio::test]

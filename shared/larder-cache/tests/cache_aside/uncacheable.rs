@@ -9,7 +9,8 @@ use larder_client::{Key, Ttl};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Memcached, Origin, PATIENT, Turnstile, environment, environment_behind, key, late, says, told,
+    Memcached, NO_DOCUMENT, Origin, PATIENT, Turnstile, environment, environment_behind, key, late, says,
+    told,
 };
 
 #[tokio::test]
@@ -24,7 +25,7 @@ async fn readers_of_a_row_too_long_load_it_side_by_side() {
         };
         let (answer, counts) = environments[0].get_or_load(&key("k"), &policy, late(), load).await;
         assert_eq!((answer.unwrap().outcome, counts.fills_failed), (Outcome::Miss, 1));
-        assert!(node.ask("mg k f s").starts_with("HD f5 s8"), "the word stands");
+        assert!(has_word(&node), "the word stands");
         let key = key("k");
         let reads = environments.iter().map(async |cache| {
             let begin = Instant::now();
@@ -36,7 +37,7 @@ async fn readers_of_a_row_too_long_load_it_side_by_side() {
         let mut times = join_all(reads).await;
         times.sort();
         assert!(times[15] < ORIGIN + Duration::from_millis(100), "{times:?}");
-        assert!(node.ask("mg k f s").starts_with("HD f5 s8"), "the word stands");
+        assert!(has_word(&node), "the word stands");
     }
 }
 
@@ -83,6 +84,33 @@ async fn a_row_that_fits_again_is_cached_by_the_next_reader() {
     for outcome in [Outcome::Miss, Outcome::Hit] {
         let (answer, _) = cache.get_or_load(&key("k"), &PATIENT, late(), || origin.value("short")).await;
         assert_eq!(told(answer), says(outcome, "short"));
+    }
+}
+
+#[tokio::test]
+async fn a_row_for_which_its_node_had_no_room_is_cached_when_there_is_room_again() {
+    // The second one is refused in the middle, by other words.
+    for row in [noise(400 << 10), noise(900 << 10)] {
+        // A node that evicts nothing, full but for small items.
+        let node = Memcached::start_with(&["-M", "-m", "8"]);
+        node.check("ms small 2 T0\r\nhi", "HD\r\n");
+        let fillers: Vec<String> = (0..30).map(|id| format!("filler-{id}")).collect();
+        let taken = fillers.iter().take_while(|key| node.takes(key, &row[..400 << 10])).count();
+        assert!((3..30).contains(&taken), "{taken} fillers");
+
+        let cache = environment(&[&node]);
+        let key = key("k");
+        let load = || async { Ok::<_, Never>(Some(row.clone())) };
+        let (answer, counts) = cache.get_or_load(&key, &PATIENT, late(), load).await;
+        assert_eq!((answer.unwrap().outcome, counts.fills_failed), (Outcome::Miss, 1));
+        assert!(has_word(&node), "the word stands");
+        fillers[..taken].iter().for_each(|key| node.check(&format!("md {key}"), "HD\r\n"));
+        // Twenty of the thirty seconds later for which it stands.
+        node.check("mg k T10", "HD\r\n");
+        for outcome in [Outcome::Miss, Outcome::Hit] {
+            let (answer, _) = cache.get_or_load(&key, &PATIENT, late(), load).await;
+            assert_eq!(answer.unwrap().outcome, outcome, "a row of {} bytes", row.len());
+        }
     }
 }
 
@@ -153,7 +181,7 @@ async fn a_refresh_that_comes_to_be_too_long_removes_the_old_value() {
         let (answer, _) =
             cache.get_or_load(&key("k"), &policy, late(), || origin.loaded(Loaded::raw(row.clone()))).await;
         assert_eq!(answer.unwrap().value, Some(row.clone()));
-        assert!(node.ask("mg k f s").starts_with("HD f5 s8"), "the word stands");
+        assert!(has_word(&node), "the word stands");
     }
 }
 
@@ -184,6 +212,11 @@ async fn a_write_whose_store_is_cut_off_forgets_over_another_connection() {
     let written = cache.written(intent, &Loaded::raw("new").of_version(2), &PATIENT, late()).await;
     assert_eq!(written.unwrap(), Written::Forgotten);
     node.check("mg k v", "EN\r\n");
+}
+
+/// Whether `node` holds the word that the value of `k` is too long.
+fn has_word(node: &Memcached) -> bool {
+    node.ask("mg k f s").starts_with(&format!("HD f{} s8", 5 + NO_DOCUMENT))
 }
 
 /// The longest item of `node`, in bytes.

@@ -23,6 +23,7 @@ pub(crate) struct NameServer {
 struct Told {
     names: HashMap<String, Vec<IpAddr>>,
     manner: Manner,
+    failing: Option<String>,
     questions: usize,
 }
 
@@ -41,6 +42,8 @@ pub(crate) enum Manner {
     Failing,
     /// By asking to come by TCP.
     ByTcp,
+    /// Well, but for IPv6, which is asked to come by TCP, where nothing is said or the connection is ended.
+    V6ByTcp { is_tcp_silent: bool },
 }
 
 impl NameServer {
@@ -54,7 +57,7 @@ impl NameServer {
         };
         let address = udp.local_addr().unwrap();
         let names = names.iter().map(|(name, ips)| ((*name).to_owned(), ips.to_vec())).collect();
-        let told = Arc::new(Mutex::new(Told { names, manner: Manner::Well, questions: 0 }));
+        let told = Arc::new(Mutex::new(Told { names, manner: Manner::Well, failing: None, questions: 0 }));
         let tasks = [
             tokio::spawn(serve_udp(Arc::new(udp), told.clone())).abort_handle(),
             tokio::spawn(serve_tcp(tcp, told.clone())).abort_handle(),
@@ -77,6 +80,11 @@ impl NameServer {
     /// Gives `name` other addresses from now on.
     pub(crate) fn rename(&self, name: &str, ips: &[IpAddr]) {
         self.told().names.insert(name.to_owned(), ips.to_vec());
+    }
+
+    /// Fails for `name` from now on.
+    pub(crate) fn fail(&self, name: &str) {
+        self.told().failing = Some(name.to_owned());
     }
 
     /// How many questions came by UDP so far.
@@ -102,7 +110,11 @@ async fn serve_udp(socket: Arc<UdpSocket>, told: Arc<Mutex<Told>>) {
             let mut told = lock(&told);
             told.questions += 1;
             let well = reply_to(&question[..len], &told.names);
+            let (name, kind) = asked(&question[..len]);
             match told.manner {
+                _ if told.failing == Some(name) => (failure(&question[..len]), Duration::ZERO),
+                Manner::V6ByTcp { .. } if kind == 28 => (cut_short(&question[..len]), Duration::ZERO),
+                Manner::V6ByTcp { .. } => (well, Duration::ZERO),
                 Manner::Well => (well, Duration::ZERO),
                 Manner::Losing(0) => (well, Duration::ZERO),
                 Manner::Losing(more) => {
@@ -128,6 +140,13 @@ async fn serve_tcp(listener: TcpListener, told: Arc<Mutex<Told>>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let told = Arc::clone(&told);
         tokio::spawn(async move {
+            let manner = lock(&told).manner;
+            if let Manner::V6ByTcp { is_tcp_silent } = manner {
+                if is_tcp_silent {
+                    std::future::pending::<()>().await;
+                }
+                return;
+            }
             let mut question = vec![0; stream.read_u16().await.unwrap().into()];
             stream.read_exact(&mut question).await.unwrap();
             let reply = reply_to(&question, &lock(&told).names);

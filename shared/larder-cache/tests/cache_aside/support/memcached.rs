@@ -100,13 +100,23 @@ impl Memcached {
 
     /// Stores `value`, which may be any bytes.
     pub(crate) fn store(&self, key: &str, client_flags: u32, value: &[u8]) {
+        let line = format!("ms {key} {} T100 F{client_flags}\r\n", value.len());
+        assert_eq!(self.stored(&line, value), *b"HD");
+    }
+
+    /// Whether it has room for `value` under `key`.
+    pub(crate) fn takes(&self, key: &str, value: &[u8]) -> bool {
+        self.stored(&format!("ms {key} {} T0\r\n", value.len()), value) == *b"HD"
+    }
+
+    /// The first two bytes of the reply to `line` and `value`.
+    fn stored(&self, line: &str, value: &[u8]) -> [u8; 2] {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let line = format!("ms {key} {} T100 F{client_flags}\r\n", value.len());
         stream.write_all(&[line.as_bytes(), value, b"\r\n"].concat()).unwrap();
-        let mut reply = [0; 4];
-        stream.read_exact(&mut reply).unwrap();
-        assert_eq!(&reply, b"HD\r\n");
+        let mut code = [0; 2];
+        stream.read_exact(&mut code).unwrap();
+        code
     }
 
     #[track_caller]

@@ -87,6 +87,8 @@ pub(crate) fn says(outcome: Outcome, value: &str) -> (Outcome, Option<String>) {
     (outcome, Some(value.to_owned()))
 }
 
+/// What the client flags of an item have above those of its value where no ring document is known.
+pub(crate) const NO_DOCUMENT: u32 = 1 << 16;
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// What a busy machine may add to a time that a test measures.
