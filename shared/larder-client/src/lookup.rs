@@ -58,7 +58,7 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Found>> {
     let mut datagram = [0; MOST_DATAGRAM_BYTES];
     for _ in 0..MOST_DATAGRAMS {
         let received = socket.recv(&mut datagram);
-        let len = if replies.iter().any(is_found) {
+        let len = if replies.iter().any(|reply| is_found(reply) || *reply == Some(Reply::Truncated)) {
             // One family is enough, if the other takes longer.
             match timeout(OTHER_FAMILY, received).await {
                 Ok(len) => len?,
@@ -68,9 +68,8 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Found>> {
             received.await?
         };
         for (question, reply) in questions.iter().zip(&mut replies) {
-            match question.reply(&datagram[..len]) {
-                Some(told) => *reply = Some(told),
-                None => {}
+            if let Some(told) = question.reply(&datagram[..len]) {
+                *reply = Some(told);
             }
         }
         if replies.iter().all(Option::is_some) {
