@@ -26,21 +26,23 @@ pub(crate) struct Found {
 /// The addresses of `host` by the servers of `conf`; the caller bounds the time.
 ///
 /// A question that a server leaves unanswered goes to the next one, or to the same again, after [`FIRST_PAUSE`], then
-/// after twice that, and so on; the answer to any of them counts. A name that no server can find out, or that is none with
-/// what was appended, does not keep the next one from being asked for.
+/// after twice that, and so on; the answer to any of them counts. What is no name with a suffix is passed over. A name that
+/// no server can find out ends the search: behind the next suffix there may be another cluster.
 pub(crate) async fn look_up(conf: &ResolvConf, host: &str) -> io::Result<Found> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for name in conf.names(host) {
+    for name in conf.names(host).iter().filter(|name| is_name(name) || *name == host) {
         let servers = conf.servers.iter().copied().cycle().take(MOST_QUESTIONS.max(conf.servers.len()));
-        let attempts = servers.map(|server| ask(server, &name));
+        let attempts = servers.map(|server| ask(server, name));
         let pauses = (0..MOST_QUESTIONS as u32).map(|number| FIRST_PAUSE * 2u32.pow(number));
-        match first_of(attempts, pauses).await.transpose() {
-            Ok(Some(Some(found))) => return Ok(found),
-            Ok(_) => {}
-            Err(error) => failure = error,
+        if let Some(found) = first_of(attempts, pauses).await.transpose()?.flatten() {
+            return Ok(found);
         }
     }
-    Err(failure)
+    Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+/// Whether a question can be asked for `name`.
+fn is_name(name: &str) -> bool {
+    Question::new(0, name, Family::V4).is_some()
 }
 
 /// Asks one server for both kinds of addresses; `None` where the name has none.
