@@ -26,21 +26,23 @@ pub(crate) struct Found {
 /// The addresses of `host` by the servers of `conf`; the caller bounds the time.
 ///
 /// A question that a server leaves unanswered goes to the next one, or to the same again, after [`FIRST_PAUSE`], then
-/// after twice that, and so on; the answer to any of them counts. A name that no server can find out, or that is none with
-/// what was appended, does not keep the next one from being asked for.
+/// after twice that, and so on; the answer to any of them counts. What is no name with a suffix is passed over. A name that
+/// no server can find out ends the search: behind the next suffix there may be another cluster.
 pub(crate) async fn look_up(conf: &ResolvConf, host: &str) -> io::Result<Found> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for name in conf.names(host) {
+    for name in conf.names(host).iter().filter(|name| is_name(name) || *name == host) {
         let servers = conf.servers.iter().copied().cycle().take(MOST_QUESTIONS.max(conf.servers.len()));
-        let attempts = servers.map(|server| ask(server, &name));
+        let attempts = servers.map(|server| ask(server, name));
         let pauses = (0..MOST_QUESTIONS as u32).map(|number| FIRST_PAUSE * 2u32.pow(number));
-        match first_of(attempts, pauses).await.transpose() {
-            Ok(Some(Some(found))) => return Ok(found),
-            Ok(_) => {}
-            Err(error) => failure = error,
+        if let Some(found) = first_of(attempts, pauses).await.transpose()?.flatten() {
+            return Ok(found);
         }
     }
-    Err(failure)
+    Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+/// Whether a question can be asked for `name`.
+fn is_name(name: &str) -> bool {
+    Question::new(0, name, Family::V4).is_some()
 }
 
 /// Asks one server for both kinds of addresses; `None` where the name has none.
@@ -58,7 +60,7 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Found>> {
     let mut datagram = [0; MOST_DATAGRAM_BYTES];
     for _ in 0..MOST_DATAGRAMS {
         let received = socket.recv(&mut datagram);
-        let len = if replies.iter().any(is_found) {
+        let len = if replies.iter().any(|reply| is_found(reply) || *reply == Some(Reply::Truncated)) {
             // One family is enough, if the other takes longer.
             match timeout(OTHER_FAMILY, received).await {
                 Ok(len) => len?,
@@ -68,9 +70,8 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Option<Found>> {
             received.await?
         };
         for (question, reply) in questions.iter().zip(&mut replies) {
-            match question.reply(&datagram[..len]) {
-                Some(told) => *reply = Some(told),
-                None => {}
+            if let Some(told) = question.reply(&datagram[..len]) {
+                *reply = Some(told);
             }
         }
         if replies.iter().all(Option::is_some) {

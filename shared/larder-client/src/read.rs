@@ -35,7 +35,8 @@ impl Cluster {
         }
     }
 
-    /// Reads the item under `key` with its CAS token, to be changed by [`compare_and_set`](Self::compare_and_set).
+    /// Reads the item under `key` with its CAS token, to be changed by [`compare_and_set`](Self::compare_and_set): of a stale
+    /// item it may take the right to refresh, for which others then wait.
     pub async fn get_with_cas(&self, key: &Key) -> Result<Option<(Item, Cas)>, Error> {
         let get = MetaGet { cas: true, client_flags: true, value: true, ..MetaGet::default() };
         let mut view = self.view().await?;

@@ -44,6 +44,8 @@ pub(crate) enum Manner {
     ByTcp,
     /// Well, but for IPv6, which is asked to come by TCP, where nothing is said or the connection is ended.
     V6ByTcp { is_tcp_silent: bool },
+    /// By asking to come by TCP for IPv4, and not at all for IPv6.
+    V4ByTcp,
 }
 
 impl NameServer {
@@ -115,6 +117,8 @@ async fn serve_udp(socket: Arc<UdpSocket>, told: Arc<Mutex<Told>>) {
                 _ if told.failing == Some(name) => (failure(&question[..len]), Duration::ZERO),
                 Manner::V6ByTcp { .. } if kind == 28 => (cut_short(&question[..len]), Duration::ZERO),
                 Manner::V6ByTcp { .. } => (well, Duration::ZERO),
+                Manner::V4ByTcp if kind == 28 => continue,
+                Manner::V4ByTcp => (cut_short(&question[..len]), Duration::ZERO),
                 Manner::Well => (well, Duration::ZERO),
                 Manner::Losing(0) => (well, Duration::ZERO),
                 Manner::Losing(more) => {
