@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-#[path = "../tests/suite/support/flights.rs"]
+#[path = "../tests/support/flights.rs"]
 mod flights;
 
 #[tokio::main(flavor = "current_thread")]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod events;
-#[path = "../../../../shared/larder-origin/tests/suite/support/flights.rs"]
+#[path = "../../../../shared/larder-origin/tests/support/flights.rs"]
 mod flight_table;
 #[path = "support/function.rs"]
 mod function;

@@ -4,7 +4,14 @@
 use larder_origin::{Change, Origin, OriginError, Rejected, WriteOptions};
 use serde_json::json;
 
-use crate::place::{Kind, Place, fields, no_hurry, parsed, put, read, write};
+use place::{Kind, Place, fields, no_hurry, parsed, put, read, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn a_key_of_fixed_length_is_found_and_written_without_its_filling() {
@@ -70,7 +77,7 @@ async fn a_row_has_one_id_under_a_collation_without_accents_and_normal_forms() {
 #[tokio::test]
 async fn both_spellings_in_one_load_give_the_row_once() {
     let (_place, origin) = carriers(Kind::MySql, "varchar(20) COLLATE utf8mb4_general_ci").await;
-    let ids = crate::place::ids(&origin, "carriers", &["ab", "AB", "Ab", "XY"]);
+    let ids = place::ids(&origin, "carriers", &["ab", "AB", "Ab", "XY"]);
     let found = origin.load_many("carriers", &ids, no_hurry()).await.unwrap();
     assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false, false]);
 }
@@ -185,7 +192,7 @@ async fn an_id_that_the_encoding_lacks_is_that_of_no_row() {
         }
         let lacking = "\u{1f6eb}";
         assert_eq!(read(&origin, "carriers", lacking).await, None, "{charset}");
-        let ids = crate::place::ids(&origin, "carriers", &["AB", lacking, "CD", "\u{e9}", "\u{1f6ec}", "ZZ"]);
+        let ids = place::ids(&origin, "carriers", &["AB", lacking, "CD", "\u{e9}", "\u{1f6ec}", "ZZ"]);
         let found = origin.load_many("carriers", &ids, no_hurry()).await.unwrap();
         let found: Vec<_> = found.iter().map(Option::is_some).collect();
         assert_eq!(found, [true, false, true, !charset.contains("ascii"), false, false], "{charset}");

@@ -9,7 +9,10 @@ use larder_origin::{Misconfigured, Origin, OriginError, Outage, PoolConfig, Reco
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
-use crate::scratch::{Scratch, json, no_hurry};
+use scratch::{Scratch, json, no_hurry};
+
+#[path = "support/scratch.rs"]
+mod scratch;
 
 #[tokio::test]
 async fn a_missing_file_is_an_outage_and_is_not_made() {

@@ -4,11 +4,18 @@
 use larder_origin::{ListQuery, Origin, OriginError};
 use serde_json::{Value, json};
 
-use crate::place::{no_hurry, parsed};
+use place::{no_hurry, parsed};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn each_mode_checks_what_it_says_and_no_more() {
-    let server = tokio::task::spawn_blocking(crate::server::tls_postgres).await.unwrap();
+    let server = tokio::task::spawn_blocking(server::tls_postgres).await.unwrap();
     let file = |name: &str| server.dir.join(name).display().to_string();
     let trusted = format!("sslrootcert={}", file("ca.pem"));
     for (host, settings, expected) in [
@@ -33,11 +40,11 @@ async fn each_mode_checks_what_it_says_and_no_more() {
 
 #[tokio::test]
 async fn a_certificate_of_the_first_version_is_taken_where_it_is_not_checked() {
-    let server = tokio::task::spawn_blocking(crate::server::tls_postgres).await.unwrap();
+    let server = tokio::task::spawn_blocking(server::tls_postgres).await.unwrap();
     let key = std::fs::read_to_string(server.dir.join("server.key")).unwrap();
     std::fs::write(server.dir.join("server.pem"), first_version(&rcgen::KeyPair::from_pem(&key).unwrap()))
         .unwrap();
-    let url = crate::server::postgres_url(server.port, "postgres");
+    let url = server::postgres_url(server.port, "postgres");
     let reload = ListQuery::Sql { statement: "SELECT pg_reload_conf()".into(), parameters: Vec::new() };
     let origin = Origin::new(&url, "t:id".parse().unwrap()).unwrap();
     origin.list(&reload, 1, no_hurry()).await.unwrap();
@@ -87,7 +94,7 @@ fn first_version(key: &rcgen::KeyPair) -> String {
 
 #[tokio::test]
 async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
-    let server = tokio::task::spawn_blocking(crate::server::postgres).await.unwrap();
+    let server = tokio::task::spawn_blocking(server::postgres).await.unwrap();
     for (mode, is_open) in [("prefer", true), ("require", false), ("verify-full", false)] {
         let told = session(server, "127.0.0.1", &format!("sslmode={mode}")).await;
         assert_eq!(told.is_ok(), is_open, "{mode}: {told:?}");
@@ -95,8 +102,8 @@ async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
 }
 
 /// What the server says of the session of an origin at `host`.
-async fn session(server: &crate::server::Server, host: &str, settings: &str) -> Result<Value, OriginError> {
-    let url = crate::server::postgres_url(server.port, "postgres").replace("127.0.0.1", host);
+async fn session(server: &server::Server, host: &str, settings: &str) -> Result<Value, OriginError> {
+    let url = server::postgres_url(server.port, "postgres").replace("127.0.0.1", host);
     let origin = Origin::new(&format!("{url}?{settings}"), "t:id".parse().unwrap()).unwrap();
     let query = ListQuery::Sql {
         statement: "SELECT ssl, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()".into(),

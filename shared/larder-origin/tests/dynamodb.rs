@@ -13,7 +13,14 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, tables, write};
+use place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, tables, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn an_index_gives_a_list_in_the_order_of_its_sort_key() {
@@ -47,11 +54,11 @@ async fn an_index_gives_a_list_in_the_order_of_its_sort_key() {
 
 #[tokio::test]
 async fn an_index_that_is_missing_is_told_whatever_the_table_is_called() {
-    crate::tables::make_table("dev", "dev1").await;
-    let port = tokio::task::spawn_blocking(|| crate::server::ministack().port).await.unwrap();
-    let aws = AwsSettings::new("nobody", crate::server::PASSWORD, None);
+    dynamodb::make_table("dev", "dev1").await;
+    let port = tokio::task::spawn_blocking(|| server::ministack().port).await.unwrap();
+    let aws = AwsSettings::new("nobody", server::PASSWORD, None);
     let tables = "dev1:id".parse().unwrap();
-    let origin = Origin::new(&crate::server::ministack_url(port, "dev"), tables).unwrap().with_aws(aws);
+    let origin = Origin::new(&server::ministack_url(port, "dev"), tables).unwrap().with_aws(aws);
     let refused = origin.list(&by_dest("dev1", "by-dest", "IAH", true), 2, no_hurry()).await;
     let expected = Misconfigured::NoIndex { table: "dev1".parse().unwrap() };
     assert!(matches!(&refused, Err(OriginError::Misconfigured(told)) if *told == expected), "{refused:?}");
@@ -67,7 +74,7 @@ async fn an_item_has_the_columns_that_it_has() {
         parsed(&written.record.unwrap()),
         json!({"faa": "JFK", "any thing": 0.5, "size": null, "is": true, "big": 5, "#c0": "name"})
     );
-    let item = crate::tables::client().await.get_item().table_name(format!("{}airports", place.prefix));
+    let item = dynamodb::client().await.get_item().table_name(format!("{}airports", place.prefix));
     let item = item.key("faa", AttributeValue::S("JFK".into())).send().await.unwrap().item.unwrap();
     assert_eq!(item["any thing"], AttributeValue::N("0.5".into()));
     let patch = Change::Patch(fields(r##"{"size": 7, "#c0": null}"##));
@@ -155,7 +162,7 @@ async fn what_is_remembered_of_a_write_has_an_end() {
     let name = IdempotencyKey::new("once").unwrap();
     let named = WriteOptions { idempotency_key: Some(&name), ..WriteOptions::default() };
     write(&place.origin(), "airports", "JFK", Change::Put(fields("{}")), named).await.unwrap();
-    let item = crate::tables::client().await.get_item().table_name(format!("{}larder_writes", place.prefix));
+    let item = dynamodb::client().await.get_item().table_name(format!("{}larder_writes", place.prefix));
     let item = item.key("id", AttributeValue::S("once".into())).send().await.unwrap().item.unwrap();
     let number = |name: &str| item[name].as_n().unwrap().parse::<i64>().unwrap();
     let kept_secs = number("expires_at") - number("written_at") / 1000;
@@ -170,8 +177,8 @@ async fn keys_that_an_answer_leaves_out_are_asked_for_again() {
     }
     for (left_out, is_answered) in [(2, true), (100, false)] {
         let proxy = Proxy::leaving_out(left_out).await;
-        let url = crate::server::ministack_url(proxy.port, &place.prefix);
-        let aws = AwsSettings::new("nobody", crate::server::PASSWORD, None);
+        let url = server::ministack_url(proxy.port, &place.prefix);
+        let aws = AwsSettings::new("nobody", server::PASSWORD, None);
         let origin = Origin::new(&url, tables()).unwrap().with_aws(aws);
         let ids = ids(&origin, "flights", &["2", "1", "9", "3", "2"]);
         let answer = origin.load_many("flights", &ids, no_hurry()).await;
@@ -187,14 +194,14 @@ async fn keys_that_an_answer_leaves_out_are_asked_for_again() {
 
 #[tokio::test]
 async fn a_region_that_is_out_of_reach_is_an_outage_and_without_rights_a_misconfiguration() {
-    let url = crate::server::ministack_url(crate::server::free_port(), "");
+    let url = server::ministack_url(server::free_port(), "");
     let origin = Origin::new(&url, tables()).unwrap();
     let id = origin.id("airports", "hunter2").unwrap();
     let refused = origin.load("airports", &id, no_hurry()).await;
     assert!(matches!(refused, Err(OriginError::Misconfigured(Misconfigured::NoCredentials))), "{refused:?}");
 
-    let aws = AwsSettings::new("nobody", crate::server::PASSWORD, Some(crate::server::PASSWORD.into()));
-    assert!(!format!("{aws:?}").contains(crate::server::PASSWORD));
+    let aws = AwsSettings::new("nobody", server::PASSWORD, Some(server::PASSWORD.into()));
+    assert!(!format!("{aws:?}").contains(server::PASSWORD));
     let origin = origin.with_aws(aws).writable();
     let change = Change::Put(fields(r#"{"name": "hunter2"}"#));
     for error in [
@@ -211,8 +218,8 @@ async fn a_region_that_is_out_of_reach_is_an_outage_and_without_rights_a_misconf
 async fn a_write_that_nobody_answers_is_an_unknown_one() {
     let place = Place::new(Kind::DynamoDb).await;
     let proxy = Proxy::swallowing_writes().await;
-    let url = crate::server::ministack_url(proxy.port, &place.prefix);
-    let aws = AwsSettings::new("nobody", crate::server::PASSWORD, None);
+    let url = server::ministack_url(proxy.port, &place.prefix);
+    let aws = AwsSettings::new("nobody", server::PASSWORD, None);
     let origin = Origin::new(&url, tables()).unwrap().with_aws(aws).writable();
     let refused = put(&origin, "airports", "JFK", "{}").await;
     assert!(matches!(refused, Err(OriginError::Unavailable(Outage::Unknown(_)))), "{refused:?}");
@@ -224,8 +231,8 @@ async fn a_write_whose_first_try_nobody_answers_is_an_unknown_one() {
     let place = Place::new(Kind::DynamoDb).await;
     for then in [Then::Refuse, Then::Throttle] {
         let proxy = Proxy::swallowing_one_write(then).await;
-        let url = crate::server::ministack_url(proxy.port, &place.prefix);
-        let aws = AwsSettings::new("nobody", crate::server::PASSWORD, None);
+        let url = server::ministack_url(proxy.port, &place.prefix);
+        let aws = AwsSettings::new("nobody", server::PASSWORD, None);
         let origin = Origin::new(&url, tables()).unwrap().with_aws(aws).writable();
         let id = format!("{then:?}");
         let refused = put(&origin, "airports", &id, "{}").await;
@@ -268,7 +275,7 @@ impl Proxy {
     async fn start(times: usize, swallows: Option<Then>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let emulator = tokio::task::spawn_blocking(|| crate::server::ministack().port).await.unwrap();
+        let emulator = tokio::task::spawn_blocking(|| server::ministack().port).await.unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let mut swallowed = 0;

@@ -293,6 +293,8 @@ pub(crate) fn start_mariadb_with(dir: &Path, port: u16, more: &[String]) -> Chil
         server.to_str().unwrap().to_owned(),
         "--no-defaults".to_owned(),
         format!("--datadir={}", data.display()),
+        // Two servers that share one remove the files of each other.
+        format!("--tmpdir={}", data.display()),
         format!("--init-file={}", init.display()),
         format!("--socket={}", dir.join("socket").display()),
         format!("--port={port}"),

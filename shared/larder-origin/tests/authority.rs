@@ -15,12 +15,15 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
-use crate::server::{PASSWORD, free_port, mariadb_url, postgres_url};
+use server::{PASSWORD, free_port, mariadb_url, postgres_url};
+
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn postgresql_is_believed_by_the_authority_that_the_url_names() {
     let authority = Authority::new();
-    let port = crate::server::postgres().port;
+    let port = server::postgres().port;
     let mut admin: PgConnection =
         postgres_url(port, "postgres").parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
     let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut admin).await.unwrap();
@@ -49,7 +52,7 @@ async fn mariadb_is_believed_by_the_authority_that_the_url_names() {
         [format!("--ssl-cert={}", file("server.crt")), format!("--ssl-key={}", file("server.key"))];
     let port = free_port();
     let place = tempfile::tempdir().unwrap().keep();
-    let mut guard = crate::server::start_mariadb_with(&place, port, &settings);
+    let mut guard = server::start_mariadb_with(&place, port, &settings);
     let url = mariadb_url(port, "mysql");
     let connect = || async { url.parse::<MySqlConnectOptions>().unwrap().connect().await.is_ok() };
     assert!(until(connect).await, "{}", fs::read_to_string(place.join("stderr.log")).unwrap_or_default());

@@ -12,7 +12,14 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::place::{Kind, Place, fields, no_hurry, parsed, put, read, tables, write};
+use place::{Kind, Place, fields, no_hurry, parsed, put, read, tables, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn each_type_of_postgresql_has_its_json() {
@@ -224,7 +231,7 @@ async fn what_a_trigger_or_a_policy_refuses_is_the_callers_affair() {
             "DROP TRIGGER refuse ON flights; INSERT INTO flights (id, version) VALUES (7, 1);
              ALTER TABLE flights ENABLE ROW LEVEL SECURITY; CREATE POLICY near ON flights USING (distance IS NULL);
              CREATE ROLE {clerk} LOGIN PASSWORD '{}'; GRANT ALL ON flights TO {clerk}",
-            crate::server::PASSWORD
+            server::PASSWORD
         ))
         .await;
     let origin = postgres.origin_of_url(&postgres.url.replace("//larder:", &format!("//{clerk}:")));
@@ -277,7 +284,7 @@ async fn a_connection_that_is_silent_after_a_rest_costs_a_bounded_time() {
 async fn a_server_that_lets_nobody_in_is_an_outage_before_a_far_deadline() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    for url in [crate::server::postgres_url(port, "x"), crate::server::mariadb_url(port, "x")] {
+    for url in [server::postgres_url(port, "x"), server::mariadb_url(port, "x")] {
         let config = PoolConfig { connect_timeout: Duration::from_millis(100), ..PoolConfig::default() };
         let origin = Origin::new(&url, tables()).unwrap().with_pool(config);
         let id = origin.id("flights", "7").unwrap();

@@ -3,7 +3,7 @@
 use larder_origin::{Change, Effect, OriginError, Rejected, WriteOptions};
 use serde_json::json;
 
-use super::check_distinct_versions;
+use crate::check_distinct_versions;
 use crate::place::{Kind, Place, Stored, fields, no_hurry, read, write};
 
 pub(crate) async fn a_row_whose_version_is_no_count_is_read_and_written(place: Place) {

@@ -7,14 +7,23 @@ use std::time::Duration;
 use larder_origin::{Change, ListQuery, Origin, OriginError, PoolConfig, WriteOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use crate::forward::Forward;
-use crate::place::{Kind, Place, fields, no_hurry, parsed, read, write};
+use forward::Forward;
+use place::{Kind, Place, fields, no_hurry, parsed, read, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/forward.rs"]
+mod forward;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn a_write_that_a_standby_refuses_goes_to_the_server_of_the_name() {
     let place = Place::new(Kind::Postgres).await;
     put(&place.origin(), "old").await;
-    let standby = tokio::task::spawn_blocking(crate::server::standby).await.unwrap();
+    let standby = tokio::task::spawn_blocking(server::standby).await.unwrap();
     let forward = Forward::to(standby.port).await;
     let origin = place.origin_of_url(&forward.url(&place.url));
     assert_eq!(read(&origin, "airports", "JFK").await.unwrap()["name"], "old");
@@ -22,7 +31,7 @@ async fn a_write_that_a_standby_refuses_goes_to_the_server_of_the_name() {
     let refused = patch(&origin, "x").await;
     assert!(matches!(refused, Err(OriginError::Unavailable(_))), "{refused:?}");
     assert_eq!(read(&origin, "airports", "JFK").await.unwrap()["name"], "old");
-    forward.lead_to(crate::server::postgres().port);
+    forward.lead_to(server::postgres().port);
     patch(&origin, "new").await.unwrap();
     assert_eq!(read(&place.origin(), "airports", "JFK").await.unwrap()["name"], "new");
     assert_eq!(read(&origin, "airports", "JFK").await.unwrap()["name"], "new", "by the new connection");
@@ -31,15 +40,15 @@ async fn a_write_that_a_standby_refuses_goes_to_the_server_of_the_name() {
 #[tokio::test]
 async fn a_list_that_a_standby_cancels_is_asked_again() {
     let place = Place::new(Kind::Postgres).await;
-    let standby = tokio::task::spawn_blocking(crate::server::standby).await.unwrap();
-    let admin = Place::of_url(Kind::Postgres, crate::server::postgres_url(standby.port, "postgres"));
-    let port = crate::server::postgres().port;
-    let primary = format!("host=127.0.0.1 port={port} user=larder password={}", crate::server::PASSWORD);
+    let standby = tokio::task::spawn_blocking(server::standby).await.unwrap();
+    let admin = Place::of_url(Kind::Postgres, server::postgres_url(standby.port, "postgres"));
+    let port = server::postgres().port;
+    let primary = format!("host=127.0.0.1 port={port} user=larder password={}", server::PASSWORD);
     admin.run("ALTER SYSTEM SET max_standby_streaming_delay = 0").await;
     admin.run(&format!("ALTER SYSTEM SET primary_conninfo = '{primary}'")).await;
     admin.run("SELECT pg_reload_conf()").await;
     put(&place.origin(), "new").await;
-    let url = crate::server::postgres_url(standby.port, place.url.rsplit('/').next().unwrap());
+    let url = server::postgres_url(standby.port, place.url.rsplit('/').next().unwrap());
     let origin = Arc::new(place.origin_of_url(&url));
     while read(&origin, "airports", "JFK").await.is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -57,9 +66,7 @@ async fn a_list_that_a_standby_cancels_is_asked_again() {
 #[tokio::test]
 async fn a_write_that_a_read_only_server_refuses_goes_to_the_server_of_the_name() {
     let (old, new) =
-        tokio::task::spawn_blocking(|| (crate::server::another_mariadb(), crate::server::another_mariadb()))
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(|| (server::another_mariadb(), server::another_mariadb())).await.unwrap();
     for port in [old.port, new.port] {
         run(port, "CREATE DATABASE air; CREATE TABLE air.airports (faa VARCHAR(9) PRIMARY KEY, name VARCHAR(9)) ENGINE = InnoDB;
             INSERT INTO air.airports VALUES ('JFK', 'old');
@@ -109,8 +116,7 @@ async fn a_write_whose_connection_is_ended_before_its_commit_happens_once() {
     ] {
         let place = Place::new(kind).await;
         let origin = Arc::new(place.origin());
-        let first =
-            crate::place::put(&origin, "flights", "7", r#"{"distance": 1}"#).await.unwrap().version.unwrap();
+        let first = place::put(&origin, "flights", "7", r#"{"distance": 1}"#).await.unwrap().version.unwrap();
         let holder = place.hold("SELECT * FROM flights WHERE id = 7 FOR UPDATE").await;
         let writer = Arc::clone(&origin);
         let waiting = tokio::spawn(async move {
@@ -134,7 +140,7 @@ async fn a_write_whose_connection_is_ended_before_its_commit_happens_once() {
 }
 
 async fn put(origin: &Origin, name: &str) {
-    crate::place::put(origin, "airports", "JFK", &format!(r#"{{"name": "{name}"}}"#)).await.unwrap();
+    place::put(origin, "airports", "JFK", &format!(r#"{{"name": "{name}"}}"#)).await.unwrap();
 }
 
 async fn patch(origin: &Origin, name: &str) -> Result<(), OriginError> {
@@ -143,8 +149,7 @@ async fn patch(origin: &Origin, name: &str) -> Result<(), OriginError> {
 }
 
 async fn run(port: u16, sql: &str) {
-    let mut admin =
-        crate::place::mysql_options(&crate::server::mariadb_url(port, "mysql")).connect().await.unwrap();
+    let mut admin = place::mysql_options(&server::mariadb_url(port, "mysql")).connect().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut admin).await.unwrap();
     admin.close().await.unwrap();
 }

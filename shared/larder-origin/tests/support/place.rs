@@ -13,8 +13,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
+use crate::dynamodb;
 use crate::server::{self, PASSWORD, mariadb_url, postgres_url};
-use crate::tables;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -37,7 +37,7 @@ impl Place {
     pub(crate) async fn new(kind: Kind) -> Self {
         let place = Self::empty(kind).await;
         if kind == Kind::DynamoDb {
-            tables::make_tables(&place.prefix).await;
+            dynamodb::make_tables(&place.prefix).await;
             return place;
         }
         let (real, bytes, version, text, schema) = match kind {
@@ -170,7 +170,7 @@ impl Place {
     /// Takes away the table of writes.
     pub(crate) async fn drop_writes(&self) {
         match self.kind {
-            Kind::DynamoDb => tables::drop_table(&self.prefix, "larder_writes").await,
+            Kind::DynamoDb => dynamodb::drop_table(&self.prefix, "larder_writes").await,
             _ => self.run("DROP TABLE larder_writes").await,
         }
     }
@@ -178,7 +178,7 @@ impl Place {
     /// Puts a row in, by ourselves, whose version is `stored`, in place of any that is there.
     pub(crate) async fn set_version(&self, table: &str, id: &str, stored: Stored) {
         if self.kind == Kind::DynamoDb {
-            return tables::set_version(&self.prefix, table, id, stored).await;
+            return dynamodb::set_version(&self.prefix, table, id, stored).await;
         }
         let value = match stored {
             Stored::Nothing | Stored::Null => "NULL".to_owned(),
@@ -194,7 +194,7 @@ impl Place {
     /// What is kept of the write called `name`.
     pub(crate) async fn outcome(&self, name: &str) -> String {
         if self.kind == Kind::DynamoDb {
-            return tables::outcome(&self.prefix, name).await;
+            return dynamodb::outcome(&self.prefix, name).await;
         }
         let statement = format!("SELECT outcome FROM larder_writes WHERE id = '{name}'");
         let query = ListQuery::Sql { statement, parameters: Vec::new() };
@@ -205,7 +205,7 @@ impl Place {
     /// Keeps `outcome` of the write called `name`, in place of what is kept.
     pub(crate) async fn set_outcome(&self, name: &str, outcome: &str) {
         if self.kind == Kind::DynamoDb {
-            return tables::set_outcome(&self.prefix, name, outcome).await;
+            return dynamodb::set_outcome(&self.prefix, name, outcome).await;
         }
         self.run(&format!("UPDATE larder_writes SET outcome = '{outcome}' WHERE id = '{name}'")).await;
     }

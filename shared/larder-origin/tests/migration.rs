@@ -11,8 +11,17 @@ use larder_origin::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::forward::Forward;
-use crate::place::{Kind, Place, fields, no_hurry, parsed, put, read, write};
+use forward::Forward;
+use place::{Kind, Place, fields, no_hurry, parsed, put, read, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/forward.rs"]
+mod forward;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 /// Each case as a test of every kind of database that has schemas.
 macro_rules! on_every_schema {
@@ -288,7 +297,7 @@ async fn a_type_that_is_made_anew_is_read_again() {
 #[tokio::test]
 async fn a_wrong_body_has_the_schema_read_once_a_second_at_most() {
     let place = orders(Kind::Postgres).await;
-    let forward = Forward::to(crate::server::postgres().port).await;
+    let forward = Forward::to(server::postgres().port).await;
     let url = format!("{}?sslmode=disable", forward.url(&place.url));
     let origin = Origin::new(&url, "orders:id".parse().unwrap()).unwrap().writable();
     assert!(read(&origin, "orders", "1").await.is_some());

@@ -8,6 +8,9 @@ use larder_origin::{BadId, Id, MAX_IDS, Origin, OriginError, Tables};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+#[path = "support/flights.rs"]
+mod flights;
+
 #[tokio::test]
 async fn the_files_hold_the_rows_that_their_page_promises() {
     let (_, counts) = database().await;
@@ -212,7 +215,7 @@ async fn database() -> &'static (PathBuf, Vec<(&'static str, usize)>) {
     DATABASE
         .get_or_init(|| async {
             let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flights.db");
-            let counts = crate::flight_table::load(&data(), &file).await.unwrap();
+            let counts = flights::load(&data(), &file).await.unwrap();
             (file, counts)
         })
         .await

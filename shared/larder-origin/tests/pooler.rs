@@ -9,8 +9,17 @@ use serde_json::json;
 use sqlx::{ConnectOptions, Connection};
 use tokio::task::JoinSet;
 
-use crate::forward::Forward;
-use crate::place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, write};
+use forward::Forward;
+use place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/forward.rs"]
+mod forward;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn environments_behind_a_pooler_read_and_write_their_own_table() {
@@ -89,7 +98,7 @@ async fn a_session_of_the_pooler_keeps_nothing_of_ours() {
     }
     let mut others = Vec::new();
     for _ in 0..2 {
-        let mut other = crate::place::postgres_options(&pooled_url(&place)).connect().await.unwrap();
+        let mut other = place::postgres_options(&pooled_url(&place)).connect().await.unwrap();
         // Both sessions of the pool at once.
         sqlx::raw_sql("BEGIN").execute(&mut other).await.unwrap();
         others.push(other);
@@ -138,12 +147,12 @@ async fn a_statement_behind_a_pooler_ends_though_nobody_waits_any_more() {
 #[tokio::test]
 async fn a_warm_read_is_one_turn_on_the_wire() {
     let place = cats_and_dogs().await;
-    let forward = Forward::to(crate::server::postgres().port).await;
+    let forward = Forward::to(server::postgres().port).await;
     let url = format!("{}?sslmode=disable", forward.url(&place.url));
     let origin = Origin::new(&url, "cats:id".parse().unwrap()).unwrap().writable();
     read(&origin, "cats", "1").await.unwrap();
     for ids in [&["2"][..], &["3", "4", "5"], &["6"]] {
-        let (before, ids) = (forward.turns(), crate::place::ids(&origin, "cats", ids));
+        let (before, ids) = (forward.turns(), place::ids(&origin, "cats", ids));
         assert!(origin.load_many("cats", &ids, no_hurry()).await.unwrap().iter().all(Option::is_some));
         assert_eq!(forward.turns() - before, 1);
     }
@@ -190,5 +199,5 @@ fn pooled(place: &Place) -> Origin {
 
 fn pooled_url(place: &Place) -> String {
     let (_, database) = place.url.rsplit_once('/').unwrap();
-    crate::server::postgres_url(crate::server::pgbouncer().port, database)
+    server::postgres_url(server::pgbouncer().port, database)
 }

@@ -6,24 +6,31 @@ use std::time::Duration;
 
 use larder_origin::{AwsSettings, ListQuery, Origin, OriginError, PoolConfig};
 
-use crate::place::{Kind, Place, no_hurry, tables};
+use place::{Kind, Place, no_hurry, tables};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn what_one_environment_cannot_reach_is_no_outage() {
-    let nobody = crate::server::free_port();
+    let nobody = server::free_port();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().map(|address| (silent, address.port())).unwrap();
-    let aws = AwsSettings::new("nobody", crate::server::PASSWORD, None);
+    let aws = AwsSettings::new("nobody", server::PASSWORD, None);
     let hasty = PoolConfig { connect_timeout: Duration::from_millis(200), ..PoolConfig::default() };
     for (what, url) in [
         ("no file", "sqlite:nowhere/at/all.db".to_owned()),
-        ("nothing listens", crate::server::postgres_url(nobody, "x")),
-        ("nothing listens", crate::server::mariadb_url(nobody, "x")),
-        ("nothing answers", crate::server::postgres_url(silent.1, "x")),
-        ("nothing answers", crate::server::mariadb_url(silent.1, "x")),
-        ("no address", crate::server::postgres_url(nobody, "x").replace("127.0.0.1", "nowhere.invalid")),
-        ("no address", crate::server::mariadb_url(nobody, "x").replace("127.0.0.1", "nowhere.invalid")),
-        ("no connection", crate::server::ministack_url(nobody, "")),
+        ("nothing listens", server::postgres_url(nobody, "x")),
+        ("nothing listens", server::mariadb_url(nobody, "x")),
+        ("nothing answers", server::postgres_url(silent.1, "x")),
+        ("nothing answers", server::mariadb_url(silent.1, "x")),
+        ("no address", server::postgres_url(nobody, "x").replace("127.0.0.1", "nowhere.invalid")),
+        ("no address", server::mariadb_url(nobody, "x").replace("127.0.0.1", "nowhere.invalid")),
+        ("no connection", server::ministack_url(nobody, "")),
     ] {
         let origin = Origin::new(&url, tables()).unwrap().with_pool(hasty.clone()).with_aws(aws.clone());
         let error = load(&origin).await;
@@ -36,7 +43,7 @@ async fn credentials_and_names_of_one_environment_are_no_outage() {
     for kind in [Kind::Postgres, Kind::MySql] {
         let place = Place::new(kind).await;
         let stranger = place.url.replace("//larder:", "//stranger:");
-        let misspelt = place.url.replace(crate::server::PASSWORD, "hunter3");
+        let misspelt = place.url.replace(server::PASSWORD, "hunter3");
         let elsewhere = format!("{}_elsewhere", place.url);
         for url in [stranger, misspelt, elsewhere] {
             let error = load(&Origin::new(&url, tables()).unwrap()).await;
@@ -50,10 +57,10 @@ async fn credentials_and_names_of_one_environment_are_no_outage() {
 #[tokio::test]
 async fn credentials_and_names_that_a_pooler_does_not_take_are_no_outage() {
     let place = Place::new(Kind::Postgres).await;
-    let port = tokio::task::spawn_blocking(|| crate::server::pgbouncer().port).await.unwrap();
-    let url = crate::server::postgres_url(port, place.url.rsplit('/').next().unwrap());
+    let port = tokio::task::spawn_blocking(|| server::pgbouncer().port).await.unwrap();
+    let url = server::postgres_url(port, place.url.rsplit('/').next().unwrap());
     let stranger = url.replace("//larder:", "//stranger:");
-    let misspelt = url.replace(crate::server::PASSWORD, "hunter3");
+    let misspelt = url.replace(server::PASSWORD, "hunter3");
     let elsewhere = format!("{url}_elsewhere");
     for url in [stranger, misspelt, elsewhere] {
         let error = load(&Origin::new(&url, tables()).unwrap()).await;
@@ -65,9 +72,7 @@ async fn credentials_and_names_that_a_pooler_does_not_take_are_no_outage() {
 async fn a_server_that_has_no_room_or_is_too_slow_is_an_outage() {
     let place = Place::new(Kind::Postgres).await;
     let name = format!("narrow_{}", std::process::id());
-    place
-        .run(&format!("CREATE ROLE {name} LOGIN PASSWORD '{}' CONNECTION LIMIT 0", crate::server::PASSWORD))
-        .await;
+    place.run(&format!("CREATE ROLE {name} LOGIN PASSWORD '{}' CONNECTION LIMIT 0", server::PASSWORD)).await;
     let url = place.url.replace("//larder:", &format!("//{name}:"));
     let error = load(&Origin::new(&url, tables()).unwrap()).await;
     place.run(&format!("DROP ROLE {name}")).await;

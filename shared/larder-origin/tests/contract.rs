@@ -13,10 +13,19 @@ use larder_origin::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, tables, write};
+use place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, tables, write};
 
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "contract/names.rs"]
 mod names;
+#[path = "contract/numbers.rs"]
 mod numbers;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
+#[path = "contract/versions.rs"]
 mod versions;
 
 use names::*;

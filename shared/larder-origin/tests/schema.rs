@@ -3,7 +3,10 @@
 
 use larder_origin::{Identifier, Misconfigured, Origin, OriginError, TableConfig, Tables};
 
-use crate::scratch::{Scratch, json, no_hurry};
+use scratch::{Scratch, json, no_hurry};
+
+#[path = "support/scratch.rs"]
+mod scratch;
 
 #[tokio::test]
 async fn each_value_keeps_the_type_it_is_stored_with() {

@@ -3,7 +3,14 @@
 
 use larder_origin::{Change, ListQuery, Scalar, WriteOptions};
 
-use crate::place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, write};
+use place::{Kind, Place, fields, ids, no_hurry, parsed, put, read, write};
+
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
 
 #[tokio::test]
 async fn batches_of_every_length_keep_few_statements() {
@@ -47,7 +54,7 @@ async fn batches_of_every_length_keep_few_statements() {
 /// How many statements the server keeps now, of all connections.
 async fn kept(place: &Place) -> i64 {
     use sqlx::{ConnectOptions, Connection, Row};
-    let mut connection = crate::place::mysql_options(&place.url).connect().await.unwrap();
+    let mut connection = place::mysql_options(&place.url).connect().await.unwrap();
     let row = sqlx::raw_sql("SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'").fetch_one(&mut connection).await;
     let count = row.unwrap().get::<String, _>(1).parse().unwrap();
     connection.close().await.unwrap();
