@@ -344,7 +344,8 @@ fn a_history_that_is_out_of_order_is_refused() {
 #[test]
 fn lists_without_end_are_refused() {
     let reigns = |count: u64| {
-        let reigns: Vec<_> = (2..count + 2).map(|from| format!("{{\"from\":{from},\"nodes\":[0]}}")).collect();
+        let reigns: Vec<_> =
+            (2..count + 2).map(|from| format!("{{\"from\":{from},\"nodes\":[0]}}")).collect();
         let history = format!("\"history\":[{}]", reigns.join(","));
         text(SMALLEST).replace("\"epoch\":9", "\"epoch\":99").replace("\"history\":[]", &history)
     };
