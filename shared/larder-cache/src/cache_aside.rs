@@ -215,7 +215,7 @@ impl Cache {
         F: Future<Output = Result<Vec<Option<V>>, E>>,
     {
         let (last, wait_for) = (Instant::now() + half_until(work.deadline), work.policy.wait_for);
-        let patience = || last.min(Instant::now() + wait_for);
+        let patience = || Instant::now() + wait_for.min(last.saturating_duration_since(Instant::now()));
         let mut end = patience();
         let mut pause = FIRST_PAUSE;
         while !work.to_await.is_empty() && Instant::now() < work.deadline {
@@ -311,7 +311,7 @@ impl Cache {
             return Err(LoadError::Recursive);
         }
         // Whoever holds a lease for longer is taken for dead, wherever it stands.
-        let limit = Instant::now() + policy.load_for;
+        let limit = Instant::now() + policy.load_for.min(LONGEST_LOAD);
         // Whoever has something to answer need not stand in a queue.
         let is_needed = to_load.iter().any(|key| key.fallback.is_none());
         let most = policy.wait_for.min(policy.load_for / 2).min(half_until(deadline));
@@ -457,5 +457,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Giving a lease back is a courtesy that may take a little of the margin after the deadline.
 pub(crate) const GIVE_BACK_LIMIT: Duration = Duration::from_millis(20);
+/// Longer than any deadline, and no time that a clock cannot tell.
+const LONGEST_LOAD: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The share of [`Policy::load_for`] that a load has to have had for its origin to be slow.
 const LEAST_SHARE: f64 = 0.9;

@@ -139,7 +139,7 @@ impl Policy {
 
     /// How many seconds before their end items are refreshed, by one reader.
     pub(crate) fn window_secs(&self) -> u64 {
-        self.grace.as_secs() + self.early.as_secs()
+        self.grace.as_secs().saturating_add(self.early.as_secs())
     }
 
     /// How long a value under `key` is stored that is fresh for its `own` time, or for that of the policy.
@@ -227,7 +227,7 @@ const fn least(one: u32, other: u32) -> u32 {
 }
 
 fn lengthened(ttl: Ttl, secs: u64) -> Ttl {
-    Ttl::clamped(u64::from(ttl.as_secs()) + secs)
+    Ttl::clamped(u64::from(ttl.as_secs()).saturating_add(secs))
 }
 
 /// Takes up to the share `jitter` off `ttl`.

@@ -24,7 +24,8 @@ use crate::{Config, ConfigError, Error, NodeError};
 ///
 /// A clone is the same cluster, and cheap. Many tasks may use one at once; they share one connection per node.
 /// Every call is bounded by [`Config::timeout`], and by the deadline of [`until`](Self::until). No task runs behind
-/// it; a dropped future leaves nothing behind.
+/// it; a dropped future leaves nothing behind. A connection belongs to the runtime in which it was opened: where that one
+/// is gone, or does not run, the first call of another runtime that needs it fails.
 ///
 /// Poll a call or drop it: whoever waits moves the bytes for all who share a connection, so one that is kept without
 /// being polled may hold up the others until their deadlines.

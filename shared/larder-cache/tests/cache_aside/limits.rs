@@ -160,6 +160,25 @@ async fn the_loads_of_a_dead_cache_are_guarded_too() {
     assert_eq!((origin.calls().len(), origin.most_at_once()), (20, 2));
 }
 
+#[tokio::test]
+async fn times_without_an_end_are_bounded_by_the_deadline() {
+    let (node, origin) = (Memcached::start(), Origin::new());
+    let policy = Policy {
+        load_for: Duration::MAX,
+        wait_for: Duration::MAX,
+        grace: Duration::MAX,
+        early: Duration::MAX,
+        ..PATIENT.clone()
+    };
+    let cache = environment(&[&node]);
+    node.check("mg held N100 v", "VA 0 W\r\n\r\n");
+    for name in ["k", "held"] {
+        let load = || origin.value("v");
+        let (answer, _) = cache.get_or_load(&key(name), &policy, in_millis(500), load).await;
+        assert_eq!(told(answer), says(Outcome::Miss, "v"), "{name}");
+    }
+}
+
 /// An environment that has `most` loads under way at once at most.
 fn guarded(node: &Memcached, most: usize) -> Cache {
     Cache::new(Cluster::new(config(&[node])).unwrap(), OriginGuard::new(most))
