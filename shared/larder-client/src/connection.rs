@@ -39,19 +39,13 @@ use crate::stream::Stream;
 pub(crate) struct Connection {
     /// No other connection of this process has it.
     pub(crate) number: u64,
-    /// The address that it leads to, as far as that is known.
-    pub(crate) peer: Option<IpAddr>,
     pipeline: Mutex<Pipeline>,
 }
 
 impl Connection {
     /// Takes an open stream, and asks the version of the engine at its other end along with the first request.
     pub(crate) fn new(stream: Stream, limits: Limits) -> Self {
-        Self {
-            number: NUMBERS.fetch_add(1, Relaxed),
-            peer: stream.peer(),
-            pipeline: Mutex::new(Pipeline::new(stream, limits)),
-        }
+        Self { number: NUMBERS.fetch_add(1, Relaxed), pipeline: Mutex::new(Pipeline::new(stream, limits)) }
     }
 
     /// Appends a request to the pipeline, written by `encode`, which tells the answer to wait for; `None` if the
@@ -78,6 +72,11 @@ impl Connection {
     /// is asked whether the node has closed it; one idle for longer than `most` is closed.
     pub(crate) fn fitness(&self, now: Moment, look_after: Duration, most: Duration) -> Fitness {
         self.lock().fitness(now, look_after, most)
+    }
+
+    /// The address that it leads to; `None` where it has ended.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.lock().peer()
     }
 
     /// Ends the connection for everyone.

@@ -246,7 +246,7 @@ impl Node {
         let mut site = lock(&self.site);
         let followed = site.followed(before, now, history);
         let has_moved = followed.address() != site.address();
-        let is_another = match held.as_ref().and_then(|connection| connection.peer) {
+        let is_another = match held.as_ref().and_then(|connection| connection.peer()) {
             Some(peer) => followed.has_left(peer) || has_moved && followed.address() != Some(peer),
             None => has_moved && site.address().is_some(),
         };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -102,6 +103,11 @@ impl Pipeline {
     /// Whether the engine has told its version.
     pub(crate) fn is_greeted(&self) -> bool {
         self.is_greeted
+    }
+
+    /// The address that it leads to; asks the socket itself.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.stream.peer()
     }
 
     /// Whether it may be used at the moment `now`; see [`Connection::fitness`](crate::connection::Connection::fitness).

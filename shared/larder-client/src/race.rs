@@ -15,14 +15,13 @@ pub(crate) async fn first_of<T, E, F: Future<Output = Result<T, E>>>(
     attempts: impl IntoIterator<Item = F>,
     pauses: impl IntoIterator<Item = Duration>,
 ) -> Option<Result<T, E>> {
-    let (mut attempts, mut pauses) = (attempts.into_iter().fuse(), pauses.into_iter());
+    let (mut attempts, mut pauses) = (attempts.into_iter().peekable(), pauses.into_iter());
     let mut under_way = FuturesUnordered::new();
     let mut failure = None;
     loop {
-        let next = attempts.next();
-        let is_last = next.is_none();
-        under_way.extend(next);
-        let ended = match pauses.next().filter(|_| !is_last) {
+        under_way.extend(attempts.next());
+        // A timer wakes the runtime by a system call: none is set where nothing waits for it.
+        let ended = match pauses.next().filter(|_| attempts.peek().is_some()) {
             None => under_way.next().await,
             Some(pause) => match timeout(pause, under_way.next()).await {
                 Ok(ended) => ended,
@@ -32,7 +31,7 @@ pub(crate) async fn first_of<T, E, F: Future<Output = Result<T, E>>>(
         match ended {
             Some(Ok(success)) => return Some(Ok(success)),
             Some(Err(error)) => failure = Some(Err(error)),
-            None if is_last => return failure,
+            None if attempts.peek().is_none() => return failure,
             None => {}
         }
     }
