@@ -146,7 +146,7 @@ struct Sender(Child);
 impl Sender {
     fn start(directory: &Path, name: &str) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "a_process_sends"]).env(DIRECTORY, directory).env(NAME, name);
+        command.args(["--exact", "file::a_process_sends"]).env(DIRECTORY, directory).env(NAME, name);
         Self(command.stdout(Stdio::null()).spawn().unwrap())
     }
 
