@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::BytesMut;
-use larder_meta::{Decoded, Limits, MOST_PIECE_BYTES, ProtocolError};
+use larder_meta::{Decoded, Limits, MOST_PIECE_BYTES, ProtocolError, Skip};
 
 /// Takes one reply off the front of a buffer.
 pub type Decode<T> = fn(&mut BytesMut, &Limits) -> Result<Decoded<T>, ProtocolError>;
@@ -38,7 +38,7 @@ fn decode_pieces<'a, T: Debug>(decode: Decode<T>, pieces: impl IntoIterator<Item
     let mut buffer = BytesMut::new();
     let mut least_len = 0;
     let mut replies = Vec::new();
-    let mut skipped = None;
+    let mut skipped: Option<Skip> = None;
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
