@@ -348,7 +348,7 @@ const ADDRESS: Address = Address {
 
 /// Most statements that a connection keeps on the server. A server takes 16,382 of them unless told otherwise
 /// (`max_prepared_stmt_count`), of all connections together. A read of a table has eight texts, see
-/// [`places`](crate::sql::places), of which an environment seldom needs more than two.
+/// `places` in `sql.rs`, of which an environment seldom needs more than two.
 const KEPT_STATEMENTS: usize = 16;
 
 /// Longest time that the server lets a connection rest: five minutes.
