@@ -43,6 +43,7 @@
 //! | `incoming.rs` | what has come, and values over the limit, which are skipped |
 //! | `connect.rs`, `race.rs`, `stream.rs` | from a name to an open stream, by the first of its addresses that is ready |
 //! | `resolve.rs`, `addresses.rs` | from a name to its addresses, and the order in which they are tried |
+//! | `site.rs` | where a node stands and has stood: a replaced one is another machine |
 //! | `lookup.rs`, `dns.rs`, `resolv_conf.rs` | name servers: asking them, what is asked and answered, which they are |
 //! | `moment.rs` | time across a freeze |
 //! | `config.rs`, `error.rs` | what it is told, and what can go wrong |
